@@ -1,0 +1,71 @@
+"""What can go wrong, sorted by what the user can do about it.
+
+    VsrError                 1  anything else that vsr itself noticed
+    ├── UsageError           2  the options contradict each other or name nothing
+    ├── InputError           3  the source is missing, no video, damaged, or of an unsupported kind
+    ├── OutputError          4  the target exists, cannot be written, or the disk is full
+    ├── ModelError           5  no such model, or it lacks the scale asked for
+    ├── WeightsError         6  a weights file is missing, altered or not what its card says
+    ├── DeviceError          7  the engine or device asked for is not usable here
+    ├── EncodeError          8  the encoder is missing or refused the settings
+    └── ResumeError          9  unfinished work does not belong to this run
+
+The number is the process's exit code. 130 and 143 mean that SIGINT or SIGTERM stopped the run.
+Every message is one line: what is wrong, then what to do.
+"""
+
+from __future__ import annotations
+
+
+class VsrError(Exception):
+    """Base of all errors that are shown to a user as one line."""
+
+    exit_code = 1
+
+
+class UsageError(VsrError):
+    """Options that contradict each other or are out of range."""
+
+    exit_code = 2
+
+
+class InputError(VsrError):
+    """The source cannot be read as video."""
+
+    exit_code = 3
+
+
+class OutputError(VsrError):
+    """The target cannot be written, or must not be."""
+
+    exit_code = 4
+
+
+class ModelError(VsrError):
+    """There is no such model, or it cannot do what was asked."""
+
+    exit_code = 5
+
+
+class WeightsError(VsrError):
+    """A weights file is missing, altered, or does not fit its card."""
+
+    exit_code = 6
+
+
+class DeviceError(VsrError):
+    """The engine or device asked for is not usable on this machine."""
+
+    exit_code = 7
+
+
+class EncodeError(VsrError):
+    """The encoder is missing, or refused the settings or a frame."""
+
+    exit_code = 8
+
+
+class ResumeError(VsrError):
+    """Unfinished work on disk does not belong to this run."""
+
+    exit_code = 9

@@ -1,0 +1,1 @@
+"""All of FFmpeg: probing, decoding, colour description, encoding, muxing. Nothing about models."""

@@ -1,0 +1,1 @@
+"""How a model runs: engines, one driver per temporal kind."""

@@ -1,0 +1,125 @@
+"""The onnxruntime engine: CPU and CUDA behind one small interface.
+
+The CUDA path follows onnxruntime's documentation and has not been run where no GPU was at hand;
+`vsr doctor` says what loads on a given machine. `get_available_providers()` lists what the wheel
+was built with, not what works, so the session is asked which provider it really got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from vsrcli.errors import DeviceError, WeightsError
+from vsrcli.runtime.engines.base import Array, Port
+
+_DTYPES: dict[str, type] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+    "tensor(uint16)": np.uint16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
+_ORT_ERROR = 3
+"""onnxruntime's severity for errors: warnings would land on the user's terminal."""
+
+
+class OnnxEngine:
+    """A graph loaded by onnxruntime. See `base.Engine`."""
+
+    def __init__(self, graph: Path | bytes, *, device: str, threads: int) -> None:
+        providers = _providers(device)
+        self._session = _open_session(graph, providers, threads)
+        self._require(providers[0][0], device)
+        self.name = f"onnxruntime {device}"
+        self.inputs = {p.name: p for p in map(_port, self._session.get_inputs())}
+        self.outputs = {p.name: p for p in map(_port, self._session.get_outputs())}
+
+    def run(
+        self, feeds: Mapping[str, Array], into: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for name, port in self.outputs.items():
+            target = into.get(name) if into else None
+            if target is None:
+                binding.bind_output(name, "cpu")
+            else:
+                binding.bind_output(
+                    name, "cpu", 0, port.dtype.type, target.shape, target.ctypes.data
+                )
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as exc:  # onnxruntime raises a bare class of its own for each status
+            raise _run_error(exc) from exc
+        values = binding.get_outputs()
+        return {
+            name: into[name] if into and name in into else value.numpy()
+            for name, value in zip(self.outputs, values, strict=True)
+        }
+
+    def close(self) -> None:
+        del self._session
+
+    def _require(self, provider: str, device: str) -> None:
+        got = self._session.get_providers()[0]
+        if got != provider:
+            raise DeviceError(
+                f"{device} was asked for but onnxruntime fell back to {got}; "
+                "see `vsr doctor` for the missing library, or use --device cpu"
+            )
+
+
+def _providers(device: str) -> list[tuple[str, dict[str, str]]]:
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return [("CPUExecutionProvider", {})]
+    if kind != "cuda":
+        raise DeviceError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:N")
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise DeviceError("this onnxruntime has no CUDA; install vsrcli[cuda] or use --device cpu")
+    ort.preload_dlls()
+    options = {"device_id": index or "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    return [("CUDAExecutionProvider", options), ("CPUExecutionProvider", {})]
+
+
+def _open_session(
+    graph: Path | bytes, providers: list[tuple[str, dict[str, str]]], threads: int
+) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _ORT_ERROR
+    # Spinning workers would steal the cores from the decoder and the encoder.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source: Any = graph if isinstance(graph, bytes) else str(graph)
+    try:
+        return ort.InferenceSession(source, options, providers=providers)
+    except Exception as exc:  # onnxruntime raises a bare class of its own for each status
+        where = "graph" if isinstance(graph, bytes) else str(graph)
+        raise WeightsError(f"{where} cannot be loaded: {_first_line(exc)}") from exc
+
+
+def _port(arg: Any) -> Port:  # onnxruntime's NodeArg is untyped
+    dtype = _DTYPES.get(arg.type)
+    if dtype is None:
+        raise WeightsError(f"graph port {arg.name} has the unsupported type {arg.type}")
+    shape = tuple(side if isinstance(side, int) else None for side in arg.shape)
+    return Port(name=arg.name, dtype=np.dtype(dtype), shape=shape)
+
+
+def _run_error(exc: Exception) -> DeviceError:
+    text = _first_line(exc)
+    if "alloc" in text.lower() or "memory" in text.lower():
+        return DeviceError(f"out of memory in the model: {text}; try a smaller input or --tile")
+    return DeviceError(f"the engine failed: {text}")
+
+
+def _first_line(exc: Exception) -> str:
+    return (str(exc).splitlines() or [type(exc).__name__])[0]
