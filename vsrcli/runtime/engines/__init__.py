@@ -16,6 +16,6 @@ def open_engine(graph: Path | bytes, *, device: str = "cpu", threads: int = 0) -
     `threads` 0 means one per core. Raises DeviceError if the device is not usable, WeightsError if
     the graph is not.
     """
-    from vsrcli.runtime.engines.onnx import OnnxEngine  # noqa: PLC0415  # 80 ms to import
+    from vsrcli.runtime.engines.onnx import OnnxEngine  # 80 ms to import
 
     return OnnxEngine(graph, device=device, threads=threads or os.cpu_count() or 1)

@@ -1,0 +1,5 @@
+"""`python -m vsrcli`, the same as `vsr`."""
+
+from vsrcli.cli import main
+
+main()

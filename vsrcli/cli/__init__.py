@@ -1,0 +1,7 @@
+"""The command line: reads options, builds a Job, calls the library, renders what comes back."""
+
+from __future__ import annotations
+
+from vsrcli.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,5 @@
+"""`python -m vsrcli.cli`."""
+
+from vsrcli.cli.main import main
+
+main()

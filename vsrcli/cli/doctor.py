@@ -1,0 +1,5 @@
+"""`vsr doctor`."""
+
+
+def doctor() -> None:
+    """later"""

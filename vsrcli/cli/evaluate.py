@@ -1,0 +1,5 @@
+"""later"""
+
+
+def evaluate() -> None:
+    """later"""

@@ -1,0 +1,91 @@
+"""The entry point: commands by name, and the one place where errors become text and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from vsrcli import __version__
+from vsrcli.cli import doctor, evaluate, models, probe, upscale
+from vsrcli.errors import VsrError
+
+_HELP = """Video super-resolution that treats media as FFmpeg does.
+
+Exit codes: 0 done, 1 other error, 2 usage, 3 input, 4 output, 5 model, 6 weights, 7 device,
+8 encoder, 9 resume, 130 interrupted, 143 terminated. VSR_DEBUG=1 shows tracebacks.
+"""
+
+app = typer.Typer(
+    name="vsr",
+    help=_HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("upscale")(upscale.upscale)
+app.command("probe")(probe.probe)
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
+app.command("eval")(evaluate.evaluate)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"vsr {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of a command line; errors are one line on stderr."""
+    debug = bool(os.environ.get("VSR_DEBUG"))
+    try:
+        app(arguments, prog_name="vsr", standalone_mode=False)
+    except VsrError as exc:
+        if debug:
+            raise
+        return _say(str(exc), exc.exit_code)
+    except typer.Exit as exc:
+        return exc.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("interrupted; nothing was written", 130)
+    except _Terminated:
+        return _say("terminated; nothing was written", 143)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as exc:
+        usage = getattr(exc, "format_message", None)  # click's own usage errors
+        if debug and not usage:
+            raise
+        if usage:
+            return _say(f"{usage()}; see vsr --help", 2)
+        return _say(f"internal error: {type(exc).__name__}: {exc}; VSR_DEBUG=1 shows more", 1)
+    return 0
+
+
+def _say(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"vsr: {line}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _on_sigterm(_: int, __: FrameType | None) -> None:
+    raise _Terminated

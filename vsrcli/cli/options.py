@@ -1,0 +1,104 @@
+"""Options that several commands share, and how their words become values."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from enum import Enum
+from fractions import Fraction
+from typing import Annotated
+
+import typer
+
+from vsrcli.errors import UsageError
+
+
+class LogLevel(str, Enum):
+    """FFmpeg's words for how much is said."""
+
+    quiet = "quiet"
+    error = "error"
+    warning = "warning"
+    info = "info"
+    debug = "debug"
+
+
+class ProgressKind(str, Enum):
+    """How a run shows where it is."""
+
+    bar = "bar"
+    json = "json"
+    none = "none"
+
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel="Engine")]
+Precision = Annotated[
+    str, typer.Option(help="auto, or a precision the model has.", rich_help_panel="Engine")
+]
+Threads = Annotated[
+    int, typer.Option(min=0, help="Of model and encoder; 0: one a core.", rich_help_panel="Engine")
+]
+Level = Annotated[
+    LogLevel, typer.Option("-loglevel", "--loglevel", help="How much is said on stderr.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+
+_LEVELS = {
+    LogLevel.quiet: logging.CRITICAL + 1,
+    LogLevel.error: logging.ERROR,
+    LogLevel.warning: logging.WARNING,
+    LogLevel.info: logging.INFO,
+    LogLevel.debug: logging.DEBUG,
+}
+
+
+class _Lines(logging.Handler):
+    """One line a message on stderr: 'vsr: warning: …'."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        print(f"vsr: {level}{record.getMessage()}", file=sys.stderr)  # noqa: T201
+
+
+def set_log_level(level: LogLevel) -> None:
+    """Makes the 'vsr' logger print on stderr at this level."""
+    log = logging.getLogger("vsr")
+    log.handlers = [_Lines()]
+    log.propagate = False
+    log.setLevel(_LEVELS[level])
+
+
+def seconds(text: str | None, option: str) -> Fraction | None:
+    """FFmpeg's time syntax as seconds: 90, 90.5, 1:30, 00:01:30.250, 1500ms."""
+    if text is None:
+        return None
+    try:
+        if text.endswith("ms"):
+            return Fraction(text[:-2]) / 1000
+        value = Fraction(0)
+        for part in text.removesuffix("s").split(":"):
+            value = value * 60 + Fraction(part)
+        return value
+    except (ValueError, ZeroDivisionError) as exc:
+        raise UsageError(f"{option} {text!r} is not a time; use seconds or HH:MM:SS.mmm") from exc
+
+
+def bits_per_second(text: str | None) -> int | None:
+    """4M, 800k or plain bits a second."""
+    if text is None:
+        return None
+    factor = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}.get(text[-1:].lower(), 1)
+    try:
+        return round(float(text[:-1] if factor > 1 else text) * factor)
+    except ValueError as exc:
+        raise UsageError(f"--bitrate {text!r} is not a rate; use 4M or 800k") from exc
+
+
+def pairs(entries: Iterable[str]) -> dict[str, str]:
+    """k=v entries as a dict."""
+    found = dict(entry.partition("=")[::2] for entry in entries)
+    for key, entry in zip(found, entries, strict=False):
+        if "=" not in entry or not key:
+            raise UsageError(f"--encoder-option {entry!r} is not of the form name=value")
+    return found

@@ -1,0 +1,5 @@
+"""`vsr probe`."""
+
+
+def probe() -> None:
+    """later"""

@@ -1,0 +1,128 @@
+"""Frames as the decoder gave them: planes of code values, a timestamp, and what the values mean.
+
+Nothing here knows FFmpeg or a model. A picture stays in its own planes (Y, U, V or G, B, R, with or
+without alpha, 8 to 16 bit) from decoding to encoding; nothing passes through 8-bit RGB on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[Any]  # uint8 or uint16, as the layout's bits say
+"""(H, W), code values 0..2**bits - 1."""
+
+
+class Role(Enum):
+    """What a plane's values mean."""
+
+    LUMA = "luma"
+    CHROMA = "chroma"
+    RGB = "rgb"
+    ALPHA = "alpha"
+
+
+class Siting(Enum):
+    """Where a subsampled chroma sample lies on the luma grid (ITU-T H.273, ChromaLocType)."""
+
+    LEFT = "left"
+    """Beside the leftmost luma column, vertically between rows: MPEG-2, H.264 and later."""
+    CENTER = "center"
+    """Between columns and rows: JPEG, MPEG-1."""
+    TOPLEFT = "topleft"
+    """On the top left luma sample: BT.2020 4:2:0."""
+
+    @property
+    def left(self) -> bool:
+        """Horizontally on the first luma column rather than between columns."""
+        return self is not Siting.CENTER
+
+    @property
+    def top(self) -> bool:
+        """Vertically on the first luma row rather than between rows."""
+        return self is Siting.TOPLEFT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How the planes of one pixel format make a picture."""
+
+    name: str
+    """FFmpeg's name of the planar pixel format: yuv420p10le, gbrp, gray …"""
+    bits: int
+    """Significant bits a sample, 8 to 16; samples above 8 bits are 16-bit words."""
+    roles: tuple[Role, ...]
+    """One a plane, in FFmpeg's plane order."""
+    chroma_w: int = 1
+    """Luma columns a chroma sample."""
+    chroma_h: int = 1
+    """Luma rows a chroma sample."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of one sample in memory."""
+        return np.dtype(np.uint8 if self.bits <= 8 else np.uint16)
+
+    @property
+    def peak(self) -> int:
+        """The largest code value."""
+        return (1 << self.bits) - 1
+
+    def size(self, plane: int, width: int, height: int) -> tuple[int, int]:
+        """(height, width) of a plane of a width x height picture: halves are rounded up."""
+        if self.roles[plane] is Role.CHROMA:
+            return -(-height // self.chroma_h), -(-width // self.chroma_w)
+        return height, width
+
+    def planes_of(self, role: Role) -> tuple[int, ...]:
+        """The indices of the planes that have this role."""
+        return tuple(i for i, r in enumerate(self.roles) if r is role)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Color:
+    """The tags that say which colour a code value is, as FFmpeg numbers them (H.273).
+
+    2 stands for "unspecified" and stays so: tags are carried, never invented.
+    """
+
+    matrix: int = 2
+    full_range: bool | None = None
+    """None where the source does not say."""
+    primaries: int = 2
+    transfer: int = 2
+    siting: Siting = Siting.LEFT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One picture and when it is shown."""
+
+    planes: tuple[Plane, ...]
+    layout: Layout
+    width: int
+    height: int
+    pts: int
+    """Presentation time in units of time_base."""
+    time_base: Fraction
+    duration: int = 0
+    """In units of time_base; 0 where the source does not say."""
+    index: int = 0
+    """0, 1, 2 … in presentation order, within this run."""
+
+    @property
+    def time_s(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+    def scaled(self, planes: Sequence[Plane], scale: int) -> Frame:
+        """The same instant with these planes, `scale` times as large."""
+        return replace(
+            self, planes=tuple(planes), width=self.width * scale, height=self.height * scale
+        )

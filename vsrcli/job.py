@@ -1,0 +1,62 @@
+"""Everything one run needs: frozen, checked when made, independent of the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from vsrcli.errors import UsageError
+from vsrcli.media.encode import VideoOptions
+
+DEFAULT_MODEL = "espcn"
+AUDIO_MODES = ("copy", "aac", "none")
+ON_ERROR = ("fail", "skip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One source to one target. Raises UsageError for values that cannot be meant."""
+
+    source: Path
+    target: Path | None = None
+    """None: beside the source, named after it, the scale and the model."""
+    model: str = DEFAULT_MODEL
+    """An id, or the path of a model folder."""
+    scale: int | None = None
+    """None: 4 if the model has it, else its largest; or as width and height need."""
+    width: int | None = None
+    height: int | None = None
+    """The output's size, px; one alone keeps the shape of the picture."""
+    video: VideoOptions = field(default_factory=VideoOptions)
+    audio: str = "copy"
+    start_s: Fraction | None = None
+    end_s: Fraction | None = None
+    overwrite: bool = False
+    on_error: str = "fail"
+    scene_threshold: float | None = 10.0
+    """Per cent; None finds no cuts."""
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    """Of the model and of the encoder; 0 is one a core."""
+
+    def __post_init__(self) -> None:
+        _require(self.scale is None or self.scale >= 1, "--scale must be 1 or more")
+        sized = self.width is not None or self.height is not None
+        _require(not (sized and self.scale), "give either --scale or --width/--height, not both")
+        for name, side in (("--width", self.width), ("--height", self.height)):
+            _require(side is None or 1 <= side <= 16384, f"{name} must be 1 to 16384")
+        _require(self.audio in AUDIO_MODES, f"-c:a must be one of {', '.join(AUDIO_MODES)}")
+        _require(self.on_error in ON_ERROR, f"--on-error must be one of {', '.join(ON_ERROR)}")
+        _require(self.threads >= 0, "--threads must be 0 or more")
+        start, end = self.start_s or 0, self.end_s
+        _require(start >= 0, "-ss must not be negative")
+        _require(end is None or end > start, "the end (-to, or -ss plus -t) must lie after -ss")
+        crf, rate = self.video.crf, self.video.bitrate
+        _require(crf is None or rate is None, "give either --crf or --bitrate, not both")
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise UsageError(otherwise)

@@ -1,0 +1,89 @@
+"""Streams that the target container cannot hold as they are: text subtitles and audio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Protocol
+
+import av
+
+from vsrcli.errors import EncodeError
+
+_MS = Fraction(1, 1000)
+_OPUS_RATE = 48000
+
+
+class Converter(Protocol):
+    """Takes a source packet, gives packets for the output stream."""
+
+    def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
+        """Packets that are ready."""
+        ...
+
+    def flush(self) -> Iterator[av.Packet]:
+        """What is left at the end."""
+        ...
+
+
+class TextSubtitles:
+    """Re-encodes text subtitles: words and times are kept, styling where the target has it."""
+
+    def __init__(
+        self, source: av.stream.Stream, container: av.container.OutputContainer, encoder: str
+    ) -> None:
+        self._source = source
+        self.stream = container.add_stream(encoder)
+        context = source.codec_context
+        context.open(strict=False)
+        target = self.stream.codec_context
+        target.subtitle_header = context.subtitle_header
+        target.time_base = self.stream.time_base = _MS
+
+    def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
+        subtitle = self._source.codec_context.decode2(packet)
+        if subtitle is None:  # mov_text fills gaps with empty packets
+            return
+        out = self.stream.codec_context.encode_subtitle(subtitle)
+        out.stream = self.stream
+        out.time_base, out.pts, out.dts = packet.time_base, packet.pts, packet.pts
+        out.duration = packet.duration
+        yield out
+
+    def flush(self) -> Iterator[av.Packet]:
+        yield from ()
+
+
+class Audio:
+    """Re-encodes audio at the source's rate and layout (48 kHz for Opus)."""
+
+    def __init__(
+        self, source: av.AudioStream, container: av.container.OutputContainer, encoder: str
+    ) -> None:
+        self._source = source
+        rate = _OPUS_RATE if encoder == "libopus" else source.codec_context.sample_rate
+        self.stream = container.add_stream(encoder, rate=rate)
+        self.stream.codec_context.layout = source.codec_context.layout.name
+        self._resampler = av.AudioResampler(
+            format=self.stream.codec_context.format, layout=source.codec_context.layout, rate=rate
+        )
+
+    def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
+        for frame in packet.decode():
+            yield from self._encode(frame)
+
+    def flush(self) -> Iterator[av.Packet]:
+        for frame in self._source.codec_context.decode(None):
+            yield from self._encode(frame)
+        yield from self._encode(None)
+        yield from self.stream.encode(None)
+
+    def _encode(self, frame: av.AudioFrame | None) -> Iterator[av.Packet]:
+        try:
+            for part in self._resampler.resample(frame):
+                yield from self.stream.encode(part)
+        except (av.FFmpegError, ValueError) as exc:
+            name = self.stream.codec_context.codec.name
+            raise EncodeError(
+                f"the audio cannot be encoded by {name} ({exc}); use -c:a copy"
+            ) from exc

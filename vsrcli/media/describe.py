@@ -1,0 +1,104 @@
+"""Facts about an open container, read once."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from vsrcli.frames import Color, Siting
+from vsrcli.media.info import SourceInfo, StreamInfo, VideoInfo
+from vsrcli.media.pixels import layout_of
+
+_AV_TIME_BASE = 1_000_000
+_PQ, _HLG, _BT2020_NCL, _RGB = 16, 18, 9, 0
+_UNSPECIFIED = 2
+_CENTRED_CODECS = {"mjpeg", "mpeg1video", "mjpegb", "jpegls"}
+
+
+def describe(
+    path: Path, container: av.container.InputContainer, stream: av.VideoStream, first: av.VideoFrame
+) -> SourceInfo:
+    """The facts of a source whose first frame is decoded."""
+    return SourceInfo(
+        path=path,
+        container=container.format.name,
+        duration_s=(container.duration or 0) / _AV_TIME_BASE,
+        video=_video(container, stream, first),
+        streams=tuple(stream_info(s) for s in container.streams),
+        chapters=len(container.chapters()),
+    )
+
+
+def stream_info(stream: av.stream.Stream) -> StreamInfo:
+    """One stream's card."""
+    codec = stream.codec_context
+    return StreamInfo(
+        index=stream.index,
+        kind=stream.type or "unknown",
+        codec=codec.codec.canonical_name if codec else stream.name or "unknown",
+        language=stream.metadata.get("language", ""),
+        title=stream.metadata.get("title", "") or stream.metadata.get("filename", ""),
+        details=_details(stream),
+    )
+
+
+def _details(stream: av.stream.Stream) -> str:
+    if isinstance(stream, av.VideoStream) and stream.codec_context:
+        return f"{stream.codec_context.width}x{stream.codec_context.height}"
+    if isinstance(stream, av.AudioStream) and stream.codec_context:
+        return f"{stream.codec_context.sample_rate} Hz {stream.codec_context.layout.name}"
+    return ""
+
+
+def _video(
+    container: av.container.InputContainer, stream: av.VideoStream, first: av.VideoFrame
+) -> VideoInfo:
+    rate = stream.guessed_rate or stream.average_rate or Fraction(25)
+    duration = _duration(container, stream)
+    return VideoInfo(
+        index=stream.index,
+        codec=stream.codec_context.codec.canonical_name,
+        width=first.width,
+        height=first.height,
+        pix_fmt=first.format.name,
+        layout=layout_of(first.format.name),
+        color=color_of(first, stream.codec_context.codec.canonical_name),
+        time_base=first.time_base,
+        rate=rate,
+        frames=stream.frames or round(duration * rate),
+        duration_s=float(duration),
+        sample_aspect=stream.sample_aspect_ratio or Fraction(1),
+        rotation=first.rotation if abs(first.rotation) <= 360 else 0,
+        interlaced=first.interlaced_frame,
+        hdr=first.color_trc in (_PQ, _HLG),
+    )
+
+
+def _duration(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
+    if stream.duration and stream.time_base:
+        return Fraction(stream.duration * stream.time_base)
+    return Fraction(container.duration or 0, _AV_TIME_BASE)
+
+
+def color_of(frame: av.VideoFrame, codec: str = "") -> Color:
+    """The frame's colour tags. FFmpeg names no chroma siting here, so the codec's rule is used."""
+    full = {1: False, 2: True}.get(int(frame.color_range))
+    matrix = _matrix(frame)
+    siting = Siting.LEFT
+    if codec in _CENTRED_CODECS:
+        siting = Siting.CENTER
+    elif matrix == _BT2020_NCL and frame.format.name.startswith("yuv420"):
+        siting = Siting.TOPLEFT
+    return Color(
+        matrix=matrix,
+        full_range=True if frame.format.name.startswith("yuvj") else full,
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        siting=siting,
+    )
+
+
+def _matrix(frame: av.VideoFrame) -> int:
+    return _RGB if frame.format.is_rgb else int(frame.colorspace)

@@ -1,0 +1,232 @@
+"""The encoder's settings, and frames on their way into it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import av
+from av.codec.codec import Codec, UnknownCodecError
+from av.codec.context import Flags
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from vsrcli.errors import EncodeError
+from vsrcli.frames import Color, Frame, Layout, Role
+from vsrcli.media.info import VideoInfo
+from vsrcli.media.pixels import EXACT, best_format, layout_of, to_av
+
+log = logging.getLogger("vsr")
+_X26X = {"libx264", "libx264rgb", "libx265"}
+_QUALITY = {"libsvtav1": "crf", "libvpx-vp9": "crf", "libvpx": "crf"} | dict.fromkeys(_X26X, "crf")
+_UNSPECIFIED, _RGB, _BT709, _BT601 = 2, 0, 1, 6
+_HD_LINES = 720
+_LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """How the new picture is encoded, in FFmpeg's words."""
+
+    codec: str | None = None
+    """None: libx264, or libvpx-vp9 in webm."""
+    crf: float | None = None
+    """None: 16 with libx264; the encoder's own default elsewhere."""
+    preset: str | None = None
+    bitrate: int | None = None
+    """Bits a second; excludes crf."""
+    pix_fmt: str | None = None
+    """None: the source's, or the nearest the encoder has."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """The encoder's private options, by name."""
+
+
+def encoder_named(name: str) -> Codec:
+    """The encoder of this name. Raises EncodeError if this build of FFmpeg has none."""
+    try:
+        codec = Codec(name, "w")
+    except UnknownCodecError as exc:
+        raise EncodeError(
+            f"there is no encoder {name!r} here; `vsr doctor` lists those that work"
+        ) from exc
+    if codec.type != "video":
+        raise EncodeError(f"{name} is not a video encoder; use libx264, libx265, ffv1 …")
+    return codec
+
+
+def choose_format(codec: Codec, layout: Layout, wanted: str | None) -> str:
+    """The pixel format to encode. Raises EncodeError if the encoder lacks the one asked for."""
+    offered = [f.name for f in codec.video_formats or ()]
+    if wanted:
+        if offered and wanted not in offered:
+            raise EncodeError(f"{codec.name} cannot encode {wanted}; it takes {', '.join(offered)}")
+        return wanted
+    if not offered or layout.name in offered:
+        return layout.name
+    chosen = best_format(offered, layout)
+    if layout.planes_of(Role.ALPHA) and not any(
+        c.is_alpha for c in av.VideoFormat(chosen).components
+    ):
+        log.warning(
+            "%s cannot hold transparency: alpha is dropped (ffv1 or prores_ks keeps it)", codec.name
+        )
+    log.warning("%s cannot encode %s: converted to %s", codec.name, layout.name, chosen)
+    return chosen
+
+
+def check_even(codec: Codec, pix_fmt: str, width: int, height: int) -> None:
+    """Raises EncodeError where subsampled chroma needs even sides and the picture's are odd."""
+    layout = layout_of(pix_fmt)
+    odd = [n for n, s in ((width, layout.chroma_w), (height, layout.chroma_h)) if n % s]
+    if odd and codec.name != "ffv1":
+        raise EncodeError(
+            f"{codec.name} needs even sides in {pix_fmt} and the output is {width}x{height}; "
+            "use --pix-fmt yuv444p, another --scale, or --width/--height"
+        )
+
+
+def add_video(
+    container: av.container.OutputContainer,
+    info: VideoInfo,
+    options: VideoOptions,
+    *,
+    size: tuple[int, int],
+    threads: int,
+) -> av.VideoStream:
+    """The encoder's stream in an output container, set up to keep the source's time and colour."""
+    codec = encoder_named(options.codec or default_codec(container.format.name))
+    pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
+    check_even(codec, pix_fmt, *size)
+    stream = container.add_stream(codec.name, rate=info.rate, options=_private(codec, options))
+    context = stream.codec_context
+    stream.width, stream.height = size
+    stream.pix_fmt = pix_fmt
+    # Set before the first frame: the stream's own time base is not what the encoder uses.
+    context.time_base = info.time_base
+    context.flags |= Flags.frame_duration
+    context.thread_type = "AUTO"
+    context.thread_count = threads
+    if options.bitrate:
+        context.bit_rate = options.bitrate
+    if info.sample_aspect not in (0, 1):
+        context.sample_aspect_ratio = info.sample_aspect
+    if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
+        context.codec_tag = "hvc1"
+    _tag(context, encoded_color(info, pix_fmt))
+    if info.rotation:
+        stream.set_display_rotation(info.rotation)
+    return stream
+
+
+def encoded_color(info: VideoInfo, pix_fmt: str) -> Color:
+    """The source's tags; RGB encoded as YUV gets the matrix that it is converted with."""
+    if info.layout.planes_of(Role.RGB) and not av.VideoFormat(pix_fmt).is_rgb:
+        matrix = _BT709 if info.height >= _HD_LINES else _BT601
+        return replace(info.color, matrix=matrix, full_range=False)
+    return info.color
+
+
+def default_codec(container: str) -> str:
+    """What a newcomer wants in this container."""
+    return "libvpx-vp9" if container == "webm" else "libx264"
+
+
+class FrameWriter:
+    """Turns frames into encoded packets of one stream."""
+
+    def __init__(self, stream: av.VideoStream, info: VideoInfo) -> None:
+        self._stream, self._info = stream, info
+        self._reformatter = VideoReformatter()
+        self._color = encoded_color(info, stream.pix_fmt or "")
+        self._last: int | None = None
+
+    def encode(self, frame: Frame, pts: int) -> list[av.Packet]:
+        """Packets that are ready. `pts` is in the frame's time base. Raises EncodeError."""
+        picture = self._picture(frame)
+        if self._last is not None and pts <= self._last:
+            raise EncodeError(
+                f"frame {frame.index} does not come after the one before it "
+                f"({pts} after {self._last}); remux the source first"
+            )
+        picture.pts, picture.time_base, picture.duration = pts, frame.time_base, frame.duration
+        picture.pict_type = 0  # the source's I/P/B types would be forced on the encoder
+        self._last = pts
+        return self._send(picture)
+
+    def flush(self) -> list[av.Packet]:
+        """The packets the encoder still holds."""
+        return self._send(None)
+
+    def _picture(self, frame: Frame) -> av.VideoFrame:
+        picture = to_av(frame.planes, frame.layout)
+        stream = self._stream
+        color = self._info.color
+        picture.colorspace = color.matrix
+        picture.color_range = _av_range(color.full_range)
+        same_size = (picture.width, picture.height) == (stream.width, stream.height)
+        if same_size and stream.pix_fmt in (picture.format.name, _full_range_twin(picture)):
+            return picture
+        flags = EXACT if same_size else _LANCZOS
+        ranges = self._ranges(picture)
+        return self._reformatter.reformat(
+            picture, stream.width, stream.height, stream.pix_fmt, interpolation=flags, **ranges
+        )
+
+    def _ranges(self, picture: av.VideoFrame) -> dict[str, int]:
+        if picture.format.is_rgb and not av.VideoFormat(self._stream.pix_fmt or "").is_rgb:
+            return {"dst_colorspace": _sws_matrix(self._color.matrix), "dst_color_range": 1}
+        full = _av_range(self._info.color.full_range) or 1
+        return {"src_color_range": full, "dst_color_range": full}
+
+    def _send(self, picture: av.VideoFrame | None) -> list[av.Packet]:
+        try:
+            return list(self._stream.encode(picture))
+        except (av.FFmpegError, ValueError) as exc:
+            name = self._stream.codec_context.codec.name
+            raise EncodeError(
+                f"{name} refused the settings or the frame ({exc}); "
+                "check --preset, --crf, --pix-fmt and --encoder-option"
+            ) from exc
+
+
+def _full_range_twin(picture: av.VideoFrame) -> str:
+    return picture.format.name.replace("yuv", "yuvj")
+
+
+def _av_range(full: bool | None) -> int:
+    return 0 if full is None else 2 if full else 1
+
+
+def _sws_matrix(matrix: int) -> int:
+    return 1 if matrix == _BT709 else 5
+
+
+def _private(codec: Codec, options: VideoOptions) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    quality = _QUALITY.get(codec.name)
+    crf = options.crf
+    if crf is None and codec.name in ("libx264", "libx264rgb") and not options.bitrate:
+        crf = 16
+    if crf is not None:
+        if quality is None:
+            raise EncodeError(f"{codec.name} has no --crf; use --bitrate or --encoder-option")
+        chosen[quality] = f"{crf:g}"
+        if codec.name.startswith("libvpx"):
+            chosen["b"] = "0"
+    preset = options.preset or ("medium" if codec.name in _X26X else None)
+    if preset:
+        chosen["preset"] = preset
+    return chosen | dict(options.extra)
+
+
+def _tag(context: av.VideoCodecContext, color: Color) -> None:
+    context.colorspace = color.matrix
+    context.color_primaries = color.primaries
+    context.color_trc = color.transfer
+    context.color_range = _av_range(color.full_range)
+
+
+def frame_ticks(seconds: Fraction, time_base: Fraction) -> int:
+    """Seconds as the nearest whole number of ticks."""
+    return round(seconds / time_base)

@@ -1,0 +1,63 @@
+"""What a source is: the facts that decoding, the model and the encoder need, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from vsrcli.frames import Color, Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """The video stream that will be upscaled, as its first frame shows it."""
+
+    index: int
+    """Of the stream in the container."""
+    codec: str
+    width: int
+    height: int
+    pix_fmt: str
+    """As decoded; `layout` is the planar form it is processed in."""
+    layout: Layout
+    color: Color
+    time_base: Fraction
+    rate: Fraction
+    """Average or guessed frame rate; frames keep their own timestamps whatever it says."""
+    frames: int
+    """As the container declares or the duration suggests; 0 if unknown."""
+    duration_s: float
+    """0 if unknown."""
+    sample_aspect: Fraction
+    rotation: int
+    """Degrees counter-clockwise that a player turns the picture."""
+    interlaced: bool
+    hdr: bool
+    """PQ or HLG transfer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamInfo:
+    """One stream of the container."""
+
+    index: int
+    kind: str
+    """video, audio, subtitle, data, attachment, unknown."""
+    codec: str
+    language: str = ""
+    title: str = ""
+    details: str = ""
+    """1920x1080, 48000 Hz stereo …"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceInfo:
+    """A source file and its streams."""
+
+    path: Path
+    container: str
+    duration_s: float
+    video: VideoInfo
+    streams: tuple[StreamInfo, ...]
+    chapters: int

@@ -1,0 +1,108 @@
+"""FFmpeg's pixel formats as layouts of planes, and frames in and out of FFmpeg's memory."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import av
+import numpy as np
+from av.codec.codec import find_best_pix_fmt_of_list
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from vsrcli.errors import InputError
+from vsrcli.frames import Layout, Plane, Role
+
+_DEPTHS = ("", "9le", "10le", "12le", "14le", "16le")
+_YUV = tuple(f"yuv{s}p{d}" for s in ("420", "422", "444", "440", "411", "410") for d in _DEPTHS)
+_YUVA = tuple(f"yuva{s}p{d}" for s in ("420", "422", "444") for d in _DEPTHS)
+_OTHERS = tuple(f"{s}{d}" for s in ("gray", "gbrp", "gbrap") for d in _DEPTHS)
+EXACT = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
+"""swscale flags that convert formats within one code value (its default tables do not)."""
+_ALPHA_FORMATS = ("ya8", "ya16le", "pal8", "rgba", "bgra", "argb", "abgr", "rgba64le", "bgra64le")
+
+
+@cache
+def _planar_formats() -> tuple[str, ...]:
+    return tuple(n for n in (*_YUV, *_YUVA, *_OTHERS) if _exists(n))
+
+
+@cache
+def layout_of(pix_fmt: str) -> Layout:
+    """The planar layout that holds this pixel format without loss (the nearest where none does).
+
+    yuvj* is yuv* whose tag says full range. Packed, semi-planar, big-endian and palette formats get
+    their planar twin. Raises InputError for a format this FFmpeg does not know.
+    """
+    name = pix_fmt.replace("yuvj", "yuv")
+    if name not in _planar_formats():
+        if not _exists(name):
+            raise InputError(f"pixel format {pix_fmt} is not known; convert the source first")
+        best, _ = find_best_pix_fmt_of_list(_planar_formats(), name, name in _ALPHA_FORMATS)
+        assert best is not None  # the list is not empty
+        name = best.name
+    fmt = av.VideoFormat(name, 64, 64)
+    return Layout(
+        name=name,
+        bits=fmt.components[0].bits,
+        roles=_roles(fmt),
+        chroma_w=64 // fmt.chroma_width(64),
+        chroma_h=64 // fmt.chroma_height(64),
+    )
+
+
+def planes_of(frame: av.VideoFrame, layout: Layout) -> tuple[Plane, ...]:
+    """The frame's planes as views of its own memory, (H, W) each; they keep the frame alive."""
+    return tuple(
+        np.frombuffer(plane, layout.dtype).reshape(-1, plane.line_size // layout.dtype.itemsize)[
+            : plane.height, : plane.width
+        ]
+        for plane in frame.planes
+    )
+
+
+def to_av(planes: tuple[Plane, ...], layout: Layout) -> av.VideoFrame:
+    """A new FFmpeg frame that holds copies of these planes."""
+    height, width = planes[0].shape
+    frame = av.VideoFrame(width, height, layout.name)
+    for target, plane in zip(planes_of(frame, layout), planes, strict=True):
+        target[:] = plane
+    return frame
+
+
+def best_format(offered: list[str], layout: Layout) -> str:
+    """The encoder's pixel format that loses least of this layout."""
+    best, _ = find_best_pix_fmt_of_list(offered, layout.name, bool(layout.planes_of(Role.ALPHA)))
+    return layout.name if best is None else best.name
+
+
+def plain_copy(frame: av.VideoFrame, pix_fmt: str, reformatter: VideoReformatter) -> av.VideoFrame:
+    """The frame in another pixel format of the same size, range and matrix, as exactly as it goes."""
+    same = {"src_color_range": 1, "dst_color_range": 1} if _is_yuv(frame, pix_fmt) else {}
+    return reformatter.reformat(frame, format=pix_fmt, interpolation=EXACT, **same)
+
+
+def _is_yuv(frame: av.VideoFrame, pix_fmt: str) -> bool:
+    return not frame.format.is_rgb and not av.VideoFormat(pix_fmt).is_rgb
+
+
+def _roles(fmt: av.VideoFormat) -> tuple[Role, ...]:
+    if fmt.is_rgb:
+        color = (Role.RGB,) * 3
+    elif len(fmt.components) > 2:
+        color = (Role.LUMA, Role.CHROMA, Role.CHROMA)
+    else:
+        color = (Role.LUMA,)
+    return color + (Role.ALPHA,) * any(c.is_alpha for c in fmt.components)
+
+
+def _exists(pix_fmt: str) -> bool:
+    try:
+        av.VideoFormat(pix_fmt)
+    except ValueError:
+        return False
+    return True

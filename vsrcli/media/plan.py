@@ -1,0 +1,139 @@
+"""What becomes of each stream of the source in the target container."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import av
+from av.stream import Disposition
+
+from vsrcli.media.describe import stream_info
+
+_TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
+_TEXT_ENCODER = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
+# mpegts takes any codec and writes unreadable data for those it has no name for.
+_TS_CODECS = {
+    *("h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4", "vc1", "av1"),
+    *("aac", "aac_latm", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus"),
+    *("dvb_subtitle", "dvbsub", "dvb_teletext", "hdmv_pgs_subtitle", "pgssub"),
+}
+_COVER_CONTAINERS = {"mp4", "mov", "ipod", "matroska"}
+
+
+class Action(Enum):
+    """What is done with a stream."""
+
+    UPSCALE = "upscale"
+    COPY = "copy"
+    CONVERT = "convert"
+    """Re-encoded: text subtitles to the container's own kind, audio on request."""
+    DROP = "drop"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamPlan:
+    """One source stream's fate, and why where it is not simply copied."""
+
+    index: int
+    kind: str
+    codec: str
+    action: Action
+    encoder: str = ""
+    reason: str = ""
+    expected: bool = False
+    """The drop loses nothing (a chapter track rebuilt from the chapters) or was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """What the fate of a stream depends on."""
+
+    stream: av.stream.Stream
+    container: str
+    audio: str
+    chapters: bool
+    plan: StreamPlan
+
+    def copy(self, reason: str = "") -> StreamPlan:
+        return replace(self.plan, action=Action.COPY, reason=reason)
+
+    def convert(self, encoder: str, reason: str = "") -> StreamPlan:
+        return replace(self.plan, action=Action.CONVERT, encoder=encoder, reason=reason)
+
+    def drop(self, reason: str, *, expected: bool = False) -> StreamPlan:
+        return replace(self.plan, action=Action.DROP, reason=reason, expected=expected)
+
+    def accepted(self) -> bool:
+        """Whether the muxer takes this codec; asked of a muxer that writes nowhere."""
+        if self.container == "mpegts":
+            return self.plan.codec in _TS_CODECS
+        with av.open(os.devnull, "w", format=self.container) as probe:
+            try:
+                probe.add_stream_from_template(self.stream)
+            except (ValueError, av.FFmpegError):
+                return False
+        return True
+
+
+def plan_streams(
+    source: av.container.InputContainer, *, video: int, container: str, audio: str
+) -> list[StreamPlan]:
+    """A plan for every stream. `container` is FFmpeg's muxer name, `audio` copy, aac or none."""
+    chapters = bool(source.chapters()) and container in ("mp4", "mov", "matroska", "webm")
+    plans = []
+    for stream in source.streams:
+        base = StreamPlan(
+            index=stream.index,
+            kind=stream.type or "unknown",
+            codec=stream_info(stream).codec,
+            action=Action.UPSCALE,
+        )
+        case = _Case(stream=stream, container=container, audio=audio, chapters=chapters, plan=base)
+        plans.append(base if stream.index == video else _FATES.get(stream.type, _data)(case))
+    return plans
+
+
+def _audio(case: _Case) -> StreamPlan:
+    if case.audio == "none":
+        return case.drop("-c:a none", expected=True)
+    if case.audio == "aac":
+        return case.convert("aac")
+    if case.accepted():
+        return case.copy()
+    encoder = "libopus" if case.container == "webm" else "aac"
+    return case.convert(encoder, f"{case.container} cannot hold {case.plan.codec}")
+
+
+def _subtitle(case: _Case) -> StreamPlan:
+    if case.accepted():
+        return case.copy()
+    encoder = _TEXT_ENCODER.get(case.container)
+    if case.plan.codec in _TEXT and encoder:
+        return case.convert(encoder)
+    return case.drop(f"{case.container} cannot hold them; write .mkv to keep them")
+
+
+def _video(case: _Case) -> StreamPlan:
+    cover = bool(case.stream.disposition & Disposition.attached_pic)
+    if case.stream.codec_context is None or not case.stream.codec_context.pix_fmt:
+        return case.drop("it holds no picture")
+    if (cover and case.container not in _COVER_CONTAINERS) or not case.accepted():
+        return case.drop(f"{case.container} cannot hold it; write .mkv to keep it")
+    return case.copy("" if cover else "copied at its own size")
+
+
+def _attachment(case: _Case) -> StreamPlan:
+    if case.container == "matroska":
+        return case.copy()
+    return case.drop(f"{case.container} holds no attachments; write .mkv to keep it")
+
+
+def _data(case: _Case) -> StreamPlan:
+    if case.chapters:
+        return case.drop("chapters are written anew", expected=True)
+    return case.drop("FFmpeg's muxers cannot copy it")
+
+
+_FATES = {"audio": _audio, "subtitle": _subtitle, "video": _video, "attachment": _attachment}

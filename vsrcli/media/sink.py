@@ -1,0 +1,250 @@
+"""The target file: the new picture beside the source's own streams, in place only when whole."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import uuid
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+
+from vsrcli.errors import EncodeError, OutputError, VsrError
+from vsrcli.frames import Frame
+from vsrcli.media.convert import Audio, Converter, TextSubtitles
+from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks
+from vsrcli.media.plan import Action, StreamPlan, plan_streams
+from vsrcli.media.source import Source
+
+log = logging.getLogger("vsr")
+_MOV = ("mp4", "mov", "ipod", "3gp", "psp")
+_MOVIE_TICKS = 10_000
+"""The movie timescale at least: edit lists are rounded to it."""
+
+
+def container_of(path: Path) -> str:
+    """FFmpeg's muxer name for a path. Raises OutputError if the suffix names none."""
+    try:
+        with av.open(f"{os.devnull}{path.suffix}", "w") as probe:
+            return str(probe.format.name)
+    except (ValueError, av.FFmpegError, OSError) as exc:
+        known = ".mp4, .mov, .mkv, .webm, .ts, .avi"
+        raise OutputError(
+            f"{path.name} does not say which container to write; end it in one of {known}"
+        ) from exc
+
+
+class Sink:
+    """An output file being written. Every frame and packet goes through `write`.
+
+    A context manager: `finish` puts the file in place; leaving without it removes every trace.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        source: Source,
+        *,
+        video: VideoOptions,
+        size: tuple[int, int],
+        audio: str = "copy",
+        threads: int = 0,
+    ) -> None:
+        self.target, self._source = target, source
+        self.frames = 0
+        self._temp = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.part{target.suffix}")
+        self._info = source.info.video
+        self._done = False
+        self._container = self._create(container_of(target))
+        try:
+            self.plans = self._add_streams(video, size, audio, threads)
+        except BaseException:
+            self._discard()
+            raise
+
+    def _create(self, muxer: str) -> av.container.OutputContainer:
+        options = {}
+        if muxer in _MOV:
+            options = {"movflags": "+faststart", "movie_timescale": str(self._movie_timescale())}
+        try:
+            self._temp.touch(exist_ok=False)
+            return av.open(str(self._temp), "w", format=muxer, container_options=options)
+        except OSError as exc:
+            self._temp.unlink(missing_ok=True)
+            raise _output_error(self.target, exc) from exc
+
+    def _movie_timescale(self) -> int:
+        ticks = self._info.time_base.denominator
+        return ticks * -(-_MOVIE_TICKS // ticks)
+
+    def _add_streams(
+        self, video: VideoOptions, size: tuple[int, int], audio: str, threads: int
+    ) -> list[StreamPlan]:
+        source, muxer = self._source.container, self._container.format.name
+        plans = plan_streams(source, video=self._info.index, container=muxer, audio=audio)
+        self._copies: dict[int, av.stream.Stream] = {}
+        self._converters: dict[int, Converter] = {}
+        self._shift = self._time_shift()
+        for plan in plans:
+            self._add(plan, source.streams[plan.index], video, size, threads)
+        _say(plans)
+        self._container.metadata.update(source.metadata)
+        self._container.set_chapters(self._chapters(source.chapters()))
+        return plans
+
+    def _add(
+        self,
+        plan: StreamPlan,
+        source: av.stream.Stream,
+        video: VideoOptions,
+        size: tuple[int, int],
+        threads: int,
+    ) -> None:
+        if plan.action is Action.DROP:
+            return
+        if plan.action is Action.UPSCALE:
+            self._video = add_video(self._container, self._info, video, size=size, threads=threads)
+            self._writer = FrameWriter(self._video, self._info)
+            target: av.stream.Stream = self._video
+        elif plan.action is Action.COPY:
+            target = self._container.add_stream_from_template(source)
+            self._copies[source.index] = target
+        else:
+            kind = Audio if source.type == "audio" else TextSubtitles
+            converter = kind(source, self._container, plan.encoder)
+            self._converters[source.index], target = converter, converter.stream
+        _copy_tags(source, target)
+
+    def _time_shift(self) -> Fraction:
+        """Seconds added to every timestamp: a cut starts at 0, and no frame lies before 0."""
+        if self._source.span.start_s is not None:
+            start = Fraction(self._source.container.start_time or 0, 1_000_000)
+            return -(start + self._source.span.start_s)
+        first = self._source.first_time_s
+        return -first if first < 0 else Fraction(0)
+
+    def _chapters(self, chapters: list[av.container.Chapter]) -> list[av.container.Chapter]:
+        span = self._source.span
+        if span.whole and not self._shift:
+            return chapters
+        end = None if span.end_s is None else span.end_s + self._shift
+        kept = []
+        for chapter in chapters:
+            base = chapter["time_base"] or Fraction(1, 1000)
+            start, stop = (Fraction(chapter[k] * base) + self._shift for k in ("start", "end"))
+            if stop > 0 and (end is None or start < end):
+                chapter["start"] = frame_ticks(max(start, Fraction(0)), base)
+                chapter["end"] = frame_ticks(stop if end is None else min(stop, end), base)
+                kept.append(chapter)
+        return kept
+
+    def write(self, item: Frame | av.Packet) -> None:
+        """One upscaled frame, or one packet of another stream. Raises EncodeError, OutputError."""
+        if isinstance(item, Frame):
+            ticks = item.pts + frame_ticks(self._shift, item.time_base)
+            self._mux(self._writer.encode(item, ticks))
+            self.frames += 1
+        elif item.stream.index in self._copies:
+            self._retime(item)
+            item.stream = self._copies[item.stream.index]
+            self._mux([item])
+        elif item.stream.index in self._converters:
+            self._retime(item)
+            self._mux(list(self._converters[item.stream.index].feed(item)))
+
+    def _retime(self, packet: av.Packet) -> None:
+        ticks = frame_ticks(self._shift, packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts + ticks
+        packet.dts = None if packet.dts is None else packet.dts + ticks
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        try:
+            self._container.mux(packets)
+        except (av.FFmpegError, ValueError, OSError) as exc:
+            raise _output_error(self.target, exc) from exc
+
+    def finish(self, frames: int) -> None:
+        """Closes the file, checks that it holds `frames` frames, and puts it in place.
+
+        Raises EncodeError if a frame is missing, OutputError if the disk refuses.
+        """
+        self._mux(self._writer.flush())
+        for converter in self._converters.values():
+            self._mux(list(converter.flush()))
+        try:
+            self._container.close()
+        except (av.FFmpegError, OSError) as exc:
+            raise _output_error(self.target, exc) from exc
+        self._verify(frames)
+        try:
+            with self._temp.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(self._temp, self.target)
+        except OSError as exc:
+            raise _output_error(self.target, exc) from exc
+        self._done = True
+
+    def _verify(self, frames: int) -> None:
+        written = _count_packets(self._temp, self._video.index)
+        if not frames == self.frames == written:
+            raise EncodeError(
+                f"{frames} frames were decoded but the file holds {written}; nothing was written. "
+                "Try another --encoder or container, and report this"
+            )
+
+    def _discard(self) -> None:
+        try:
+            self._container.close()
+        except (av.FFmpegError, OSError, ValueError):
+            log.debug("the abandoned file could not be closed", exc_info=True)
+        self._temp.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if not self._done:
+            self._discard()
+
+
+def _count_packets(path: Path, index: int) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for p in container.demux(container.streams[index]) if p.size)
+
+
+def _copy_tags(source: av.stream.Stream, target: av.stream.Stream) -> None:
+    target.metadata.update({k: v for k, v in source.metadata.items() if k != "encoder"})
+    target.disposition = source.disposition
+
+
+def _say(plans: list[StreamPlan]) -> None:
+    for plan in plans:
+        line = f"stream #{plan.index} ({plan.kind}, {plan.codec})"
+        if plan.action is Action.DROP and not plan.expected:
+            log.warning("%s is not kept: %s", line, plan.reason)
+        elif plan.action is Action.CONVERT and plan.reason:
+            log.warning("%s is converted to %s: %s", line, plan.encoder, plan.reason)
+        else:
+            log.info("%s: %s %s", line, plan.action.value, plan.encoder or plan.reason)
+
+
+def _output_error(target: Path, exc: Exception) -> VsrError:
+    number = getattr(exc, "errno", None)
+    if number == errno.ENOSPC:
+        return OutputError(f"the disk is full while writing {target}; free space and run it again")
+    if isinstance(exc, PermissionError) or number in (errno.EACCES, errno.EROFS):
+        return OutputError(f"{target.parent} may not be written to; choose another -o")
+    if isinstance(exc, FileNotFoundError):
+        return OutputError(
+            f"the folder {target.parent} does not exist; create it or choose another -o"
+        )
+    if number == errno.ENAMETOOLONG:
+        return OutputError(f"the file name {target.name} is too long; choose another -o")
+    reason = getattr(exc, "strerror", None) or str(exc)
+    return OutputError(f"{target} cannot be written ({reason})")

@@ -1,0 +1,296 @@
+"""A source file: its facts, its decoded frames, and the packets of all the other streams."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.video.reformatter import VideoReformatter
+
+from vsrcli.errors import InputError
+from vsrcli.frames import Frame
+from vsrcli.media.describe import describe
+from vsrcli.media.info import SourceInfo
+from vsrcli.media.pixels import plain_copy, planes_of
+
+log = logging.getLogger("vsr")
+_AV_TIME_BASE = 1_000_000
+_SHORTFALL_S = 1.0
+"""A source whose packets end this much before its declared duration is called truncated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """The part of a source that is wanted, in seconds from its start."""
+
+    start_s: Fraction | None = None
+    end_s: Fraction | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Nothing is cut off."""
+        return self.start_s is None and self.end_s is None
+
+
+class Source:
+    """An open source. `items` yields frames and side packets in the order of the file.
+
+    A context manager. Raises InputError for anything that is not readable video.
+    """
+
+    def __init__(self, path: Path, *, span: Span = Span(), on_error: str = "fail") -> None:
+        self.path, self.span, self.on_error = path, span, on_error
+        self.frames = 0
+        """Frames yielded so far."""
+        self.damaged = 0
+        """Packets that could not be decoded so far."""
+        self._open()
+        self._reformatter = VideoReformatter()
+        self._head: list[Frame | av.Packet] = []
+        self._tail = self._produce()
+        try:
+            self.info = self._first_look()
+        except BaseException:
+            self.container.close()
+            raise
+
+    def items(self) -> Iterator[Frame | av.Packet]:
+        """Every frame once, with its own timestamp, and every packet of the other streams."""
+        yield from self._head
+        self._head = []
+        yield from self._tail
+
+    @property
+    def first_time_s(self) -> Fraction:
+        """Presentation time of the first frame, seconds."""
+        first = next(item for item in self._head if isinstance(item, Frame))
+        return Fraction(first.pts * first.time_base)
+
+    def _open(self) -> None:
+        try:
+            self.container = av.open(str(self.path), metadata_errors="replace")
+        except (av.FFmpegError, OSError, ValueError) as exc:
+            raise InputError(_open_message(self.path, exc)) from exc
+        stream = self.container.streams.best("video")
+        if stream is None or stream.codec_context is None:
+            self.container.close()
+            raise InputError(
+                f"{self.path} has no video that can be decoded; `vsr probe` lists streams"
+            )
+        self.stream = stream
+        self.stream.thread_type = "AUTO"
+
+    def _first_look(self) -> SourceInfo:
+        frame = self._pull_frame()
+        if frame is not None and self.span.start_s and frame.time_s > self._start_time() + 0.001:
+            frame = self._retry_from_start()
+        if frame is None:
+            self._explain_no_frames()
+        assert self._first is not None
+        return describe(self.path, self.container, self.stream, self._first)
+
+    def _pull_frame(self) -> Frame | None:
+        for item in self._tail:
+            self._head.append(item)
+            if isinstance(item, Frame):
+                return item
+        return None
+
+    def _retry_from_start(self) -> Frame | None:
+        """Some containers seek past the wanted frame: then read from the beginning instead."""
+        self.container.close()
+        self._open()
+        self._head, self.frames, self.damaged = [], 0, 0
+        self._tail = self._produce(seek=False)
+        return self._pull_frame()
+
+    def _explain_no_frames(self) -> None:
+        if not self.span.whole:
+            raise InputError(f"{self.path} has no frame in the part that -ss/-t/-to select")
+        raise InputError(f"{self.path} has a video stream but not one frame can be decoded from it")
+
+    def _start_time(self) -> Fraction:
+        start = Fraction(self.container.start_time or 0, _AV_TIME_BASE)
+        return start + (self.span.start_s or 0)
+
+    def _produce(self, seek: bool = True) -> Iterator[Frame | av.Packet]:
+        self._first: av.VideoFrame | None = None
+        first_wanted = self._start_time() if self.span.start_s is not None else None
+        end = Fraction(self.container.start_time or 0, _AV_TIME_BASE)
+        end_wanted = None if self.span.end_s is None else end + self.span.end_s
+        if first_wanted and seek:
+            self.container.seek(int(first_wanted * _AV_TIME_BASE))
+        for item in self._demux():
+            at = _time(item)
+            if first_wanted is not None and at is not None and at < first_wanted:
+                continue
+            if end_wanted is not None and at is not None and at >= end_wanted:
+                if isinstance(item, av.VideoFrame):
+                    return
+                continue
+            if isinstance(item, av.VideoFrame):
+                yield self._frame(item)
+            else:
+                yield item
+        if self.span.end_s is None:
+            self._check_complete()
+
+    def _demux(self) -> Iterator[av.VideoFrame | av.Packet]:
+        """Decoded video frames and the packets of other streams, timestamps made whole."""
+        self._packets, self._end_s = 0, Fraction(0)
+        clock = _Clock(self.stream)
+        for packet in self._packets_read():
+            if packet.stream.index != self.stream.index:
+                if packet.size:
+                    self._note_end(packet)
+                    yield packet
+                continue
+            self._packets += packet.size > 0
+            self._note_end(packet)
+            for frame in self._decode(packet):
+                clock.set(frame)
+                yield frame
+
+    def _packets_read(self) -> Iterator[av.Packet]:
+        try:
+            yield from self.container.demux()
+        except av.error.EOFError:
+            return
+        except (av.FFmpegError, OSError) as exc:
+            if self.on_error == "fail":
+                raise InputError(f"{self.path}: reading stopped: {exc}; see --on-error") from exc
+            self.damaged += 1
+            log.warning("%s: reading stopped early: %s", self.path, exc)
+
+    def _decode(self, packet: av.Packet) -> list[av.VideoFrame]:
+        try:
+            return packet.decode()
+        except av.error.EOFError:
+            return []
+        except av.FFmpegError as exc:
+            self.damaged += 1
+            if self.on_error == "fail":
+                raise InputError(
+                    f"{self.path}: the packet at {_seconds(packet)} cannot be decoded ({exc.strerror});"
+                    " use --on-error skip or --on-error repeat to go on"
+                ) from exc
+            return []
+
+    def _frame(self, frame: av.VideoFrame) -> Frame:
+        if self._first is None:
+            self._first = frame
+            self._layout = describe(self.path, self.container, self.stream, frame).video.layout
+        first = self._first
+        if (frame.width, frame.height, frame.format.name) != (
+            first.width,
+            first.height,
+            first.format.name,
+        ):
+            frame = self._conform(frame, first)
+        pts, duration, base = frame.pts, frame.duration or 0, frame.time_base
+        if frame.format.name.replace("yuvj", "yuv") != self._layout.name:
+            frame = plain_copy(frame, self._layout.name, self._reformatter)
+        assert pts is not None  # the clock has set it
+        self.frames += 1
+        return Frame(
+            planes=planes_of(frame, self._layout),
+            layout=self._layout,
+            width=frame.width,
+            height=frame.height,
+            pts=pts,
+            time_base=base,
+            duration=duration,
+            index=self.frames - 1,
+        )
+
+    def _conform(self, frame: av.VideoFrame, first: av.VideoFrame) -> av.VideoFrame:
+        """As ffmpeg does: a picture that changes size or format midway is brought to the first's."""
+        log.warning(
+            "the video changes to %dx%d %s at %.3f s; scaled to the first frame's %dx%d %s",
+            *(frame.width, frame.height, frame.format.name, frame.time or 0.0),
+            *(first.width, first.height, first.format.name),
+        )
+        pts, base, duration = frame.pts, frame.time_base, frame.duration
+        frame = self._reformatter.reformat(
+            frame, first.width, first.height, first.format.name, interpolation="LANCZOS"
+        )
+        frame.pts, frame.time_base, frame.duration = pts, base, duration
+        return frame
+
+    def _note_end(self, packet: av.Packet) -> None:
+        if packet.pts is not None and packet.time_base:
+            end = (packet.pts + (packet.duration or 0)) * packet.time_base
+            self._end_s = max(self._end_s, end)
+
+    def _check_complete(self) -> None:
+        """A file cut short reads without an error: compare what came with what was declared."""
+        declared, start = self.container.duration, self.container.start_time or 0
+        missing = Fraction((declared or 0) + start, _AV_TIME_BASE) - self._end_s
+        short = declared is not None and missing > max(_SHORTFALL_S, declared / _AV_TIME_BASE / 20)
+        fewer = self.span.whole and 0 < self._packets < self.stream.frames
+        if not (short or fewer):
+            return
+        message = f"{self.path} is truncated: it ends at {float(self._end_s):.2f} s"
+        if declared:
+            message += f" of {declared / _AV_TIME_BASE:.2f} s"
+        if self.on_error == "fail":
+            raise InputError(f"{message}; use --on-error skip to upscale what is there")
+        log.warning("%s", message)
+
+    def close(self) -> None:
+        """Frees the decoder and the file. Frames already yielded stay valid."""
+        self._tail.close()  # type: ignore[attr-defined]  # a generator
+        self.container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Clock:
+    """Gives a timestamp to frames that have none (raw streams, AVI with B-frames)."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        rate = stream.guessed_rate or stream.average_rate or Fraction(25)
+        self._base = stream.time_base or 1 / rate
+        self._step = max(1, round(1 / (rate * self._base)))
+        self._next = stream.start_time or 0
+
+    def set(self, frame: av.VideoFrame) -> None:
+        if not frame.time_base:
+            frame.time_base = self._base
+        if frame.pts is None:
+            frame.pts = self._next
+        self._next = frame.pts + (frame.duration or self._step)
+
+
+def _time(item: av.VideoFrame | av.Packet) -> Fraction | None:
+    if item.pts is None or not item.time_base:
+        return None
+    return Fraction(item.pts * item.time_base)
+
+
+def _seconds(packet: av.Packet) -> str:
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    return "an unknown time" if stamp is None else f"{float(stamp * packet.time_base):.3f} s"
+
+
+def _open_message(path: Path, exc: Exception) -> str:
+    if isinstance(exc, FileNotFoundError):
+        return f"{path} does not exist"
+    if isinstance(exc, IsADirectoryError) or path.is_dir():
+        return f"{path} is a folder; name a video file"
+    if isinstance(exc, PermissionError):
+        return f"{path} may not be read: permission denied"
+    reason = getattr(exc, "strerror", None) or str(exc)
+    return f"{path} cannot be opened as video ({reason}); is it complete and a media file?"

@@ -1,0 +1,70 @@
+"""Where models are found: by id on a search path, or by the path of a folder."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from vsrcli.errors import ModelError, WeightsError
+from vsrcli.models.model import CARD, Model, read_model
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def search_path() -> tuple[Path, ...]:
+    """Folders that hold models, first match wins: $VSR_MODELS, the user's own, the shipped ones."""
+    named = [Path(p) for p in os.environ.get("VSR_MODELS", "").split(os.pathsep) if p]
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    # A wheel carries weights/ inside the package; a checkout has it beside the package.
+    shipped = (_PACKAGE / "weights", _PACKAGE.parent / "weights")
+    return (*named, data / "vsr" / "models", *shipped)
+
+
+def user_models() -> Path:
+    """Where imported models go by default."""
+    return search_path()[-3]
+
+
+def list_models() -> list[Model]:
+    """Every model on the search path, by id; the first of equal ids. Broken cards are left out."""
+    found: dict[str, Model] = {}
+    for folder in _folders():
+        try:
+            model = read_model(folder)
+        except WeightsError:  # `vsr models verify` names it; the other models still work
+            continue
+        found.setdefault(model.id, model)
+    return [found[key] for key in sorted(found)]
+
+
+def find_model(name: str) -> Model:
+    """The model of this id or in this folder.
+
+    Raises ModelError with the nearest name if there is none, WeightsError if its card is broken.
+    """
+    path = Path(name)
+    if os.sep in name or (path / CARD).is_file():
+        return read_model(path)
+    for folder in _folders():
+        if folder.name == name:
+            return read_model(folder)
+    raise ModelError(_unknown(name))
+
+
+def model_ids() -> list[str]:
+    """The ids of all folders with a card, sorted."""
+    return sorted({folder.name for folder in _folders()})
+
+
+def _folders() -> Iterator[Path]:
+    for root in search_path():
+        if root.is_dir():
+            yield from sorted(card.parent for card in root.glob(f"*/{CARD}"))
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), model_ids(), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "`vsr models` lists them"
+    return f"there is no model {name!r}; {hint}"

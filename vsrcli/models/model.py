@@ -1,0 +1,141 @@
+"""The model card: everything the runtime needs to know about a model, read from `model.toml`."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from vsrcli.errors import ModelError, WeightsError
+
+CARD = "model.toml"
+SCHEMA = 1
+
+
+class Temporal(Enum):
+    """How frames reach a model, and so which driver runs it."""
+
+    FRAME = "frame"
+    """One LR frame in, one HR frame out; no memory."""
+    RECURRENT = "recurrent"
+    """A window of LR frames and state tensors in, one HR frame and new states out."""
+    BIDIRECTIONAL = "bidirectional"
+    """Chunks of frames, propagated backward and forward."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """One ONNX file of a model."""
+
+    scale: int
+    precision: str
+    file: Path
+    sha256: str
+    config: str = ""
+    """The shape in the paper's letters: D22 S32."""
+    params: int = 0
+    border: int = 0
+    """Receptive border, LR px."""
+    train_minutes: float = 0.0
+    """Core-minutes spent on training."""
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """Figures that `vsr eval` printed, by name: set5_psnr_y, set5_gain_db …"""
+
+    def load(self) -> bytes:
+        """The file's bytes. Raises WeightsError if it is missing or not the one on the card."""
+        try:
+            data = self.file.read_bytes()
+        except OSError as exc:
+            raise WeightsError(f"{self.file} cannot be read ({exc.strerror})") from exc
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise WeightsError(
+                f"{self.file} is not the file its card describes (checksum differs); "
+                "restore it or install vsr again"
+            )
+        return data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model as its card states it."""
+
+    id: str
+    family: str
+    summary: str
+    color: str
+    """What goes through the net: "y" (luma; chroma is scaled bicubically) or "rgb"."""
+    temporal: Temporal
+    licence: str
+    trained_on: str
+    recipe: str
+    folder: Path
+    graphs: tuple[Graph, ...]
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """The factors this model has graphs for, ascending."""
+        return tuple(sorted({graph.scale for graph in self.graphs}))
+
+    def graph(self, scale: int, precision: str = "fp32") -> Graph:
+        """The graph of a scale. Raises ModelError naming what there is."""
+        for graph in self.graphs:
+            if graph.scale == scale and graph.precision == precision:
+                return graph
+        if scale not in self.scales:
+            has = ", ".join(f"x{s}" for s in self.scales)
+            raise ModelError(f"{self.id} has no x{scale}; it has {has}. Use one of these --scale")
+        has = ", ".join(sorted({g.precision for g in self.graphs if g.scale == scale}))
+        raise ModelError(f"{self.id} x{scale} has no {precision} graph; it has {has}")
+
+
+def read_model(folder: Path) -> Model:
+    """The model in a folder. Raises WeightsError if the card is missing, unreadable or incomplete."""
+    card = folder / CARD
+    try:
+        data = tomllib.loads(card.read_text(encoding="utf-8"))
+        return _model(data, folder)
+    except OSError as exc:
+        raise WeightsError(f"{card} cannot be read ({exc.strerror})") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise WeightsError(f"{card} is not valid TOML: {exc}") from exc
+    except KeyError as exc:
+        raise WeightsError(f"{card} lacks the entry {exc}") from exc
+    except (TypeError, ValueError) as exc:
+        raise WeightsError(f"{card} has an entry of the wrong kind: {exc}") from exc
+
+
+def _model(data: dict[str, Any], folder: Path) -> Model:
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema {data['schema']}; this vsr reads schema {SCHEMA}")
+    if data["color"] not in ("y", "rgb"):
+        raise ValueError(f'color = "{data["color"]}"; it must be "y" or "rgb"')
+    return Model(
+        id=data["id"],
+        family=data["family"],
+        summary=data["summary"],
+        color=data["color"],
+        temporal=Temporal(data["temporal"]),
+        licence=data["licence"],
+        trained_on=data["trained_on"],
+        recipe=data["recipe"],
+        folder=folder,
+        graphs=tuple(_graph(entry, folder) for entry in data["graph"]),
+    )
+
+
+def _graph(entry: dict[str, Any], folder: Path) -> Graph:
+    return Graph(
+        scale=int(entry["scale"]),
+        precision=entry["precision"],
+        file=folder / entry["file"],
+        sha256=entry["sha256"],
+        config=entry.get("config", ""),
+        params=int(entry.get("params", 0)),
+        border=int(entry.get("border", 0)),
+        train_minutes=float(entry.get("train_minutes", 0)),
+        measured=entry.get("measured", {}),
+    )

@@ -1,0 +1,165 @@
+"""A run, stage by stage. Read this first.
+
+    source ──► prefetch ──► split_shots ──► run_model ──► prefetch ──► sink
+    decode     (thread)     cuts            one frame     (thread)     encode, mux,
+    + packets                               in, one out                verify, rename
+
+Stages are iterators over frames, side packets and cuts; none calls another. What is not a frame
+passes through in its place, so audio and subtitles reach the muxer in the order of the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from vsrcli.frames import Frame
+from vsrcli.job import Job
+from vsrcli.media.sink import Sink
+from vsrcli.media.source import Source, Span
+from vsrcli.models import Model, Temporal, find_model
+from vsrcli.prefetch import prefetch
+from vsrcli.runtime.drivers import Driver, open_driver
+from vsrcli.sequences import Cut, split_shots
+from vsrcli.sizes import check_target, choose_size, default_target
+
+log = logging.getLogger("vsr")
+T = TypeVar("T")
+_DECODED_AHEAD, _UPSCALED_AHEAD = 8, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run is. Times are in seconds."""
+
+    frame: int
+    frames: int
+    """Expected in all; 0 if unknown."""
+    fps: float
+    out_time_s: float
+    eta_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a run did."""
+
+    source: Path
+    target: Path
+    model: str
+    device: str
+    scale: int
+    width: int
+    height: int
+    frames: int
+    damaged: int
+    """Packets that could not be decoded and were left out on request."""
+    seconds: float
+
+
+def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> Report:
+    """Runs a job from source to finished file. Raises VsrError; then no file is left behind."""
+    began = time.perf_counter()
+    model = find_model(job.model)
+    span = Span(start_s=job.start_s, end_s=job.end_s)
+    with ExitStack() as stack:
+        source = stack.enter_context(Source(job.source, span=span, on_error=job.on_error))
+        video = source.info.video
+        size = choose_size(job, model, video)
+        target = job.target or default_target(job.source, model.id, size)
+        check_target(target, job.source, overwrite=job.overwrite)
+        driver = open_driver(
+            model,
+            size.scale,
+            layout=video.layout,
+            color=video.color,
+            device=job.device,
+            precision=job.precision,
+            threads=job.threads,
+        )
+        stack.enter_context(closing(driver))
+        sink = stack.enter_context(
+            Sink(
+                target,
+                source,
+                video=job.video,
+                size=(size.width, size.height),
+                audio=job.audio,
+                threads=job.threads,
+            )
+        )
+        log.info("%s x%d on %s: %dx%d to %dx%d", model.id, size.scale, driver.device,
+                 video.width, video.height, size.width, size.height)  # fmt: skip
+
+        decoded = stack.enter_context(prefetch(source.items(), _DECODED_AHEAD))
+        shots = split_shots(decoded, threshold=_threshold(job, model))
+        upscaled = stack.enter_context(prefetch(run_model(shots, driver), _UPSCALED_AHEAD))
+        meter = _Meter(_expected_frames(job, video.frames, float(video.rate)))
+        for item in upscaled:
+            sink.write(item)
+            if isinstance(item, Frame):
+                on_event(meter.step(item))
+        sink.finish(source.frames)
+    return Report(
+        source=job.source,
+        target=target,
+        model=model.id,
+        device=driver.device,
+        scale=size.scale,
+        width=size.width,
+        height=size.height,
+        frames=sink.frames,
+        damaged=source.damaged,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def run_model(items: Iterator[Frame | Cut | T], driver: Driver) -> Iterator[Frame | T]:
+    """Every frame upscaled, state reset at cuts, everything else passed through."""
+    for item in items:
+        if isinstance(item, Frame):
+            yield from driver.push(item)
+        elif isinstance(item, Cut):
+            yield from driver.flush()
+            driver.reset()
+        else:
+            yield item
+    yield from driver.flush()
+
+
+def _threshold(job: Job, model: Model) -> float | None:
+    """Without memory there is nothing to reset, so a frame model's cuts are not looked for."""
+    return None if model.temporal is Temporal.FRAME else job.scene_threshold
+
+
+def _expected_frames(job: Job, frames: int, rate: float) -> int:
+    if job.start_s is None and job.end_s is None:
+        return frames
+    start = float(job.start_s or 0)
+    length = frames / rate - start if job.end_s is None else float(job.end_s) - start
+    return max(0, min(frames, round(length * rate)))
+
+
+class _Meter:
+    """Frame rate and time left, from the frames that came out."""
+
+    def __init__(self, frames: int) -> None:
+        self._frames, self._began, self._done = frames, time.perf_counter(), 0
+
+    def step(self, frame: Frame) -> Progress:
+        self._done += 1
+        elapsed = max(time.perf_counter() - self._began, 1e-6)
+        fps = self._done / elapsed
+        left = self._frames - self._done
+        return Progress(
+            frame=self._done,
+            frames=self._frames,
+            fps=fps,
+            out_time_s=frame.time_s,
+            eta_s=left / fps if self._frames and left >= 0 else None,
+        )

@@ -1,0 +1,69 @@
+"""Drivers: one per temporal kind. A driver feeds frames to engines and gives frames back."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from vsrcli.errors import ModelError
+from vsrcli.frames import Color, Frame, Layout
+from vsrcli.models import Model, Temporal
+
+__all__ = ["Driver", "open_driver"]
+
+
+class Driver(Protocol):
+    """Upscales the frames of one shot after another, in order, one out for each one in."""
+
+    scale: int
+    device: str
+    """What the engine really runs on."""
+
+    def push(self, frame: Frame) -> list[Frame]:
+        """Takes the next frame of the shot; gives the upscaled frames that are ready, in order."""
+        ...
+
+    def flush(self) -> list[Frame]:
+        """The shot is over: the frames still held back."""
+        ...
+
+    def reset(self) -> None:
+        """Forgets the shot; the next frame starts a new one."""
+        ...
+
+    def close(self) -> None:
+        """Frees the engines."""
+        ...
+
+
+def open_driver(
+    model: Model,
+    scale: int,
+    *,
+    layout: Layout,
+    color: Color,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+) -> Driver:
+    """The driver for a model, ready for frames of this layout.
+
+    Raises ModelError if the model lacks the scale or its kind is not supported, WeightsError if its
+    files are not what the card says, DeviceError if the device cannot be used.
+    """
+    from vsrcli.runtime.devices import choose_device
+    from vsrcli.runtime.drivers.frame import FrameDriver
+
+    if model.temporal is not Temporal.FRAME or model.color != "y":
+        raise ModelError(
+            f"{model.id} is a {model.temporal.value} {model.color} model, which this version of vsr "
+            "cannot run; `vsr models` lists those it can"
+        )
+    graph = model.graph(scale, "fp32" if precision == "auto" else precision)
+    return FrameDriver(
+        graph.load(),
+        scale,
+        layout=layout,
+        siting=color.siting,
+        device=choose_device(device),
+        threads=threads,
+    )

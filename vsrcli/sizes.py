@@ -1,0 +1,79 @@
+"""How large the output is, which scale that takes, and where it may be written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsrcli.errors import OutputError
+from vsrcli.job import Job
+from vsrcli.media.info import VideoInfo
+from vsrcli.models import Model
+
+log = logging.getLogger("vsr")
+_DEFAULT_SCALE = 4
+_KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """The model's scale and the size that is encoded."""
+
+    scale: int
+    width: int
+    height: int
+    resized: bool
+    """The model's output is scaled again to reach this size."""
+
+
+def choose_size(job: Job, model: Model, video: VideoInfo) -> Size:
+    """The output size of a job. Raises ModelError if the model lacks the scale."""
+    if job.width is None and job.height is None:
+        scale = job.scale or (
+            _DEFAULT_SCALE if _DEFAULT_SCALE in model.scales else model.scales[-1]
+        )
+        model.graph(scale)
+        return Size(
+            scale=scale, width=video.width * scale, height=video.height * scale, resized=False
+        )
+    width = job.width or _even(video.width * (job.height or 0) / video.height)
+    height = job.height or _even(video.height * width / video.width)
+    factor = max(width / video.width, height / video.height)
+    scale = next((s for s in model.scales if s >= factor), model.scales[-1])
+    resized = (width, height) != (video.width * scale, video.height * scale)
+    if resized:
+        made = f"{video.width * scale}x{video.height * scale}"
+        log.warning(
+            "%s runs at x%d (%s), then Lanczos to %dx%d", model.id, scale, made, width, height
+        )
+    return Size(scale=scale, width=width, height=height, resized=resized)
+
+
+def default_target(source: Path, model: str, size: Size) -> Path:
+    """IN_x4_espcn.mp4 beside the source; Matroska where the source's container cannot be kept."""
+    suffix = source.suffix if source.suffix.lower() in _KEPT_SUFFIXES else ".mkv"
+    mark = f"{size.width}x{size.height}" if size.resized else f"x{size.scale}"
+    return source.with_name(f"{source.stem}_{mark}_{Path(model).name}{suffix}")
+
+
+def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+    """Raises OutputError where the target must not or cannot be written."""
+    if not target.parent.is_dir():
+        raise OutputError(
+            f"the folder {target.parent} does not exist; create it or choose another -o"
+        )
+    if target.exists():
+        if target.samefile(source):
+            raise OutputError(f"{target} is the input itself; choose another -o")
+        if not target.is_file():
+            raise OutputError(f"{target} is not a regular file; choose another -o")
+        if not overwrite:
+            raise OutputError(f"{target} exists; use -y to replace it or choose another -o")
+    if not os.access(target.parent, os.W_OK):
+        raise OutputError(f"{target.parent} may not be written to; choose another -o")
+
+
+def _even(side: float) -> int:
+    return max(2, round(side / 2) * 2)
