@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
-from enum import Enum
+from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated
 
@@ -14,7 +14,7 @@ import typer
 from vsrcli.errors import UsageError
 
 
-class LogLevel(str, Enum):
+class LogLevel(StrEnum):
     """FFmpeg's words for how much is said."""
 
     quiet = "quiet"
@@ -24,7 +24,7 @@ class LogLevel(str, Enum):
     debug = "debug"
 
 
-class ProgressKind(str, Enum):
+class ProgressKind(StrEnum):
     """How a run shows where it is."""
 
     bar = "bar"

@@ -115,8 +115,9 @@ def _bar() -> Iterator[Display]:
                 bar.stop()
                 size = f"{report.width}x{report.height}"
                 rate = report.frames / max(report.seconds, 1e-6)
-                line = f"{report.target}: {report.frames} frames, {size}, {report.model} x{report.scale}"
-                console.print(f"{line}, {report.seconds:.1f} s ({rate:.1f} fps)", highlight=False)
+                made = f"{report.frames} frames, {size}, {report.model} x{report.scale}"
+                took = f"{report.seconds:.1f} s ({rate:.1f} fps)"
+                console.print(f"{report.target}: {made}, {took}", highlight=False, soft_wrap=True)
 
         yield Drawn()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
+from av.subtitles.stream import SubtitleStream
 
 from vsrcli.errors import EncodeError
+from vsrcli.media.packet import SidePacket
 
 _MS = Fraction(1, 1000)
 _OPUS_RATE = 48000
@@ -17,30 +19,44 @@ _OPUS_RATE = 48000
 class Converter(Protocol):
     """Takes a source packet, gives packets for the output stream."""
 
-    def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
+    @property
+    def stream(self) -> av.stream.Stream:
+        """The output stream."""
+        ...
+
+    def feed(self, packet: SidePacket) -> Iterator[SidePacket]:
         """Packets that are ready."""
         ...
 
-    def flush(self) -> Iterator[av.Packet]:
+    def flush(self) -> Iterator[SidePacket]:
         """What is left at the end."""
         ...
+
+
+def open_converter(
+    source: av.stream.Stream, container: av.container.OutputContainer, encoder: str
+) -> Converter:
+    """A converter of an audio or text subtitle stream; adds its stream to the container."""
+    if isinstance(source, av.AudioStream):
+        return Audio(source, container, encoder)
+    return TextSubtitles(cast(SubtitleStream, source), container, encoder)
 
 
 class TextSubtitles:
     """Re-encodes text subtitles: words and times are kept, styling where the target has it."""
 
     def __init__(
-        self, source: av.stream.Stream, container: av.container.OutputContainer, encoder: str
+        self, source: SubtitleStream, container: av.container.OutputContainer, encoder: str
     ) -> None:
         self._source = source
-        self.stream = container.add_stream(encoder)
+        self.stream = cast(SubtitleStream, container.add_stream(encoder))
         context = source.codec_context
         context.open(strict=False)
         target = self.stream.codec_context
         target.subtitle_header = context.subtitle_header
         target.time_base = self.stream.time_base = _MS
 
-    def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
+    def feed(self, packet: SidePacket) -> Iterator[SidePacket]:
         subtitle = self._source.codec_context.decode2(packet)
         if subtitle is None:  # mov_text fills gaps with empty packets
             return
@@ -50,7 +66,7 @@ class TextSubtitles:
         out.duration = packet.duration
         yield out
 
-    def flush(self) -> Iterator[av.Packet]:
+    def flush(self) -> Iterator[SidePacket]:
         yield from ()
 
 
@@ -62,23 +78,23 @@ class Audio:
     ) -> None:
         self._source = source
         rate = _OPUS_RATE if encoder == "libopus" else source.codec_context.sample_rate
-        self.stream = container.add_stream(encoder, rate=rate)
+        self.stream = cast(av.AudioStream, container.add_stream(encoder, rate=rate))
         self.stream.codec_context.layout = source.codec_context.layout.name
         self._resampler = av.AudioResampler(
             format=self.stream.codec_context.format, layout=source.codec_context.layout, rate=rate
         )
 
-    def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
+    def feed(self, packet: SidePacket) -> Iterator[SidePacket]:
         for frame in packet.decode():
-            yield from self._encode(frame)
+            yield from self._encode(cast(av.AudioFrame, frame))
 
-    def flush(self) -> Iterator[av.Packet]:
+    def flush(self) -> Iterator[SidePacket]:
         for frame in self._source.codec_context.decode(None):
             yield from self._encode(frame)
         yield from self._encode(None)
         yield from self.stream.encode(None)
 
-    def _encode(self, frame: av.AudioFrame | None) -> Iterator[av.Packet]:
+    def _encode(self, frame: av.AudioFrame | None) -> Iterator[SidePacket]:
         try:
             for part in self._resampler.resample(frame):
                 yield from self.stream.encode(part)

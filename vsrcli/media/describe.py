@@ -36,7 +36,7 @@ def stream_info(stream: av.stream.Stream) -> StreamInfo:
     codec = stream.codec_context
     return StreamInfo(
         index=stream.index,
-        kind=stream.type or "unknown",
+        kind=stream.type,
         codec=codec.codec.canonical_name if codec else stream.name or "unknown",
         language=stream.metadata.get("language", ""),
         title=stream.metadata.get("title", "") or stream.metadata.get("filename", ""),
@@ -65,7 +65,7 @@ def _video(
         pix_fmt=first.format.name,
         layout=layout_of(first.format.name),
         color=color_of(first, stream.codec_context.codec.canonical_name),
-        time_base=first.time_base,
+        time_base=first.time_base or Fraction(1, 90_000),
         rate=rate,
         frames=stream.frames or round(duration * rate),
         duration_s=float(duration),

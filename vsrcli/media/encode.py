@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.codec.codec import Codec, UnknownCodecError
@@ -15,6 +16,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from vsrcli.errors import EncodeError
 from vsrcli.frames import Color, Frame, Layout, Role
 from vsrcli.media.info import VideoInfo
+from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import EXACT, best_format, layout_of, to_av
 
 log = logging.getLogger("vsr")
@@ -98,7 +100,10 @@ def add_video(
     codec = encoder_named(options.codec or default_codec(container.format.name))
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
     check_even(codec, pix_fmt, *size)
-    stream = container.add_stream(codec.name, rate=info.rate, options=_private(codec, options))
+    stream = cast(
+        av.VideoStream,
+        container.add_stream(codec.name, rate=info.rate, options=_private(codec, options)),
+    )
     context = stream.codec_context
     stream.width, stream.height = size
     stream.pix_fmt = pix_fmt
@@ -141,7 +146,7 @@ class FrameWriter:
         self._color = encoded_color(info, stream.pix_fmt or "")
         self._last: int | None = None
 
-    def encode(self, frame: Frame, pts: int) -> list[av.Packet]:
+    def encode(self, frame: Frame, pts: int) -> list[SidePacket]:
         """Packets that are ready. `pts` is in the frame's time base. Raises EncodeError."""
         picture = self._picture(frame)
         if self._last is not None and pts <= self._last:
@@ -154,7 +159,7 @@ class FrameWriter:
         self._last = pts
         return self._send(picture)
 
-    def flush(self) -> list[av.Packet]:
+    def flush(self) -> list[SidePacket]:
         """The packets the encoder still holds."""
         return self._send(None)
 
@@ -179,7 +184,7 @@ class FrameWriter:
         full = _av_range(self._info.color.full_range) or 1
         return {"src_color_range": full, "dst_color_range": full}
 
-    def _send(self, picture: av.VideoFrame | None) -> list[av.Packet]:
+    def _send(self, picture: av.VideoFrame | None) -> list[SidePacket]:
         try:
             return list(self._stream.encode(picture))
         except (av.FFmpegError, ValueError) as exc:

@@ -58,9 +58,9 @@ def layout_of(pix_fmt: str) -> Layout:
 def planes_of(frame: av.VideoFrame, layout: Layout) -> tuple[Plane, ...]:
     """The frame's planes as views of its own memory, (H, W) each; they keep the frame alive."""
     return tuple(
-        np.frombuffer(plane, layout.dtype).reshape(-1, plane.line_size // layout.dtype.itemsize)[
-            : plane.height, : plane.width
-        ]
+        np.frombuffer(memoryview(plane), layout.dtype).reshape(
+            -1, plane.line_size // layout.dtype.itemsize
+        )[: plane.height, : plane.width]
         for plane in frame.planes
     )
 
@@ -81,7 +81,7 @@ def best_format(offered: list[str], layout: Layout) -> str:
 
 
 def plain_copy(frame: av.VideoFrame, pix_fmt: str, reformatter: VideoReformatter) -> av.VideoFrame:
-    """The frame in another pixel format of the same size, range and matrix, as exactly as it goes."""
+    """The frame in another pixel format; size, range and matrix stay."""
     same = {"src_color_range": 1, "dst_color_range": 1} if _is_yuv(frame, pix_fmt) else {}
     return reformatter.reformat(frame, format=pix_fmt, interpolation=EXACT, **same)
 
@@ -92,7 +92,7 @@ def _is_yuv(frame: av.VideoFrame, pix_fmt: str) -> bool:
 
 def _roles(fmt: av.VideoFormat) -> tuple[Role, ...]:
     if fmt.is_rgb:
-        color = (Role.RGB,) * 3
+        color: tuple[Role, ...] = (Role.RGB,) * 3
     elif len(fmt.components) > 2:
         color = (Role.LUMA, Role.CHROMA, Role.CHROMA)
     else:

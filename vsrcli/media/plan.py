@@ -86,7 +86,7 @@ def plan_streams(
     for stream in source.streams:
         base = StreamPlan(
             index=stream.index,
-            kind=stream.type or "unknown",
+            kind=stream.type,
             codec=stream_info(stream).codec,
             action=Action.UPSCALE,
         )
@@ -117,7 +117,7 @@ def _subtitle(case: _Case) -> StreamPlan:
 
 def _video(case: _Case) -> StreamPlan:
     cover = bool(case.stream.disposition & Disposition.attached_pic)
-    if case.stream.codec_context is None or not case.stream.codec_context.pix_fmt:
+    if not getattr(case.stream.codec_context, "pix_fmt", None):
         return case.drop("it holds no picture")
     if (cover and case.container not in _COVER_CONTAINERS) or not case.accepted():
         return case.drop(f"{case.container} cannot hold it; write .mkv to keep it")

@@ -15,8 +15,9 @@ import av
 
 from vsrcli.errors import EncodeError, OutputError, VsrError
 from vsrcli.frames import Frame
-from vsrcli.media.convert import Audio, Converter, TextSubtitles
+from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks
+from vsrcli.media.packet import SidePacket
 from vsrcli.media.plan import Action, StreamPlan, plan_streams
 from vsrcli.media.source import Source
 
@@ -114,8 +115,7 @@ class Sink:
             target = self._container.add_stream_from_template(source)
             self._copies[source.index] = target
         else:
-            kind = Audio if source.type == "audio" else TextSubtitles
-            converter = kind(source, self._container, plan.encoder)
+            converter = open_converter(source, self._container, plan.encoder)
             self._converters[source.index], target = converter, converter.stream
         _copy_tags(source, target)
 
@@ -142,7 +142,7 @@ class Sink:
                 kept.append(chapter)
         return kept
 
-    def write(self, item: Frame | av.Packet) -> None:
+    def write(self, item: Frame | SidePacket) -> None:
         """One upscaled frame, or one packet of another stream. Raises EncodeError, OutputError."""
         if isinstance(item, Frame):
             ticks = item.pts + frame_ticks(self._shift, item.time_base)
@@ -156,12 +156,12 @@ class Sink:
             self._retime(item)
             self._mux(list(self._converters[item.stream.index].feed(item)))
 
-    def _retime(self, packet: av.Packet) -> None:
+    def _retime(self, packet: SidePacket) -> None:
         ticks = frame_ticks(self._shift, packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
         packet.dts = None if packet.dts is None else packet.dts + ticks
 
-    def _mux(self, packets: list[av.Packet]) -> None:
+    def _mux(self, packets: list[SidePacket]) -> None:
         try:
             self._container.mux(packets)
         except (av.FFmpegError, ValueError, OSError) as exc:

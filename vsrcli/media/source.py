@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import av
 from av.video.reformatter import VideoReformatter
@@ -17,6 +17,7 @@ from vsrcli.errors import InputError
 from vsrcli.frames import Frame
 from vsrcli.media.describe import describe
 from vsrcli.media.info import SourceInfo
+from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import plain_copy, planes_of
 
 log = logging.getLogger("vsr")
@@ -52,7 +53,8 @@ class Source:
         """Packets that could not be decoded so far."""
         self._open()
         self._reformatter = VideoReformatter()
-        self._head: list[Frame | av.Packet] = []
+        self._head: list[Frame | SidePacket] = []
+        self._first: av.VideoFrame | None = None
         self._tail = self._produce()
         try:
             self.info = self._first_look()
@@ -60,7 +62,7 @@ class Source:
             self.container.close()
             raise
 
-    def items(self) -> Iterator[Frame | av.Packet]:
+    def items(self) -> Iterator[Frame | SidePacket]:
         """Every frame once, with its own timestamp, and every packet of the other streams."""
         yield from self._head
         self._head = []
@@ -78,12 +80,12 @@ class Source:
         except (av.FFmpegError, OSError, ValueError) as exc:
             raise InputError(_open_message(self.path, exc)) from exc
         stream = self.container.streams.best("video")
-        if stream is None or stream.codec_context is None:
+        if stream is None or getattr(stream, "codec_context", None) is None:
             self.container.close()
             raise InputError(
                 f"{self.path} has no video that can be decoded; `vsr probe` lists streams"
             )
-        self.stream = stream
+        self.stream = cast(av.VideoStream, stream)
         self.stream.thread_type = "AUTO"
 
     def _first_look(self) -> SourceInfo:
@@ -119,8 +121,8 @@ class Source:
         start = Fraction(self.container.start_time or 0, _AV_TIME_BASE)
         return start + (self.span.start_s or 0)
 
-    def _produce(self, seek: bool = True) -> Iterator[Frame | av.Packet]:
-        self._first: av.VideoFrame | None = None
+    def _produce(self, seek: bool = True) -> Iterator[Frame | SidePacket]:
+        self._first = None
         first_wanted = self._start_time() if self.span.start_s is not None else None
         end = Fraction(self.container.start_time or 0, _AV_TIME_BASE)
         end_wanted = None if self.span.end_s is None else end + self.span.end_s
@@ -141,7 +143,7 @@ class Source:
         if self.span.end_s is None:
             self._check_complete()
 
-    def _demux(self) -> Iterator[av.VideoFrame | av.Packet]:
+    def _demux(self) -> Iterator[av.VideoFrame | SidePacket]:
         """Decoded video frames and the packets of other streams, timestamps made whole."""
         self._packets, self._end_s = 0, Fraction(0)
         clock = _Clock(self.stream)
@@ -157,7 +159,7 @@ class Source:
                 clock.set(frame)
                 yield frame
 
-    def _packets_read(self) -> Iterator[av.Packet]:
+    def _packets_read(self) -> Iterator[SidePacket]:
         try:
             yield from self.container.demux()
         except av.error.EOFError:
@@ -168,7 +170,7 @@ class Source:
             self.damaged += 1
             log.warning("%s: reading stopped early: %s", self.path, exc)
 
-    def _decode(self, packet: av.Packet) -> list[av.VideoFrame]:
+    def _decode(self, packet: SidePacket) -> list[av.VideoFrame]:
         try:
             return packet.decode()
         except av.error.EOFError:
@@ -177,8 +179,8 @@ class Source:
             self.damaged += 1
             if self.on_error == "fail":
                 raise InputError(
-                    f"{self.path}: the packet at {_seconds(packet)} cannot be decoded ({exc.strerror});"
-                    " use --on-error skip or --on-error repeat to go on"
+                    f"{self.path}: the packet at {_seconds(packet)} cannot be decoded "
+                    f"({exc.strerror}); use --on-error skip to go on without it"
                 ) from exc
             return []
 
@@ -194,9 +196,10 @@ class Source:
         ):
             frame = self._conform(frame, first)
         pts, duration, base = frame.pts, frame.duration or 0, frame.time_base
+        assert pts is not None  # the clock has set both
+        assert base is not None
         if frame.format.name.replace("yuvj", "yuv") != self._layout.name:
             frame = plain_copy(frame, self._layout.name, self._reformatter)
-        assert pts is not None  # the clock has set it
         self.frames += 1
         return Frame(
             planes=planes_of(frame, self._layout),
@@ -210,7 +213,7 @@ class Source:
         )
 
     def _conform(self, frame: av.VideoFrame, first: av.VideoFrame) -> av.VideoFrame:
-        """As ffmpeg does: a picture that changes size or format midway is brought to the first's."""
+        """As ffmpeg does: a picture that changes its size midway is brought to the first's."""
         log.warning(
             "the video changes to %dx%d %s at %.3f s; scaled to the first frame's %dx%d %s",
             *(frame.width, frame.height, frame.format.name, frame.time or 0.0),
@@ -223,7 +226,7 @@ class Source:
         frame.pts, frame.time_base, frame.duration = pts, base, duration
         return frame
 
-    def _note_end(self, packet: av.Packet) -> None:
+    def _note_end(self, packet: SidePacket) -> None:
         if packet.pts is not None and packet.time_base:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
             self._end_s = max(self._end_s, end)
@@ -274,13 +277,13 @@ class _Clock:
         self._next = frame.pts + (frame.duration or self._step)
 
 
-def _time(item: av.VideoFrame | av.Packet) -> Fraction | None:
+def _time(item: av.VideoFrame | SidePacket) -> Fraction | None:
     if item.pts is None or not item.time_base:
         return None
     return Fraction(item.pts * item.time_base)
 
 
-def _seconds(packet: av.Packet) -> str:
+def _seconds(packet: SidePacket) -> str:
     stamp = packet.pts if packet.pts is not None else packet.dts
     return "an unknown time" if stamp is None else f"{float(stamp * packet.time_base):.3f} s"
 

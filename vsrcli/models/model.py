@@ -93,7 +93,7 @@ class Model:
 
 
 def read_model(folder: Path) -> Model:
-    """The model in a folder. Raises WeightsError if the card is missing, unreadable or incomplete."""
+    """The model in a folder. Raises WeightsError if the card is missing or not valid."""
     card = folder / CARD
     try:
         data = tomllib.loads(card.read_text(encoding="utf-8"))

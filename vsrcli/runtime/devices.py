@@ -12,7 +12,7 @@ log = logging.getLogger("vsr")
 
 @cache
 def choose_device(wanted: str) -> str:
-    """`wanted`, or for `auto` CUDA if a GPU is there and a session really opens on it, else the CPU."""
+    """`wanted`, or for `auto`: CUDA if a session really opens on it, else the CPU."""
     if wanted != "auto":
         return wanted
     reason = _why_not_cuda()

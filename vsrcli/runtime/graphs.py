@@ -60,7 +60,7 @@ def wrap_planes(model: bytes, *, bits: int) -> bytes:
 
 def single_ports(model: bytes) -> tuple[str, str]:
     """The names of a graph's only input and only output. Raises WeightsError if it has more."""
-    fields = [(n, p) for n, p in _fields(_graph_bytes(model)) if isinstance(p, bytes)]
+    fields = list(_messages(_graph_bytes(model)))
     weights = {_name(p, 8) for n, p in fields if n == _INITIALIZER}
     inputs = [name for n, p in fields if n == _INPUT and (name := _name(p, 1)) not in weights]
     outputs = [_name(p, 1) for n, p in fields if n == _OUTPUT]
@@ -73,7 +73,7 @@ def single_ports(model: bytes) -> tuple[str, str]:
 
 
 def _name(message: bytes, field: int) -> str:
-    return next(p.decode() for n, p in _fields(message) if n == field and isinstance(p, bytes))
+    return next(p.decode() for n, p in _messages(message) if n == field)
 
 
 def bicubic_graph(
@@ -203,9 +203,9 @@ class _Node:
 
 
 def _nodes(graph: bytes) -> Iterator[_Node]:
-    for number, payload in _fields(graph):
+    for number, payload in _messages(graph):
         if number == _NODE:
-            parts = list(_fields(payload))
+            parts = list(_messages(payload))
             yield _Node(
                 op=next(p.decode() for n, p in parts if n == 4),
                 inputs=tuple(p.decode() for n, p in parts if n == 1),
@@ -216,7 +216,7 @@ def _nodes(graph: bytes) -> Iterator[_Node]:
 
 def _graph_bytes(model: bytes) -> bytes:
     try:
-        return next(payload for number, payload in _fields(model) if number == _GRAPH)
+        return next(payload for number, payload in _messages(model) if number == _GRAPH)
     except (StopIteration, IndexError, struct.error) as exc:
         raise WeightsError(
             "the file is not an ONNX model; restore it or install vsr again"
@@ -269,6 +269,13 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
         size, at = _read_varint(message, at) if wire == 2 else ({1: 8, 5: 4}[wire], at)
         yield number, message[at : at + size]
         at += size
+
+
+def _messages(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The fields that hold bytes: strings and submessages."""
+    for number, payload in _fields(message):
+        if isinstance(payload, bytes):
+            yield number, payload
 
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:

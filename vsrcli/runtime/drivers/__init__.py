@@ -55,8 +55,8 @@ def open_driver(
 
     if model.temporal is not Temporal.FRAME or model.color != "y":
         raise ModelError(
-            f"{model.id} is a {model.temporal.value} {model.color} model, which this version of vsr "
-            "cannot run; `vsr models` lists those it can"
+            f"{model.id} is a {model.temporal.value} {model.color} model, which this version of "
+            "vsr cannot run; `vsr models` lists those it can"
         )
     graph = model.graph(scale, "fp32" if precision == "auto" else precision)
     return FrameDriver(

@@ -106,7 +106,7 @@ def _open_session(
         raise WeightsError(f"{where} cannot be loaded: {_first_line(exc)}") from exc
 
 
-def _port(arg: Any) -> Port:  # onnxruntime's NodeArg is untyped
+def _port(arg: ort.NodeArg) -> Port:
     dtype = _DTYPES.get(arg.type)
     if dtype is None:
         raise WeightsError(f"graph port {arg.name} has the unsupported type {arg.type}")
