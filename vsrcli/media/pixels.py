@@ -7,6 +7,7 @@ from functools import cache
 import av
 import numpy as np
 from av.codec.codec import find_best_pix_fmt_of_list
+from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vsrcli.errors import InputError
@@ -57,12 +58,13 @@ def layout_of(pix_fmt: str) -> Layout:
 
 def planes_of(frame: av.VideoFrame, layout: Layout) -> tuple[Plane, ...]:
     """The frame's planes as views of its own memory, (H, W) each; they keep the frame alive."""
-    return tuple(
-        np.frombuffer(memoryview(plane), layout.dtype).reshape(
-            -1, plane.line_size // layout.dtype.itemsize
-        )[: plane.height, : plane.width]
-        for plane in frame.planes
-    )
+    return tuple(_view(plane, layout) for plane in frame.planes)
+
+
+def _view(plane: VideoPlane, layout: Layout) -> Plane:
+    samples = np.frombuffer(memoryview(plane), layout.dtype)
+    lines = samples.reshape(-1, plane.line_size // layout.dtype.itemsize)
+    return lines[: plane.height, : plane.width]
 
 
 def to_av(planes: tuple[Plane, ...], layout: Layout) -> av.VideoFrame:
