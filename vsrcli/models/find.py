@@ -30,7 +30,7 @@ def user_models() -> Path:
 def list_models() -> list[Model]:
     """Every model on the search path, by id; the first of equal ids. Broken cards are left out."""
     found: dict[str, Model] = {}
-    for folder in _folders():
+    for folder in model_folders():
         try:
             model = read_model(folder)
         except WeightsError:  # `vsr models verify` names it; the other models still work
@@ -47,7 +47,7 @@ def find_model(name: str) -> Model:
     path = Path(name)
     if os.sep in name or (path / CARD).is_file():
         return read_model(path)
-    for folder in _folders():
+    for folder in model_folders():
         if folder.name == name:
             return read_model(folder)
     raise ModelError(_unknown(name))
@@ -55,10 +55,11 @@ def find_model(name: str) -> Model:
 
 def model_ids() -> list[str]:
     """The ids of all folders with a card, sorted."""
-    return sorted({folder.name for folder in _folders()})
+    return sorted({folder.name for folder in model_folders()})
 
 
-def _folders() -> Iterator[Path]:
+def model_folders() -> Iterator[Path]:
+    """Every folder with a card on the search path, in its order; broken ones too."""
     for root in search_path():
         if root.is_dir():
             yield from sorted(card.parent for card in root.glob(f"*/{CARD}"))
