@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -222,7 +223,12 @@ def _private(codec: Codec, options: VideoOptions) -> dict[str, str]:
     preset = options.preset or ("medium" if codec.name in _X26X else None)
     if preset:
         chosen["preset"] = preset
-    return chosen | dict(options.extra)
+    chosen |= options.extra
+    if codec.name == "libx265":  # it prints on stderr by itself, past FFmpeg's log
+        chosen["x265-params"] = f"log-level=error:{chosen.get('x265-params', '')}".rstrip(":")
+    elif codec.name == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")
+    return chosen
 
 
 def _tag(context: av.VideoCodecContext, color: Color) -> None:
