@@ -25,6 +25,10 @@ _X26X = {"libx264", "libx264rgb", "libx265"}
 _QUALITY = {"libsvtav1": "crf", "libvpx-vp9": "crf", "libvpx": "crf"} | dict.fromkeys(_X26X, "crf")
 _UNSPECIFIED, _RGB, _BT709, _BT601 = 2, 0, 1, 6
 _HD_LINES = 720
+_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
 _LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
@@ -101,10 +105,15 @@ def add_video(
     codec = encoder_named(options.codec or default_codec(container.format.name))
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
     check_even(codec, pix_fmt, *size)
-    stream = cast(
-        av.VideoStream,
-        container.add_stream(codec.name, rate=info.rate, options=_private(codec, options)),
-    )
+    private = _private(codec, options)
+    try:
+        stream = cast(
+            av.VideoStream, container.add_stream(codec.name, rate=info.rate, options=private)
+        )
+    except ValueError as exc:
+        raise EncodeError(
+            f"a {container.format.name} file cannot hold {codec.name}; use another -c:v or .mkv"
+        ) from exc
     context = stream.codec_context
     stream.width, stream.height = size
     stream.pix_fmt = pix_fmt
@@ -122,7 +131,27 @@ def add_video(
     _tag(context, encoded_color(info, pix_fmt))
     if info.rotation:
         stream.set_display_rotation(info.rotation)
+    _open(context, codec)
     return stream
+
+
+def _open(context: av.VideoCodecContext, codec: Codec) -> None:
+    """Opens the encoder before anything is written. Raises EncodeError for settings it refuses."""
+    try:
+        context.open(strict=False)
+    except (av.FFmpegError, ValueError) as exc:
+        raise _refused(codec.name, exc) from exc
+    unknown = ", ".join(context.options)  # what opening did not use up
+    if unknown:
+        raise EncodeError(f"{codec.name} has no option {unknown}; check --encoder-option")
+
+
+def _refused(name: str, exc: Exception) -> EncodeError:
+    reason = getattr(exc, "strerror", None) or str(exc)
+    return EncodeError(
+        f"{name} refused the settings or the frame ({reason}); check --preset, --crf, --pix-fmt "
+        "and --encoder-option, or see `vsr doctor` for encoders that work here"
+    )
 
 
 def encoded_color(info: VideoInfo, pix_fmt: str) -> Color:
@@ -189,11 +218,7 @@ class FrameWriter:
         try:
             return list(self._stream.encode(picture))
         except (av.FFmpegError, ValueError) as exc:
-            name = self._stream.codec_context.codec.name
-            raise EncodeError(
-                f"{name} refused the settings or the frame ({exc}); "
-                "check --preset, --crf, --pix-fmt and --encoder-option"
-            ) from exc
+            raise _refused(self._stream.codec_context.codec.name, exc) from exc
 
 
 def _full_range_twin(picture: av.VideoFrame) -> str:
@@ -222,6 +247,8 @@ def _private(codec: Codec, options: VideoOptions) -> dict[str, str]:
             chosen["b"] = "0"
     preset = options.preset or ("medium" if codec.name in _X26X else None)
     if preset:
+        if codec.name in _X26X and preset not in _PRESETS:  # x264 would print a line of its own
+            raise EncodeError(f"{codec.name} has no preset {preset!r}; use {', '.join(_PRESETS)}")
         chosen["preset"] = preset
     chosen |= options.extra
     if codec.name == "libx265":  # it prints on stderr by itself, past FFmpeg's log
