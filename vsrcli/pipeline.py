@@ -22,8 +22,9 @@ from vsrcli.frames import Frame
 from vsrcli.job import Job
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
-from vsrcli.models import Model, Temporal, find_model
+from vsrcli.models import Model, Temporal
 from vsrcli.prefetch import prefetch
+from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.sequences import Cut, split_shots
 from vsrcli.sizes import check_target, choose_size, default_target
@@ -65,7 +66,7 @@ class Report:
 def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> Report:
     """Runs a job from source to finished file. Raises VsrError; then no file is left behind."""
     began = time.perf_counter()
-    model = find_model(job.model)
+    model = resolve_model(job.model)
     span = Span(start_s=job.start_s, end_s=job.end_s)
     with ExitStack() as stack:
         source = stack.enter_context(Source(job.source, span=span, on_error=job.on_error))

@@ -33,7 +33,10 @@ def upscale(
         Path | None, typer.Option("-o", "--output", help="Default: IN_x4_MODEL beside IN.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="An id of `vsr models`, or a model folder.")
+        str | None,
+        typer.Option(
+            "-m", "--model", help="An id of `vsr models`, a model folder or an .onnx file."
+        ),
     ] = None,
     scale: Annotated[int | None, typer.Option("-s", "--scale", help="2, 3 or 4.")] = None,
     width: Annotated[int | None, typer.Option(help="Output width instead of --scale.")] = None,

@@ -1,0 +1,131 @@
+"""Models given as a bare ONNX file: what a card would say is found by looking and by trying."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from vsrcli.errors import ModelError, VsrError, WeightsError
+from vsrcli.models import Graph, Model, Temporal, find_model
+from vsrcli.runtime.engines import Engine, Port, open_engine
+from vsrcli.runtime.graphs import single_ports, wrap_planes
+
+_TINY = (29, 37)
+"""Height and width of the trial picture: odd, and larger than the padding of common nets."""
+_DEPTHS = (8, 10)
+
+
+def resolve_model(name: str) -> Model:
+    """The model meant by an id, the path of a model folder, or that of a bare ONNX file.
+
+    Raises ModelError if there is none, WeightsError if it cannot be used.
+    """
+    path = Path(name)
+    return bare_model(path) if path.suffix.lower() == ".onnx" else find_model(name)
+
+
+def bare_model(path: Path) -> Model:
+    """A single-frame luma model from its ONNX file alone, named after it.
+
+    Raises ModelError if there is no such file, WeightsError with the reason if it cannot be run.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise ModelError(f"the model {path} cannot be read ({exc.strerror})") from exc
+    try:
+        scale = luma_scale(data)
+    except WeightsError as exc:
+        raise WeightsError(f"{path} cannot be used as it is: {exc}") from exc
+    graph = Graph(scale=scale, precision="fp32", file=path, sha256=hashlib.sha256(data).hexdigest())
+    return Model(
+        id=path.stem,
+        family="unknown",
+        summary=f"the bare file {path.name}",
+        color="y",
+        temporal=Temporal.FRAME,
+        licence="unknown",
+        trained_on="",
+        recipe="",
+        folder=path.parent,
+        graphs=(graph,),
+    )
+
+
+def luma_scale(data: bytes) -> int:
+    """The factor of a single-frame luma graph, from a tiny picture that it upscales.
+
+    Raises WeightsError saying what keeps vsr from running the graph.
+    """
+    engine = open_engine(data, device="cpu", threads=1)
+    try:
+        source, target = single_ports(data)
+        _check_input(engine.inputs[source])
+        scale = _try(engine, source, target)
+    finally:
+        engine.close()
+    for bits in _DEPTHS:
+        _try_planes(data, bits, scale)
+    return scale
+
+
+def _check_input(port: Port) -> None:
+    if port.dtype != np.float32:
+        raise WeightsError(f"it takes {port.dtype}; export it with float32 input and output")
+    if len(port.shape) != 4:
+        raise WeightsError(
+            f"it takes {len(port.shape)} dimensions; vsr gives (N, 1, height, width)"
+        )
+    _, channels, height, width = port.shape
+    if channels == 3:
+        raise WeightsError(
+            'it takes 3 channels; RGB graphs need a model folder with color = "rgb" on its card'
+        )
+    if channels not in (None, 1):
+        raise WeightsError(f"it takes {channels} channels; a bare graph must take 1, the luma")
+    if height is not None or width is not None:
+        raise WeightsError(
+            f"it takes only pictures of {width or 'any'}x{height or 'any'}; "
+            "export it with dynamic height and width"
+        )
+
+
+def _try(engine: Engine, source: str, target: str) -> int:
+    """The scale that a trial run shows."""
+    height, width = _TINY
+    picture = np.random.default_rng(0).random((1, 1, height, width), np.float32)
+    try:
+        result = engine.run({source: picture})[target]
+    except VsrError as exc:
+        raise WeightsError(f"a {width}x{height} picture of 1 channel fails ({exc})") from exc
+    if result.dtype != np.float32:
+        raise WeightsError(f"it gives {result.dtype}; export it with float32 input and output")
+    if result.ndim != 4 or result.shape[:2] != (1, 1):
+        raise WeightsError(f"it gives {_shape(result.shape)} for one luma plane; not one plane")
+    scale, rest = divmod(result.shape[2], height)
+    if rest or not scale or result.shape[3] != width * scale:
+        made = f"{result.shape[3]}x{result.shape[2]}"
+        raise WeightsError(f"it makes {made} of {width}x{height}: no whole scale")
+    if not np.isfinite(result).all():
+        raise WeightsError("it gives values that are not numbers")
+    return int(scale)
+
+
+def _try_planes(data: bytes, bits: int, scale: int) -> None:
+    """Raises WeightsError if the graph cannot be joined to the conversions of code values."""
+    height, width = _TINY
+    plane = np.zeros((1, 1, height, width), np.uint8 if bits <= 8 else np.uint16)
+    try:
+        engine = open_engine(wrap_planes(data, bits=bits), device="cpu", threads=1)
+        result = engine.run({"planes_in": plane})["planes_out"]
+        engine.close()
+    except VsrError as exc:
+        raise WeightsError(f"it cannot be joined to vsr's own nodes ({exc}); use opset 17") from exc
+    if result.shape[2:] != (height * scale, width * scale):
+        raise WeightsError(f"it gives {_shape(result.shape)} at {bits} bits, not x{scale}")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(str(side) for side in shape)
