@@ -7,6 +7,9 @@ was built with, not what works, so the session is asked which provider it really
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,8 +29,9 @@ _DTYPES: dict[str, type] = {
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
-_ORT_ERROR = 3
-"""onnxruntime's severity for errors: warnings would land on the user's terminal."""
+log = logging.getLogger("vsr")
+_ORT_FATAL = 4
+"""onnxruntime's severity: its own lines would land on the user's terminal beside ours."""
 
 
 class OnnxEngine:
@@ -85,9 +89,19 @@ def _providers(device: str) -> list[tuple[str, dict[str, str]]]:
         raise DeviceError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:N")
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         raise DeviceError("this onnxruntime has no CUDA; install vsrcli[cuda] or use --device cpu")
-    ort.preload_dlls()
+    _preload_libraries()
     options = {"device_id": index or "0", "cudnn_conv_algo_search": "HEURISTIC"}
     return [("CUDAExecutionProvider", options), ("CPUExecutionProvider", {})]
+
+
+def _preload_libraries() -> None:
+    """Loads CUDA and cuDNN from their wheels; what onnxruntime prints of it goes to the log."""
+    ort.set_default_logger_severity(_ORT_FATAL)  # the reason is in the error that follows
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        ort.preload_dlls()
+    for line in said.getvalue().splitlines():
+        log.debug("%s", line)
 
 
 def _open_session(
@@ -95,7 +109,7 @@ def _open_session(
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = _ORT_ERROR
+    options.log_severity_level = _ORT_FATAL
     # Spinning workers would steal the cores from the decoder and the encoder.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source: Any = graph if isinstance(graph, bytes) else str(graph)
