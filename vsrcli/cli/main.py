@@ -76,7 +76,7 @@ def run(arguments: list[str]) -> int:
         if debug and not usage:
             raise
         if usage:
-            return _say(f"{usage()}; see vsr --help", 2)
+            return _say(f"{usage().rstrip('.')}; see vsr --help", 2)
         return _say(f"internal error: {type(exc).__name__}: {exc}; VSR_DEBUG=1 shows more", 1)
     return 0
 

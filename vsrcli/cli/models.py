@@ -1,10 +1,189 @@
-"""later"""
+"""`vsr models`: list, show, verify, import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-app = typer.Typer()
+from vsrcli.cli.options import Json
+from vsrcli.cli.tables import columns, print_json, print_lines, print_table
+from vsrcli.errors import WeightsError
+
+if TYPE_CHECKING:
+    from vsrcli.models import Graph, Model
+    from vsrcli.runtime.check import ModelCheck
+
+app = typer.Typer(help="List, show and verify models.")
+_NARROW = 120
+"""Below this width the list leaves out what `show` tells too."""
+
+
+@app.callback(invoke_without_command=True)
+def _default(context: typer.Context, as_json: Json = False) -> None:
+    if context.invoked_subcommand is None:
+        list_(as_json=as_json)
 
 
 @app.command("list")
-def list_() -> None:
-    """later"""
+def list_(as_json: Json = False) -> None:
+    """List the models, with their gain over bicubic on Set5 x4."""
+    from vsrcli.models import list_models
+
+    models = list_models()
+    if as_json:
+        print_json({"models": [_document(model) for model in models]})
+        return
+    if not models:
+        print_lines("There are no models. Install vsr again, or name a folder in VSR_MODELS.")
+        return
+    wide = ("family", "kind") if columns() >= _NARROW else ()
+    headings = ("id", *wide, "scales", "params", "dB x4", "gain", "licence", "summary")
+    rows = [_row(model) for model in models]
+    print_table(
+        headings,
+        ([row[heading] for heading in headings] for row in rows),
+        right=("params", "dB x4", "gain"),
+    )
+    print_lines("", "dB and gain over bicubic: PSNR-Y on Set5, x4. More: vsr models show ID")
+
+
+@app.command("show")
+def show(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="An id, or a model folder.")],
+    as_json: Json = False,
+) -> None:
+    """Show a model's card: where it comes from, its graphs, its measured figures."""
+    from vsrcli.models import find_model
+
+    model = find_model(id_)
+    if as_json:
+        print_json(_document(model))
+        return
+    facts = {
+        "family": model.family,
+        "kind": f"{model.temporal.value}, {model.color}",
+        "licence": model.licence,
+        "trained on": model.trained_on,
+        "recipe": model.recipe,
+        "folder": model.folder,
+    }
+    print_lines(f"{model.id}: {model.summary}", "")
+    print_table((), ((key, value) for key, value in facts.items() if value))
+    print_lines("")
+    headings = ("scale", "precision", "shape", "params", "training", "file")
+    print_table(headings, (_graph_row(g) for g in model.graphs), right=("params", "training"))
+    print_lines("")
+    _print_measured(model)
+
+
+@app.command("verify")
+def verify(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Default: every model.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check cards and checksums, and run every graph on a tiny picture; exit code 6 if wrong."""
+    from vsrcli.models import find_folder, model_folders
+    from vsrcli.runtime.check import check_model
+
+    folders = [find_folder(id_) for id_ in ids] if ids else list(model_folders())
+    checks = [check_model(folder) for folder in folders]
+    if as_json:
+        print_json({"ok": all(c.is_ok for c in checks), "models": [_finding(c) for c in checks]})
+    else:
+        rows = ((c.id, c.graphs, "\n".join(c.problems) or "ok") for c in checks)
+        print_table(("id", "graphs", "finding"), rows, right=("graphs",))
+    broken = [c.id for c in checks if not c.is_ok]
+    if broken:
+        raise WeightsError(
+            f"{len(broken)} of {len(checks)} models broken: {', '.join(broken)}; "
+            "restore the files or install vsr again"
+        )
+
+
+def _row(model: Model) -> dict[str, object]:
+    best = next((g for g in model.graphs if g.scale == 4), None)
+    measured = best.measured if best else {}
+    return {
+        "id": model.id,
+        "family": model.family,
+        "kind": model.temporal.value,
+        "scales": " ".join(str(s) for s in model.scales),
+        "params": _count(best.params) if best else None,
+        "dB x4": _decibel(measured.get("set5_psnr_y")),
+        "gain": _decibel(measured.get("set5_gain_db"), sign="+"),
+        "licence": model.licence,
+        "summary": model.summary,
+    }
+
+
+def _count(params: int) -> str | None:
+    if not params:
+        return None
+    return f"{params / 1e6:.2f} M" if params >= 1e6 else f"{params / 1e3:.1f} k"
+
+
+def _decibel(value: float | None, sign: str = "") -> str | None:
+    return None if value is None else f"{value:{sign}.2f}"
+
+
+def _graph_row(graph: Graph) -> tuple[object, ...]:
+    minutes = f"{graph.train_minutes:g} min" if graph.train_minutes else None
+    params = graph.params or None
+    return (f"x{graph.scale}", graph.precision, graph.config, params, minutes, graph.file.name)
+
+
+def _print_measured(model: Model) -> None:
+    names = list(dict.fromkeys(name for g in model.graphs for name in g.measured))
+    if not names:
+        print_lines("Nothing measured is on the card.")
+        return
+    rows = ((n, *(_figure(g.measured.get(n)) for g in model.graphs)) for n in names)
+    scales = [f"x{g.scale} {g.precision}" for g in model.graphs]
+    print_table(("measured", *scales), rows, right=scales)
+
+
+def _figure(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def _document(model: Model) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "family": model.family,
+        "summary": model.summary,
+        "kind": model.temporal.value,
+        "color": model.color,
+        "licence": model.licence,
+        "trained_on": model.trained_on,
+        "recipe": model.recipe,
+        "folder": str(model.folder),
+        "scales": list(model.scales),
+        "graphs": [_graph_document(graph) for graph in model.graphs],
+    }
+
+
+def _graph_document(graph: Graph) -> dict[str, Any]:
+    return {
+        "scale": graph.scale,
+        "precision": graph.precision,
+        "file": graph.file.name,
+        "sha256": graph.sha256,
+        "config": graph.config,
+        "params": graph.params,
+        "border": graph.border,
+        "train_minutes": graph.train_minutes,
+        "measured": dict(graph.measured),
+    }
+
+
+def _finding(check: ModelCheck) -> dict[str, Any]:
+    return {
+        "id": check.id,
+        "folder": str(check.folder),
+        "ok": check.is_ok,
+        "graphs": check.graphs,
+        "problems": list(check.problems),
+    }

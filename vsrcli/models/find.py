@@ -44,12 +44,17 @@ def find_model(name: str) -> Model:
 
     Raises ModelError with the nearest name if there is none, WeightsError if its card is broken.
     """
+    return read_model(find_folder(name))
+
+
+def find_folder(name: str) -> Path:
+    """The folder meant by an id or a path. Raises ModelError with the nearest name if none is."""
     path = Path(name)
     if os.sep in name or (path / CARD).is_file():
-        return read_model(path)
+        return path
     for folder in model_folders():
         if folder.name == name:
-            return read_model(folder)
+            return folder
     raise ModelError(_unknown(name))
 
 

@@ -18,6 +18,7 @@ class ModelCheck:
     """What was found in one model folder."""
 
     id: str
+    """The folder's name, which is what `--model` takes."""
     folder: Path
     scales: tuple[int, ...] = ()
     graphs: int = 0
@@ -35,10 +36,10 @@ def check_model(folder: Path) -> ModelCheck:
     try:
         model = read_model(folder)
     except VsrError as exc:
-        return ModelCheck(id=folder.name, folder=folder, problems=(str(exc),))
+        return ModelCheck(id=folder.resolve().name, folder=folder, problems=(str(exc),))
     found = [_graph_problem(model, graph) for graph in model.graphs]
     return ModelCheck(
-        id=model.id,
+        id=folder.resolve().name,
         folder=folder,
         scales=model.scales,
         graphs=len(model.graphs),
