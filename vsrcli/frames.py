@@ -101,6 +101,16 @@ class Color:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What all frames of a stream have in common."""
+
+    layout: Layout
+    color: Color
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Frame:
     """One picture and when it is shown."""
 

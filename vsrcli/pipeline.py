@@ -77,8 +77,7 @@ def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> 
         driver = open_driver(
             model,
             size.scale,
-            layout=video.layout,
-            color=video.color,
+            picture=video.picture,
             device=job.device,
             precision=job.precision,
             threads=job.threads,

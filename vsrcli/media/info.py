@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vsrcli.frames import Color, Layout
+from vsrcli.frames import Color, Layout, Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,11 @@ class VideoInfo:
     interlaced: bool
     hdr: bool
     """PQ or HLG transfer."""
+
+    @property
+    def picture(self) -> Picture:
+        """What every frame of the stream looks like."""
+        return Picture(layout=self.layout, color=self.color, width=self.width, height=self.height)
 
 
 @dataclass(frozen=True, kw_only=True)

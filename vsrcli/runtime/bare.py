@@ -10,7 +10,8 @@ import numpy as np
 from vsrcli.errors import ModelError, VsrError, WeightsError
 from vsrcli.models import Graph, Model, Temporal, find_model
 from vsrcli.runtime.engines import Engine, Port, open_engine
-from vsrcli.runtime.graphs import single_ports, wrap_planes
+from vsrcli.runtime.graphs import wrap_planes
+from vsrcli.runtime.wire import single_ports
 
 _TINY = (29, 37)
 """Height and width of the trial picture: odd, and larger than the padding of common nets."""
@@ -118,7 +119,8 @@ def _try_planes(data: bytes, bits: int, scale: int) -> None:
     height, width = _TINY
     plane = np.zeros((1, 1, height, width), np.uint8 if bits <= 8 else np.uint16)
     try:
-        engine = open_engine(wrap_planes(data, bits=bits), device="cpu", threads=1)
+        graph = wrap_planes(data, scale, bits=bits, shape=(1, height, width))
+        engine = open_engine(graph, device="cpu", threads=1)
         result = engine.run({"planes_in": plane})["planes_out"]
         engine.close()
     except VsrError as exc:

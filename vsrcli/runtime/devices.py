@@ -30,7 +30,7 @@ def _why_not_cuda() -> str:
     from vsrcli.runtime.graphs import bicubic_graph
 
     try:
-        open_engine(bicubic_graph(2, bits=8), device="cuda:0").close()
+        open_engine(bicubic_graph(2, bits=8, shape=(1, 8, 8)), device="cuda:0").close()
     except VsrError as exc:
         log.warning("the GPU is not used: %s", exc)
         return str(exc)

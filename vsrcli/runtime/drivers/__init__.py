@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from vsrcli.errors import ModelError
-from vsrcli.frames import Color, Frame, Layout
+from vsrcli.frames import Frame, Picture
 from vsrcli.models import Model, Temporal
 
 __all__ = ["Driver", "open_driver"]
@@ -39,13 +39,12 @@ def open_driver(
     model: Model,
     scale: int,
     *,
-    layout: Layout,
-    color: Color,
+    picture: Picture,
     device: str = "auto",
     precision: str = "auto",
     threads: int = 0,
 ) -> Driver:
-    """The driver for a model, ready for frames of this layout.
+    """The driver for a model, ready for frames like this picture.
 
     Raises ModelError if the model lacks the scale or its kind is not supported, WeightsError if its
     files are not what the card says, DeviceError if the device cannot be used.
@@ -62,8 +61,7 @@ def open_driver(
     return FrameDriver(
         graph.load(),
         scale,
-        layout=layout,
-        siting=color.siting,
+        picture=picture,
         device=choose_device(device),
         threads=threads,
     )

@@ -8,37 +8,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from vsrcli.errors import ModelError
-from vsrcli.frames import Frame, Layout, Plane, Role, Siting
-from vsrcli.runtime.engines import Engine, open_engine
+from vsrcli.errors import DeviceError
+from vsrcli.frames import Frame, Picture, Plane, Role
+from vsrcli.runtime.engines import Array, Engine, open_engine
 from vsrcli.runtime.graphs import bicubic_graph, wrap_planes
 
 
 class FrameDriver:
-    """Runs a single-frame luma model on pictures of one layout. See `drivers.Driver`."""
+    """Runs a single-frame luma model on pictures of one layout and size. See `drivers.Driver`."""
 
     def __init__(
         self,
         model: bytes,
         scale: int,
         *,
-        layout: Layout,
-        siting: Siting,
+        picture: Picture,
         device: str,
         threads: int,
     ) -> None:
         self.scale = scale
-        self._layout = layout
-        bits, sub = layout.bits, (layout.chroma_w, layout.chroma_h)
-        graphs = {
-            Role.LUMA: lambda: wrap_planes(model, bits=bits),
-            Role.RGB: lambda: wrap_planes(model, bits=bits),
-            Role.CHROMA: lambda: bicubic_graph(scale, bits=bits, siting=siting, sub=sub),
-            Role.ALPHA: lambda: bicubic_graph(scale, bits=bits),
-        }
+        self._layout = picture.layout
         self._engines: dict[Role, Engine] = {
-            role: open_engine(graphs[role](), device=device, threads=threads)
-            for role in dict.fromkeys(layout.roles)
+            role: open_engine(_graph(role, model, scale, picture), device=device, threads=threads)
+            for role in dict.fromkeys(picture.layout.roles)
         }
         self.device = next(iter(self._engines.values())).name
 
@@ -47,9 +39,19 @@ class FrameDriver:
         for role, engine in self._engines.items():
             indices = self._layout.planes_of(role)
             batch = np.stack([frame.planes[i] for i in indices])[:, None]
-            out = engine.run({"planes_in": batch})["planes_out"][:, 0]
-            planes |= dict(zip(indices, out, strict=True))
+            planes |= dict(zip(indices, self._run(engine, batch), strict=True))
         return [frame.scaled([self._fit(planes[i], i, frame) for i in sorted(planes)], self.scale)]
+
+    def _run(self, engine: Engine, batch: Array) -> Array:
+        """(N, 1, H, W) code values to (N, rH, rW). The engine writes into our own array: memory of
+        its own would be copied out, which costs as much as the bicubic itself."""
+        count, _, height, width = batch.shape
+        out = np.empty((count, 1, height * self.scale, width * self.scale), batch.dtype)
+        try:
+            engine.run({"planes_in": batch}, {"planes_out": out})
+        except DeviceError as exc:
+            raise DeviceError(f"{exc} (a {width}x{height} plane, x{self.scale})") from exc
+        return out[:, 0]
 
     def flush(self) -> list[Frame]:
         return []
@@ -66,6 +68,15 @@ class FrameDriver:
         height, width = self._layout.size(
             index, frame.width * self.scale, frame.height * self.scale
         )
-        if plane.shape[0] < height or plane.shape[1] < width:
-            raise ModelError(f"the model gave {plane.shape[1]}x{plane.shape[0]}, not x{self.scale}")
         return plane[:height, :width]
+
+
+def _graph(role: Role, model: bytes, scale: int, picture: Picture) -> bytes:
+    layout = picture.layout
+    indices = layout.planes_of(role)
+    shape = (len(indices), *layout.size(indices[0], picture.width, picture.height))
+    if role in (Role.LUMA, Role.RGB):
+        return wrap_planes(model, scale, bits=layout.bits, shape=shape)
+    sub = (layout.chroma_w, layout.chroma_h) if role is Role.CHROMA else (1, 1)
+    siting = picture.color.siting
+    return bicubic_graph(scale, bits=layout.bits, shape=shape, siting=siting, sub=sub)

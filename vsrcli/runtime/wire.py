@@ -1,0 +1,185 @@
+"""ONNX graphs read and written in protobuf's wire format, without the onnx package.
+
+The runtime puts a dozen nodes before and after a model's own; the onnx package would cost 60 MB for
+that. Two serialised messages joined end to end are their merge (protobuf encoding guide, "Last One
+Wins"), so nodes before and after a graph's own bytes extend it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsrcli.errors import WeightsError
+
+FLOAT, UINT8, UINT16, INT64 = 1, 2, 4, 7  # TensorProto.DataType
+GRAPH = 7  # of ModelProto
+NODE, INITIALIZER, INPUT, OUTPUT = 1, 5, 11, 12  # of GraphProto
+_IR_VERSION, _OPSET_VERSION = 8, 17
+_KINDS = {"float32": FLOAT, "uint8": UINT8, "uint16": UINT16, "int64": INT64}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator of a graph."""
+
+    op: str
+    inputs: tuple[str, ...]
+    payload: bytes
+
+
+def nodes(graph: bytes) -> Iterator[Node]:
+    """The operators of a graph in order."""
+    for number, payload in messages(graph):
+        if number == NODE:
+            parts = list(messages(payload))
+            yield Node(
+                op=next(p.decode() for n, p in parts if n == 4),
+                inputs=tuple(p.decode() for n, p in parts if n == 1),
+                payload=payload,
+            )
+
+
+def graph_of(model: bytes) -> bytes:
+    """The graph of a model file. Raises WeightsError if there is none."""
+    try:
+        return next(payload for number, payload in messages(model) if number == GRAPH)
+    except (StopIteration, IndexError, KeyError, struct.error) as exc:
+        raise WeightsError(
+            "the file is not an ONNX model; restore it or install vsr again"
+        ) from exc
+
+
+def single_ports(model: bytes) -> tuple[str, str]:
+    """The names of a graph's only input and only output. Raises WeightsError if it has more."""
+    parts = list(messages(graph_of(model)))
+    weights = {_name(p, 8) for n, p in parts if n == INITIALIZER}
+    inputs = [name for n, p in parts if n == INPUT and (name := _name(p, 1)) not in weights]
+    outputs = [_name(p, 1) for n, p in parts if n == OUTPUT]
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise WeightsError(
+            f"the graph has {len(inputs)} inputs and {len(outputs)} outputs; "
+            "a single-frame model has one of each"
+        )
+    return inputs[0], outputs[0]
+
+
+class Builder:
+    """Nodes and constants of a graph under construction."""
+
+    def __init__(self) -> None:
+        self._nodes: list[bytes] = []
+        self._constants: list[bytes] = []
+        self._count = 0
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[str | NDArray[Any] | np.generic],
+        output: str = "",
+        **attributes: int | str | Sequence[int],
+    ) -> str:
+        """Adds an operator; arrays among the inputs become constants. The name of its output."""
+        names = [i if isinstance(i, str) else self._constant(i) for i in inputs]
+        output = output or self._fresh()
+        ends = [field(1, n.encode()) for n in names] + [field(2, output.encode())]
+        given = [field(5, _attribute(k, v)) for k, v in attributes.items()]
+        self._nodes.append(b"".join(ends) + field(4, op.encode()) + b"".join(given))
+        return output
+
+    def take(self) -> bytes:
+        """The graph fields gathered so far; starts anew."""
+        parts = [field(NODE, n) for n in self._nodes]
+        parts += [field(INITIALIZER, c) for c in self._constants]
+        self._nodes, self._constants = [], []
+        return b"".join(parts)
+
+    def _fresh(self) -> str:
+        self._count += 1
+        return f"vsr_{self._count}"
+
+    def _constant(self, value: NDArray[Any] | np.generic) -> str:
+        array, name = np.asarray(value), self._fresh()
+        dims = b"".join(field(1, d) for d in array.shape)
+        body = dims + field(2, _KINDS[array.dtype.name]) + field(8, name.encode())
+        little = array.astype(array.dtype.newbyteorder("<"))
+        self._constants.append(body + field(9, little.tobytes()))
+        return name
+
+
+def port(name: str, kind: int, shape: Sequence[int | str]) -> bytes:
+    """A declared graph input or output; a str is a free size."""
+    dims = [field(1, d) if isinstance(d, int) else field(2, d.encode()) for d in shape]
+    body = field(1, kind) + field(2, b"".join(field(1, d) for d in dims))
+    return field(1, name.encode()) + field(2, field(1, body))
+
+
+def model_of(graph: bytes) -> bytes:
+    """A model file around a graph."""
+    opset = field(8, field(1, b"") + field(2, _OPSET_VERSION))
+    return field(1, _IR_VERSION) + opset + field(GRAPH, field(2, b"vsr") + graph)
+
+
+def field(number: int, payload: bytes | int) -> bytes:
+    """One field: bytes length-delimited, an int as a varint."""
+    if isinstance(payload, int):
+        return _varint(number << 3) + _varint(payload)
+    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
+
+
+def fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """(field number, payload) of one message, in order; the payload of a varint is an int."""
+    at = 0
+    while at < len(message):
+        key, at = _read_varint(message, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _read_varint(message, at)
+            yield number, value
+            continue
+        size, at = _read_varint(message, at) if wire == 2 else ({1: 8, 5: 4}[wire], at)
+        yield number, message[at : at + size]
+        at += size
+
+
+def messages(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The fields that hold bytes: strings and submessages."""
+    for number, payload in fields(message):
+        if isinstance(payload, bytes):
+            yield number, payload
+
+
+def _name(message: bytes, number: int) -> str:
+    return next(p.decode() for n, p in messages(message) if n == number)
+
+
+def _attribute(name: str, value: int | str | Sequence[int]) -> bytes:
+    head = field(1, name.encode())
+    if isinstance(value, str):
+        return head + field(4, value.encode()) + field(20, 3)
+    if isinstance(value, int):
+        return head + field(3, value) + field(20, 2)
+    return head + b"".join(field(8, v) for v in value) + field(20, 7)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*out, value))
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
