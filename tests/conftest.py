@@ -1,0 +1,61 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from vsrcli.cli.main import run
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+"""Real media for development; the tests that use it run where it is."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """stderr, line by line."""
+        return self.err.splitlines()
+
+
+Vsr = Callable[..., Outcome]
+
+
+@pytest.fixture
+def vsr(capsys: pytest.CaptureFixture[str]) -> Vsr:
+    """Runs a `vsr` command line in this process."""
+
+    def call(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = run([str(a) for a in arguments])
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture
+def upscale(vsr: Vsr) -> Vsr:
+    """Runs `vsr upscale IN --model bicubic --scale 2`, quickly, and expects it to work."""
+
+    def call(source: Path, *arguments: object) -> Outcome:
+        sized = {"--scale", "--width", "--height", "-s"} & {str(a) for a in arguments}
+        scale = () if sized else ("--scale", 2)
+        preset = () if "-c:v" in arguments else ("--preset", "ultrafast")
+        quick = ("--model", "bicubic", *scale, *preset, "--progress", "none")
+        outcome = vsr("upscale", source, *quick, *arguments)
+        assert outcome.code == 0, outcome.err
+        assert not list(source.parent.glob(".*.part*"))
+        return outcome
+
+    return call

@@ -1,0 +1,164 @@
+"""Sound, subtitles, chapters, attachments and tags come along; what cannot is named."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from clips import ASS, Clip, Text, Track, make
+from conftest import Vsr
+from facts import facts
+
+TWO_TRACKS = (
+    Track(language="eng", title="Main"),
+    Track(codec="libopus", rate=48000, hz=880, language="fra", default=False),
+)
+RICH = Clip(
+    audio=TWO_TRACKS,
+    subtitles=(
+        Text(language="ger", title="Deutsch", forced=True),
+        Text(suffix=".ass", content=ASS, language="jpn"),
+    ),
+    attachments={"font.ttf": b"not really a font", "note.txt": b"kept"},
+    chapters=((0, 200, "One"), (200, 480, "Two")),
+    metadata={"title": "A clip", "artist": "nobody"},
+)
+
+
+def texts(path: Path) -> list[list[str]]:
+    """The words of every subtitle track, decoded."""
+    with av.open(str(path)) as file:
+        found: dict[int, list[str]] = {s.index: [] for s in file.streams.subtitles}
+        for packet in file.demux(*file.streams.subtitles):
+            for subtitle in packet.decode():
+                found[packet.stream.index].append(subtitle.dialogue.decode())
+        return [[t for t in track if t] for track in found.values()]
+
+
+def test_matroska_keeps_everything(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", RICH)
+    outcome = upscale(source, "-o", tmp_path / "out.mkv")
+    before, after = facts(source), facts(tmp_path / "out.mkv")
+    assert len(before.others) == 6
+    for was, now in zip(before.others, after.others, strict=True):
+        assert now.packets == was.packets
+        assert [at for at, _ in now.times] == [at for at, _ in was.times]
+        kept = ("kind", "codec", "language", "title", "disposition")
+        assert [getattr(now, k) for k in kept] == [getattr(was, k) for k in kept]
+    assert after.chapters == before.chapters
+    assert after.metadata["title"] == "A clip"
+    assert after.metadata["ARTIST"] == "nobody"
+    assert outcome.err == ""
+
+
+def test_attachments_keep_their_bytes(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", RICH)
+    upscale(source, "-o", tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as file:
+        held = {s.metadata["filename"]: bytes(s.data) for s in file.streams.attachments}
+    assert held == RICH.attachments
+
+
+def test_mp4_keeps_what_it_can_and_names_the_rest(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", RICH)
+    outcome = upscale(source, "-o", tmp_path / "out.mp4")
+    before, after = facts(source), facts(tmp_path / "out.mp4")
+    assert [s.codec for s in after.of("subtitle")] == ["mov_text", "mov_text"]
+    assert [s.language for s in after.of("subtitle")] == ["ger", "jpn"]
+    assert [s.packets for s in after.of("audio")] == [s.packets for s in before.of("audio")]
+    assert [s.language for s in after.of("audio")] == ["eng", "fra"]
+    assert after.chapters == before.chapters
+    assert after.metadata["title"] == "A clip"
+    warnings = [line for line in outcome.lines if "not kept" in line]
+    assert len(warnings) == 2
+    assert all("attachment" in line and ".mkv" in line for line in warnings)
+
+
+def test_text_subtitles_keep_words_and_times_in_mp4(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", RICH)
+    upscale(source, "-o", tmp_path / "out.mp4")
+    (german, japanese) = texts(tmp_path / "out.mp4")
+    assert [line.split(",")[-1] for line in german] == ["Erste Zeile", "ä ö ü"]
+    assert "leaning" in japanese[0]
+    assert "words" in japanese[0]
+    times = {at for at, _ in facts(tmp_path / "out.mp4").of("subtitle")[0].times}
+    assert {Fraction(0), Fraction(24, 100)} <= times
+
+
+def test_mp4_subtitles_become_srt_in_matroska(tmp_path: Path, upscale: Vsr) -> None:
+    rich = make(tmp_path / "in.mkv", Clip(subtitles=(Text(language="ger"),)))
+    upscale(rich, "-o", tmp_path / "mid.mp4")
+    upscale(tmp_path / "mid.mp4", "-o", tmp_path / "out.mkv")
+    (track,) = facts(tmp_path / "out.mkv").of("subtitle")
+    assert track.codec == "subrip"
+    assert [t.split(",")[-1] for t in texts(tmp_path / "out.mkv")[0]] == ["Erste Zeile", "ä ö ü"]
+
+
+def test_two_audio_tracks_in_mp4(tmp_path: Path, upscale: Vsr) -> None:
+    tracks = (Track(language="eng"), Track(hz=880, language="fra", default=False))
+    source = make(tmp_path / "in.mp4", Clip(audio=tracks))
+    upscale(source, "-o", tmp_path / "out.mp4")
+    before, after = facts(source), facts(tmp_path / "out.mp4")
+    assert after.of("audio") == before.of("audio")
+
+
+def test_no_audio(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(audio=()))
+    upscale(source, "-o", tmp_path / "out.mp4")
+    assert facts(tmp_path / "out.mp4").others == ()
+
+
+def test_audio_left_out_on_request(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", RICH)
+    outcome = upscale(source, "-o", tmp_path / "out.mkv", "-c:a", "none")
+    after = facts(tmp_path / "out.mkv")
+    assert not after.of("audio")
+    assert len(after.of("subtitle")) == 2
+    assert outcome.err == ""
+
+
+def test_audio_encoded_on_request(tmp_path: Path, upscale: Vsr) -> None:
+    tracks = (Track(codec="libopus", rate=48000, language="eng", title="Tone"),)
+    source = make(tmp_path / "in.mkv", Clip(frames=25, audio=tracks))
+    upscale(source, "-o", tmp_path / "out.mkv", "-c:a", "aac")
+    (was,), (now,) = facts(source).of("audio"), facts(tmp_path / "out.mkv").of("audio")
+    assert (now.codec, now.language, now.title) == ("aac", "eng", "Tone")
+    length = now.times[-1][0] - now.times[0][0]
+    assert abs(length - (was.times[-1][0] - was.times[0][0])) < Fraction(5, 100)
+
+
+def test_audio_that_webm_cannot_hold_is_converted_and_said(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4")
+    outcome = upscale(source, "-o", tmp_path / "out.webm", "-c:v", "libvpx-vp9")
+    assert [s.codec for s in facts(tmp_path / "out.webm").of("audio")] == ["opus"]
+    (line,) = outcome.lines
+    assert line.startswith("vsr: warning: stream #1 (audio, aac) is converted to libopus")
+
+
+def test_subtitles_that_a_transport_stream_cannot_hold_are_named(
+    tmp_path: Path, upscale: Vsr
+) -> None:
+    source = make(tmp_path / "in.mkv", Clip(subtitles=(Text(),)))
+    outcome = upscale(source, "-o", tmp_path / "out.ts")
+    assert not facts(tmp_path / "out.ts").of("subtitle")
+    assert [line for line in outcome.lines if "subtitle" in line and "not kept" in line]
+
+
+@pytest.mark.parametrize("start", ["0.1", "0.2"])
+def test_chapters_follow_a_cut(tmp_path: Path, upscale: Vsr, start: str) -> None:
+    source = make(tmp_path / "in.mkv", RICH)
+    upscale(source, "-o", tmp_path / "out.mkv", "-ss", start)
+    chapters = facts(tmp_path / "out.mkv").chapters
+    at = Fraction(start)
+    two = (Fraction(2, 10) - at, Fraction(48, 100) - at, "Two")
+    one = ((Fraction(0), Fraction(2, 10) - at, "One"),) if start == "0.1" else ()
+    assert chapters == (*one, two)
+
+
+def test_mp4_is_ready_to_stream(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4")
+    upscale(source, "-o", tmp_path / "out.mp4")
+    data = (tmp_path / "out.mp4").read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")

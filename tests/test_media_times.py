@@ -1,0 +1,131 @@
+"""Every frame comes out at its own instant: VFR, B-frames, offsets, cuts, other containers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from clips import B_FRAMES, VFR_TIMES, Clip, Track, make
+from conftest import Vsr
+from facts import Facts, facts
+
+MS = Fraction(1, 1000)
+VFR = Clip(times=VFR_TIMES, time_base=MS, options=B_FRAMES)
+HALF_MS = Fraction(1, 2000)
+EDIT_LIST_TICK = Fraction(1, 10_000)
+"""mp4 edit lists are rounded to the movie's time scale; ours is at least this fine."""
+
+
+def offsets(file: Facts) -> list[Fraction]:
+    """First audio packet minus first frame, one a track."""
+    return [track.times[0][0] - file.pts[0] for track in file.of("audio")]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("clip", [Clip(), Clip(options=B_FRAMES), VFR], ids=["cfr", "b", "vfr"])
+def test_every_frame_keeps_its_timestamp(
+    tmp_path: Path, upscale: Vsr, clip: Clip, suffix: str
+) -> None:
+    source = make(tmp_path / f"in{suffix}", clip)
+    upscale(source, "-o", tmp_path / f"out{suffix}")
+    before, after = facts(source), facts(tmp_path / f"out{suffix}")
+    assert after.pts == before.pts
+    assert after.times[-1][1] == before.times[-1][1]
+    assert offsets(after) == offsets(before)
+
+
+def test_vfr_into_matroska_is_rounded_to_its_milliseconds(tmp_path: Path, upscale: Vsr) -> None:
+    times = (0, 1501, 4503, 6006, 10510, 12012)
+    clip = Clip(times=times, time_base=Fraction(1, 90_000), options=B_FRAMES)
+    source = make(tmp_path / "in.mp4", clip)
+    upscale(source, "-o", tmp_path / "out.mkv", "-c:a", "none")
+    expected = [t * Fraction(1, 90_000) for t in times]
+    after = facts(tmp_path / "out.mkv").pts
+    assert facts(source).pts == expected
+    assert len(after) == len(expected)
+    assert max(abs(a - b) for a, b in zip(after, expected, strict=True)) <= HALF_MS
+
+
+def test_ntsc_rate_stays_exact(tmp_path: Path, upscale: Vsr) -> None:
+    clip = Clip(rate=Fraction(30000, 1001), time_base=Fraction(1, 30000))
+    source = make(tmp_path / "in.mp4", clip)
+    upscale(source, "-o", tmp_path / "out.mp4")
+    after = facts(tmp_path / "out.mp4")
+    assert after.pts == [i * Fraction(1001, 30000) for i in range(12)]
+    assert after.rate == Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_late_starts_of_picture_and_sound_stay(tmp_path: Path, upscale: Vsr, suffix: str) -> None:
+    tracks = (Track(start_s=Fraction(7, 10)), Track(hz=880))
+    source = make(tmp_path / f"in{suffix}", Clip(start_s=Fraction(1, 2), audio=tracks))
+    upscale(source, "-o", tmp_path / f"out{suffix}")
+    before, after = facts(source), facts(tmp_path / f"out{suffix}")
+    steps = [b - a for a, b in zip(before.pts, before.pts[1:], strict=False)]
+    assert [b - a for a, b in zip(after.pts, after.pts[1:], strict=False)] == steps
+    for was, now in zip(offsets(before), offsets(after), strict=True):
+        assert abs(was - now) <= EDIT_LIST_TICK
+    if suffix != ".ts":  # its muxer starts where it likes
+        assert after.pts == before.pts
+
+
+def test_frames_that_an_edit_list_hides_stay_hidden(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(start_s=Fraction(-1, 5)))
+    upscale(source, "-o", tmp_path / "out.mp4")
+    assert facts(tmp_path / "out.mp4").pts == facts(source).pts
+
+
+def test_one_frame_is_a_video(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=1, audio=()))
+    upscale(source, "-o", tmp_path / "out.mp4")
+    assert facts(tmp_path / "out.mp4").times == facts(source).times
+
+
+def test_transport_stream_keeps_its_steps(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.ts", replace(VFR, audio=(Track(codec="mp2"),)))
+    upscale(source, "-o", tmp_path / "out.ts")
+    before, after = facts(source), facts(tmp_path / "out.ts")
+    assert [at - after.pts[0] for at in after.pts] == [at - before.pts[0] for at in before.pts]
+    assert offsets(after) == offsets(before)
+
+
+CUTS = {
+    "ss": (("-ss", "0.24"), 6, 24),
+    "between frames": (("-ss", "0.25"), 7, 24),
+    "t": (("-t", "0.2"), 0, 5),
+    "to": (("-to", "0.4"), 0, 10),
+    "ss and t": (("-ss", "0.2", "-t", "0.28"), 5, 12),
+    "ss and to": (("-ss", "00:00:00.4", "-to", "0.8"), 10, 20),
+    "past the end": (("-ss", "0.8", "-t", "100"), 20, 24),
+}
+
+
+@pytest.mark.parametrize(("options", "first", "end"), CUTS.values(), ids=CUTS.keys())
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_cuts_are_frame_exact(
+    tmp_path: Path, upscale: Vsr, suffix: str, options: tuple[str, ...], first: int, end: int
+) -> None:
+    """The pictures are those of the whole run: lossless, so equal bit for bit."""
+    gop = {**B_FRAMES, "g": "8"}
+    source = make(tmp_path / f"in{suffix}", Clip(frames=24, options=gop, audio=()))
+    upscale(source, "-o", tmp_path / "whole.mkv", "-c:v", "ffv1")
+    upscale(source, "-o", tmp_path / "cut.mkv", "-c:v", "ffv1", *options)
+    whole, cut = facts(tmp_path / "whole.mkv"), facts(tmp_path / "cut.mkv")
+    assert cut.pictures == whole.pictures[first:end]
+    shift = whole.pts[first] - cut.pts[0]
+    assert cut.pts == [at - shift for at in whole.pts[first:end]]
+
+
+def test_cut_starts_at_zero_with_its_sound(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=50))
+    upscale(source, "-o", tmp_path / "cut.mp4", "-ss", "0.8", "-t", "0.8")
+    before, cut = facts(source), facts(tmp_path / "cut.mp4")
+    assert cut.pts == [i * Fraction(1, 25) for i in range(20)]
+    (whole,), (part,) = before.of("audio"), cut.of("audio")
+    at = whole.packets.index(part.packets[0])
+    assert part.packets == whole.packets[at : at + len(part.packets)]
+    moved = whole.times[at][0] - Fraction(8, 10)
+    assert abs(part.times[0][0] - moved) <= EDIT_LIST_TICK
+    assert part.times[-1][0] < Fraction(8, 10)
