@@ -90,8 +90,9 @@ class Source:
 
     def _first_look(self) -> SourceInfo:
         frame = self._pull_frame()
-        if frame is not None and self.span.start_s and frame.time_s > self._start_time() + 0.001:
-            frame = self._retry_from_start()
+        if self.span.start_s and not self._passed_start:
+            late = frame is None or frame.time_s > self._start_time() + 0.001
+            frame = self._retry_from_start() if late else frame
         if frame is None:
             self._explain_no_frames()
         assert self._first is not None
@@ -123,6 +124,7 @@ class Source:
 
     def _produce(self, seek: bool = True) -> Iterator[Frame | SidePacket]:
         self._first = None
+        self._passed_start = False  # a frame before the start was seen: the seek was early enough
         first_wanted = self._start_time() if self.span.start_s is not None else None
         end = Fraction(self.container.start_time or 0, _AV_TIME_BASE)
         end_wanted = None if self.span.end_s is None else end + self.span.end_s
@@ -131,6 +133,7 @@ class Source:
         for item in self._demux():
             at = _time(item)
             if first_wanted is not None and at is not None and at < first_wanted:
+                self._passed_start |= isinstance(item, av.VideoFrame)
                 continue
             if end_wanted is not None and at is not None and at >= end_wanted:
                 if isinstance(item, av.VideoFrame):
