@@ -80,10 +80,10 @@ def bicubic_graph(
 ) -> bytes:
     """Bicubic in code values, as two products with the band matrix of the kernel's phases.
 
-    `sub` is the planes' (horizontal, vertical) subsampling and `siting` where their samples lie; the
-    phases are shifted so that samples keep their place on the luma grid. Keys' kernel (1981), a =
-    -0.5; edges repeat. Rows first, so that only the last product and the rounding touch the output's
-    size, and no transpose is needed: convolution and depth-to-space cost twice as much.
+    `sub` is the planes' (horizontal, vertical) subsampling and `siting` where their samples lie;
+    the phases are shifted so that samples keep their place on the luma grid. Keys' kernel (1981),
+    a = -0.5; edges repeat. Rows first, so that only the last product and the rounding touch the
+    output's size, and no transpose is needed: convolution and depth-to-space cost twice as much.
     """
     count, height, width = shape
     down, across = _block(height), _block(width)
