@@ -114,8 +114,13 @@ def _open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source: Any = graph if isinstance(graph, bytes) else str(graph)
     try:
-        return ort.InferenceSession(source, options, providers=providers)
+        # Its own fallback prints on stdout; `_require` and the error below say it in one line.
+        return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
     except Exception as exc:  # onnxruntime raises a bare class of its own for each status
+        if "CUDA" in providers[0][0] and "CUDA" in str(exc):
+            raise DeviceError(
+                f"CUDA does not start: {_first_line(exc)}; see `vsr doctor`, or use --device cpu"
+            ) from exc
         where = "graph" if isinstance(graph, bytes) else str(graph)
         raise WeightsError(f"{where} cannot be loaded: {_first_line(exc)}") from exc
 

@@ -1,0 +1,150 @@
+"""What works on this machine: versions, engines, encoders, models, memory, processor."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from vsrcli import __version__
+from vsrcli.errors import VsrError
+from vsrcli.media.encoders import EncoderCheck, check_encoders, ffmpeg_versions
+from vsrcli.models import model_folders
+from vsrcli.runtime.check import ModelCheck, check_model
+from vsrcli.runtime.engines import open_engine
+from vsrcli.runtime.engines.libraries import missing_cuda_library
+from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
+
+_PACKAGES = ("av", "numpy", "onnxruntime", "onnxruntime-gpu", "imageio-ffmpeg", "rich", "typer")
+_LAB_PACKAGES = ("torch", "onnx")
+_CPU_FEATURES = (
+    *("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_bf16", "amx_int8"),
+    *("asimd", "bf16", "i8mm", "sve"),
+)
+_DEVICES = ("cpu", "cuda:0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineCheck:
+    """Whether a graph really ran on one device."""
+
+    device: str
+    reason: str = ""
+    """Why it did not; empty if it did."""
+
+    @property
+    def works(self) -> bool:
+        """A graph was loaded, run, and its result is right."""
+        return not self.reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Processor and memory. Sizes in MiB; None where the system does not say."""
+
+    system: str
+    processor: str
+    cores: int
+    """That this process may use."""
+    features: tuple[str, ...]
+    """Of the instruction sets that matter to a model's speed."""
+    memory_mib: int | None
+    available_mib: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """All findings."""
+
+    versions: Mapping[str, str]
+    """By package; "" where it is not installed."""
+    ffmpeg: Mapping[str, str]
+    engines: tuple[EngineCheck, ...]
+    encoders: tuple[EncoderCheck, ...]
+    models: tuple[ModelCheck, ...]
+    machine: Machine
+
+
+def examine() -> Health:
+    """Everything, by trying it. Takes a few seconds and raises nothing for what does not work."""
+    return Health(
+        versions={"vsr": __version__, "python": platform.python_version()} | _versions(),
+        ffmpeg=ffmpeg_versions(),
+        engines=tuple(check_engine(device) for device in _DEVICES),
+        encoders=tuple(check_encoders()),
+        models=tuple(check_model(folder) for folder in model_folders()),
+        machine=describe_machine(),
+    )
+
+
+def check_engine(device: str) -> EngineCheck:
+    """Whether a grey picture comes out of a tiny graph on this device as it should."""
+    grey = np.full((1, 1, 9, 11), 99, np.uint8)
+    try:
+        graph = bicubic_graph(2, bits=8, shape=(1, 9, 11))
+        engine = open_engine(graph, device=device, threads=1)
+        result = engine.run({SOURCE: grey})[TARGET]
+        engine.close()
+    except VsrError as exc:
+        missing = missing_cuda_library() if device.startswith("cuda") else ""
+        return EngineCheck(device=device, reason=missing or str(exc))
+    is_right = result.shape == (1, 1, 18, 22) and (result == 99).all()
+    return EngineCheck(device=device, reason="" if is_right else "it computes wrong values")
+
+
+def describe_machine() -> Machine:
+    """The processor, its useful instruction sets and the memory."""
+    facts = _colon_file(Path("/proc/cpuinfo"))
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    memory = _colon_file(Path("/proc/meminfo"))
+    return Machine(
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        processor=facts.get("model name") or platform.processor() or platform.machine(),
+        cores=_cores(),
+        features=tuple(feature for feature in _CPU_FEATURES if feature in flags),
+        memory_mib=_kib_as_mib(memory.get("MemTotal")) or _physical_mib(),
+        available_mib=_kib_as_mib(memory.get("MemAvailable")),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in (*_PACKAGES, *_LAB_PACKAGES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _colon_file(path: Path) -> dict[str, str]:
+    """A /proc file's "name : value" lines, the first of equal names; empty where there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    parts = (line.partition(":") for line in reversed(lines))
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _kib_as_mib(text: str | None) -> int | None:
+    return int(text.split()[0]) // 1024 if text else None
+
+
+def _physical_mib() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    except (AttributeError, ValueError, OSError):  # not on this system
+        return None
