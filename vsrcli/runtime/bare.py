@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsrcli.errors import ModelError, VsrError, WeightsError
 from vsrcli.models import Graph, Model, Temporal, find_model
 from vsrcli.runtime.engines import Engine, Port, open_engine
-from vsrcli.runtime.graphs import wrap_planes
+from vsrcli.runtime.graphs import SOURCE, wrap_planes
 from vsrcli.runtime.wire import single_ports
 
 _TINY = (29, 37)
@@ -96,9 +98,8 @@ def _check_input(port: Port) -> None:
 def _try(engine: Engine, source: str, target: str) -> int:
     """The scale that a trial run shows."""
     height, width = _TINY
-    picture = np.random.default_rng(0).random((1, 1, height, width), np.float32)
     try:
-        result = engine.run({source: picture})[target]
+        result = engine.run({source: _picture(8) / np.float32(255)})[target]
     except VsrError as exc:
         raise WeightsError(f"a {width}x{height} picture of 1 channel fails ({exc})") from exc
     if result.dtype != np.float32:
@@ -117,16 +118,19 @@ def _try(engine: Engine, source: str, target: str) -> int:
 def _try_planes(data: bytes, bits: int, scale: int) -> None:
     """Raises WeightsError if the graph cannot be joined to the conversions of code values."""
     height, width = _TINY
-    plane = np.zeros((1, 1, height, width), np.uint8 if bits <= 8 else np.uint16)
     try:
         graph = wrap_planes(data, scale, bits=bits, shape=(1, height, width))
         engine = open_engine(graph, device="cpu", threads=1)
-        result = engine.run({"planes_in": plane})["planes_out"]
+        engine.run({SOURCE: _picture(bits)})
         engine.close()
     except VsrError as exc:
         raise WeightsError(f"it cannot be joined to vsr's own nodes ({exc}); use opset 17") from exc
-    if result.shape[2:] != (height * scale, width * scale):
-        raise WeightsError(f"it gives {_shape(result.shape)} at {bits} bits, not x{scale}")
+
+
+def _picture(bits: int) -> NDArray[Any]:
+    """A trial picture of code values, (1, 1, height, width)."""
+    values = np.random.default_rng(0).integers(0, 1 << bits, (1, 1, *_TINY))
+    return values.astype(np.uint8 if bits <= 8 else np.uint16)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

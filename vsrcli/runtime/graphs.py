@@ -47,7 +47,7 @@ def wrap_planes(model: bytes, scale: int, *, bits: int, shape: Shape) -> bytes:
     graph = graph_of(model)
     source, target = single_ports(model)
     last = list(nodes(graph))[-1]
-    shuffled = last.op == "DepthToSpace"
+    shuffled = last.op == "DepthToSpace" and last.ints.get("blocksize") == scale
     body = b"".join(
         field(number, payload)
         for number, payload in fields(graph)

@@ -8,7 +8,7 @@ Wins"), so nodes before and after a graph's own bytes extend it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ class Node:
 
     op: str
     inputs: tuple[str, ...]
+    ints: dict[str, int]
+    """Attributes that are one whole number."""
     payload: bytes
 
 
@@ -41,8 +43,17 @@ def nodes(graph: bytes) -> Iterator[Node]:
             yield Node(
                 op=next(p.decode() for n, p in parts if n == 4),
                 inputs=tuple(p.decode() for n, p in parts if n == 1),
+                ints=dict(_int_attributes(p for n, p in parts if n == 5)),
                 payload=payload,
             )
+
+
+def _int_attributes(attributes: Iterable[bytes]) -> Iterator[tuple[str, int]]:
+    for attribute in attributes:
+        parts = dict(fields(attribute))
+        name, value = parts.get(1), parts.get(3)
+        if isinstance(name, bytes) and isinstance(value, int):
+            yield name.decode(), value
 
 
 def graph_of(model: bytes) -> bytes:
