@@ -105,7 +105,7 @@ def make(path: Path, clip: Clip = Clip()) -> Path:
 
 
 def picture(index: int, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) 8-bit RGB: a grating that moves, a ramp, a square and colours; every index differs."""
+    """(H, W, 3) 8-bit RGB: a moving grating and square on ramps; every index differs."""
     width, height = size
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     waves = 128 + 60 * np.sin((x + 2 * index) / 3) * np.cos(y / 4)

@@ -1,0 +1,178 @@
+"""Pixel formats, odd sizes, colour tags, shape and rotation, and the size that was asked for."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import INTERLACED, Clip, Track, make, picture
+from conftest import Vsr
+from facts import facts
+
+KEPT = [
+    *("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p12le"),
+    *("yuv444p16le", "gray", "gray10le", "gray16le", "gbrp10le", "gbrp16le", "yuva420p"),
+    *("yuva444p10le", "gbrap16le"),
+]
+NEAREST = {"bgr0": "gbrp", "rgb24": "gbrp", "nv12": "yuv420p", "rgb48le": "gbrp16le"}
+HDR10 = (9, 16, 9, 1)
+"""BT.2020 primaries, PQ, BT.2020 matrix, limited range."""
+
+
+def rgb(path: Path, index: int = 0) -> np.ndarray:
+    """A frame as (H, W, 3) 8-bit RGB."""
+    with av.open(str(path)) as file:
+        frame = [f for _, f in zip(range(index + 1), file.decode(video=0), strict=False)][index]
+        return frame.to_ndarray(format="rgb24")
+
+
+def shrunk(image: np.ndarray, factor: int) -> np.ndarray:
+    """The image with each factor x factor block averaged."""
+    height, width = (side // factor for side in image.shape[:2])
+    image = image[: height * factor, : width * factor].astype(float)
+    return image.reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
+
+
+def assert_same_scene(out: Path, index: int = 0, within: float = 12.0) -> None:
+    """The output, shrunk again, is the picture that the clip was made of: no plane is swapped."""
+    seen = shrunk(rgb(out, index), 2)
+    expected = picture(index, (seen.shape[1], seen.shape[0])).astype(float)
+    assert np.abs(seen - expected).mean() < within
+
+
+@pytest.mark.parametrize("pix_fmt", KEPT)
+def test_pixel_format_is_kept(tmp_path: Path, upscale: Vsr, pix_fmt: str) -> None:
+    clip = Clip(frames=3, codec="ffv1", pix_fmt=pix_fmt, audio=())
+    source = make(tmp_path / "in.mkv", clip)
+    outcome = upscale(source, "-o", tmp_path / "out.mkv", "-c:v", "ffv1")
+    after = facts(tmp_path / "out.mkv")
+    assert (after.size, after.pix_fmt, len(after.times)) == ((192, 128), pix_fmt, 3)
+    assert outcome.err == ""
+    if not pix_fmt.startswith("gray"):
+        assert_same_scene(tmp_path / "out.mkv", index=2)
+
+
+@pytest.mark.parametrize(("pix_fmt", "planar"), NEAREST.items())
+def test_packed_formats_run_in_their_planar_twin(
+    tmp_path: Path, upscale: Vsr, pix_fmt: str, planar: str
+) -> None:
+    codec = "ffv1" if pix_fmt == "bgr0" else "rawvideo"
+    suffix = ".mkv" if codec == "ffv1" else ".nut"
+    source = make(tmp_path / f"in{suffix}", Clip(frames=2, codec=codec, pix_fmt=pix_fmt, audio=()))
+    assert facts(source).pix_fmt == pix_fmt
+    upscale(source, "-o", tmp_path / "out.nut", "-c:v", "rawvideo")
+    assert facts(tmp_path / "out.nut").pix_fmt == planar
+    assert_same_scene(tmp_path / "out.nut", index=1)
+
+
+def test_default_encoder_takes_rgb_and_says_how(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", Clip(codec="ffv1", pix_fmt="bgr0", audio=()))
+    outcome = upscale(source, "-o", tmp_path / "out.mkv")
+    after = facts(tmp_path / "out.mkv")
+    assert after.pix_fmt == "yuv444p"
+    assert after.color[2] == 6
+    (line,) = outcome.lines
+    assert "libx264 cannot encode gbrp: converted to yuv444p" in line
+    assert_same_scene(tmp_path / "out.mkv")
+
+
+def test_lost_transparency_is_said(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", Clip(codec="ffv1", pix_fmt="yuva420p", audio=()))
+    outcome = upscale(source, "-o", tmp_path / "out.mkv")
+    assert facts(tmp_path / "out.mkv").pix_fmt == "yuv420p"
+    assert [line for line in outcome.lines if "alpha is dropped" in line and "ffv1" in line]
+
+
+def test_grey_stays_grey_by_default(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", Clip(codec="ffv1", pix_fmt="gray", audio=()))
+    upscale(source, "-o", tmp_path / "out.mkv")
+    seen = rgb(tmp_path / "out.mkv").astype(int)  # H.264 without chroma decodes as 4:2:0
+    assert np.ptp(seen, axis=2).max() <= 1
+    assert np.ptp(seen) > 100
+
+
+def test_ten_bits_stay_ten_by_default(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(pix_fmt="yuv420p10le", color=HDR10))
+    upscale(source, "-o", tmp_path / "out.mp4")
+    after = facts(tmp_path / "out.mp4")
+    assert (after.pix_fmt, after.color) == ("yuv420p10le", HDR10)
+
+
+@pytest.mark.parametrize("size", [(97, 64), (96, 65), (97, 65), (1, 1), (2, 2), (3, 5)])
+@pytest.mark.parametrize("scale", [2, 3])
+def test_odd_sizes(tmp_path: Path, upscale: Vsr, size: tuple[int, int], scale: int) -> None:
+    source = make(tmp_path / "in.nut", Clip(frames=2, codec="rawvideo", size=size, audio=()))
+    upscale(source, "-o", tmp_path / "out.nut", "-c:v", "rawvideo", "--scale", scale)
+    after = facts(tmp_path / "out.nut")
+    assert after.size == (size[0] * scale, size[1] * scale)
+    assert after.pix_fmt == "yuv420p"
+
+
+@pytest.mark.parametrize(
+    "color", [(1, 1, 1, 1), (5, 6, 5, 1), (6, 6, 6, 2), (2, 2, 2, 0), (9, 18, 9, 1)]
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_color_tags_are_kept(
+    tmp_path: Path, upscale: Vsr, color: tuple[int, int, int, int], suffix: str
+) -> None:
+    source = make(tmp_path / f"in{suffix}", Clip(color=color, audio=()))
+    assert facts(source).color == color
+    upscale(source, "-o", tmp_path / f"out{suffix}")
+    assert facts(tmp_path / f"out{suffix}").color == color
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_shape_and_rotation_are_kept(
+    tmp_path: Path, upscale: Vsr, suffix: str, rotation: int
+) -> None:
+    clip = Clip(sar=Fraction(16, 11), rotation=rotation, audio=())
+    source = make(tmp_path / f"in{suffix}", clip)
+    upscale(source, "-o", tmp_path / f"out{suffix}")
+    after = facts(tmp_path / f"out{suffix}")
+    assert (after.sar, after.rotation % 360) == (Fraction(16, 11), rotation % 360)
+    assert after.size == (192, 128)
+
+
+def test_interlaced_frames_keep_their_number(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(options=INTERLACED))
+    assert facts(source).interlaced
+    upscale(source, "-o", tmp_path / "out.mp4")
+    assert facts(tmp_path / "out.mp4").pts == facts(source).pts
+
+
+SIZES = {
+    "height": (("--height", 160), (240, 160)),
+    "width": (("--width", 144), (144, 96)),
+    "both": (("--width", 200, "--height", 100), (200, 100)),
+    "a model's own": (("--height", 192), (288, 192)),
+    "above every model": (("--width", 480), (480, 320)),
+    "smaller": (("--width", 48), (48, 32)),
+}
+
+
+@pytest.mark.parametrize(("options", "size"), SIZES.values(), ids=SIZES.keys())
+def test_size_instead_of_scale(
+    tmp_path: Path, upscale: Vsr, options: tuple[object, ...], size: tuple[int, int]
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=3))
+    outcome = upscale(source, "-o", tmp_path / "out.mp4", *options)
+    after = facts(tmp_path / "out.mp4")
+    assert after.size == size
+    assert len(after.times) == 3
+    resized = [line for line in outcome.lines if "Lanczos" in line]
+    assert len(resized) == (size != (288, 192))
+    assert not resized or f"{size[0]}x{size[1]}" in resized[0]
+
+
+def test_downscaled_output_is_the_same_scene(tmp_path: Path, upscale: Vsr) -> None:
+    clip = Clip(frames=2, options={"preset": "ultrafast", "qp": "0"}, audio=(Track(),))
+    source = make(tmp_path / "in.mp4", clip)
+    upscale(source, "-o", tmp_path / "out.mkv", "-c:v", "ffv1", "--height", 96)
+    small = rgb(tmp_path / "out.mkv").astype(float)
+    upscale(source, "-o", tmp_path / "whole.mkv", "-c:v", "ffv1", "--scale", 3)
+    whole = shrunk(rgb(tmp_path / "whole.mkv"), 2)
+    assert np.abs(small - whole).mean() < 3
