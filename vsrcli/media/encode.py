@@ -83,10 +83,10 @@ def choose_format(codec: Codec, layout: Layout, wanted: str | None) -> str:
 
 
 def check_even(codec: Codec, pix_fmt: str, width: int, height: int) -> None:
-    """Raises EncodeError where subsampled chroma needs even sides and the picture's are odd."""
+    """Raises EncodeError where subsampled chroma wants even sides and the picture's are odd."""
     layout = layout_of(pix_fmt)
     odd = [n for n, s in ((width, layout.chroma_w), (height, layout.chroma_h)) if n % s]
-    if odd and codec.name != "ffv1":
+    if odd:
         raise EncodeError(
             f"{codec.name} needs even sides in {pix_fmt} and the output is {width}x{height}; "
             "use --pix-fmt yuv444p, another --scale, or --width/--height"
@@ -104,7 +104,6 @@ def add_video(
     """The encoder's stream in an output container, set up to keep the source's time and colour."""
     codec = encoder_named(options.codec or default_codec(container.format.name))
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
-    check_even(codec, pix_fmt, *size)
     private = _private(codec, options)
     try:
         stream = cast(
@@ -112,7 +111,7 @@ def add_video(
         )
     except ValueError as exc:
         raise EncodeError(
-            f"a {container.format.name} file cannot hold {codec.name}; use another -c:v or .mkv"
+            f"a {container.format.name} file cannot hold {codec.name}; use another -c:v or container"
         ) from exc
     context = stream.codec_context
     stream.width, stream.height = size
@@ -140,6 +139,8 @@ def _open(context: av.VideoCodecContext, codec: Codec) -> None:
     try:
         context.open(strict=False)
     except (av.FFmpegError, ValueError) as exc:
+        if not isinstance(exc, PermissionError):  # a hardware encoder without its hardware
+            check_even(codec, context.pix_fmt or "", context.width, context.height)
         raise _refused(codec.name, exc) from exc
     unknown = ", ".join(context.options)  # what opening did not use up
     if unknown:
@@ -252,7 +253,7 @@ def _private(codec: Codec, options: VideoOptions) -> dict[str, str]:
         chosen["preset"] = preset
     chosen |= options.extra
     if codec.name == "libx265":  # it prints on stderr by itself, past FFmpeg's log
-        chosen["x265-params"] = f"log-level=error:{chosen.get('x265-params', '')}".rstrip(":")
+        chosen["x265-params"] = f"log-level=none:{chosen.get('x265-params', '')}".rstrip(":")
     elif codec.name == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")
     return chosen
