@@ -111,7 +111,7 @@ def add_video(
         )
     except ValueError as exc:
         raise EncodeError(
-            f"a {container.format.name} file cannot hold {codec.name}; use another -c:v or container"
+            f"a {container.format.name} file cannot hold {codec.name}; change -c:v or -o"
         ) from exc
     context = stream.codec_context
     stream.width, stream.height = size
