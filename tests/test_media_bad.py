@@ -1,0 +1,321 @@
+"""What cannot work ends with one line, a documented exit code, and nothing left behind."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import pytest
+from clips import B_FRAMES, Clip, make
+from conftest import Outcome, Vsr
+from facts import facts
+
+from vsrcli.models import find_model
+
+USAGE, INPUT, OUTPUT, MODEL, WEIGHTS, DEVICE, ENCODER = 2, 3, 4, 5, 6, 7, 8
+LONG = Clip(frames=200, options=B_FRAMES)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a source, and the command that upscales it."""
+
+    folder: Path
+    source: Path
+    vsr: Vsr
+
+    def refuse(self, code: int, *words: str, options: tuple[object, ...] = ()) -> Outcome:
+        """Runs it with these options and expects `code`, one line with `words`, no new file."""
+        before = {p: p.stat().st_mtime_ns for p in self.folder.rglob("*")}
+        out = () if "-o" in options else ("-o", self.folder / "out.mp4")
+        model = () if "--model" in options else ("--model", "bicubic")
+        scale = () if {"--scale", "--width"} & {str(o) for o in options} else ("--scale", 2)
+        quiet = ("--progress", "none")
+        outcome = self.vsr("upscale", self.source, *out, *model, *scale, *quiet, *options)
+        assert outcome.code == code, outcome.err
+        assert len(outcome.lines) == 1
+        assert outcome.err.startswith("vsr: ")
+        assert "Traceback" not in outcome.err
+        assert outcome.out == ""
+        for word in words:
+            assert word in outcome.err
+        assert {p: p.stat().st_mtime_ns for p in self.folder.rglob("*")} == before
+        return outcome
+
+
+@pytest.fixture
+def place(tmp_path: Path, vsr: Vsr) -> Place:
+    """A good source, in a folder of its own."""
+    return Place(tmp_path, make(tmp_path / "in.mp4"), vsr)
+
+
+def given(place: Place, name: str, data: bytes) -> Place:
+    """The same with a source of these bytes."""
+    path = place.folder / name
+    path.write_bytes(data)
+    return Place(place.folder, path, place.vsr)
+
+
+def test_no_such_file(place: Place) -> None:
+    Place(place.folder, place.folder / "none.mp4", place.vsr).refuse(INPUT, "does not exist")
+
+
+def test_a_folder_is_no_video(place: Place) -> None:
+    Place(place.folder, place.folder, place.vsr).refuse(INPUT, "is a folder")
+
+
+@pytest.mark.parametrize("data", [b"", b"hello\n" * 500, bytes(range(256)) * 64])
+def test_not_a_video(place: Place, data: bytes) -> None:
+    given(place, "in.bin", data).refuse(INPUT, "cannot be opened as video")
+
+
+def test_sound_alone_is_no_video(place: Place) -> None:
+    path = place.folder / "tone.m4a"
+    with av.open(str(place.source)) as source, av.open(str(path), "w", format="mp4") as out:
+        track = out.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.size:
+                packet.stream = track
+                out.mux(packet)
+    Place(place.folder, path, place.vsr).refuse(INPUT, "no video")
+
+
+def test_mp4_cut_before_its_index(place: Place) -> None:
+    given(place, "cut.mp4", place.source.read_bytes()[:-2000]).refuse(INPUT, "cannot be opened")
+
+
+@pytest.mark.parametrize(("suffix", "options"), [(".mkv", {}), (".mp4", {"movflags": "faststart"})])
+def test_truncated_file(place: Place, suffix: str, options: dict[str, str]) -> None:
+    whole = make(place.folder / f"whole{suffix}", Clip(frames=200, container=options))
+    data = whole.read_bytes()
+    given(place, f"cut{suffix}", data[: len(data) // 2]).refuse(INPUT, "--on-error skip")
+
+
+def test_truncated_file_is_upscaled_on_request(place: Place, upscale: Vsr) -> None:
+    whole = make(place.folder / "whole.mkv", LONG)
+    data = whole.read_bytes()
+    cut = given(place, "cut.mkv", data[: len(data) // 2])
+    outcome = upscale(cut.source, "-o", place.folder / "out.mkv", "--on-error", "skip")
+    assert "truncated" in outcome.err
+    pts = facts(place.folder / "out.mkv").pts
+    assert 20 < len(pts) < 200
+    assert set(pts) <= set(facts(whole).pts)
+
+
+def test_damaged_packets(place: Place, upscale: Vsr) -> None:
+    data = bytearray(make(place.folder / "whole.mkv", Clip(frames=50, codec="ffv1")).read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = bytes(3000)
+    damaged = given(place, "damaged.mkv", bytes(data))
+    damaged.refuse(INPUT, "--on-error skip")
+    upscale(damaged.source, "-o", place.folder / "out.mkv", "--on-error", "skip")
+    pts = facts(place.folder / "out.mkv").pts
+    assert 20 < len(pts) < 50
+    assert set(pts) < set(facts(place.folder / "whole.mkv").pts)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_no_frames(place: Place, suffix: str) -> None:
+    path = place.folder / f"empty{suffix}"
+    with av.open(str(place.source)) as source, av.open(str(path), "w") as out:
+        out.add_stream_from_template(source.streams.video[0])
+        out.start_encoding()
+    Place(place.folder, path, place.vsr).refuse(INPUT, "video")
+
+
+def test_no_frames_in_the_part(place: Place) -> None:
+    place.refuse(INPUT, "no frame in the part", options=("-ss", "100"))
+
+
+def test_unknown_model_suggests_the_nearest(place: Place) -> None:
+    place.refuse(MODEL, "did you mean bicubic?", options=("--model", "bicubik"))
+
+
+def test_scale_that_a_model_lacks_lists_what_it_has(place: Place) -> None:
+    place.refuse(MODEL, "no x7", "x2, x3, x4", options=("--scale", "7"))
+
+
+@pytest.mark.parametrize("option", [(), ("-n",)])
+def test_existing_output_stays(place: Place, option: tuple[str, ...]) -> None:
+    (place.folder / "out.mp4").write_text("precious")
+    place.refuse(OUTPUT, "exists", "-y", options=option)
+    assert (place.folder / "out.mp4").read_text() == "precious"
+
+
+def test_existing_output_survives_a_failure(place: Place) -> None:
+    (place.folder / "out.mp4").write_text("precious")
+    place.refuse(ENCODER, options=("-y", "--encoder-option", "bogus=1"))
+    assert (place.folder / "out.mp4").read_text() == "precious"
+
+
+def test_existing_output_survives_a_failure_midway(place: Place) -> None:
+    data = make(place.folder / "whole.mkv", LONG).read_bytes()
+    (place.folder / "out.mp4").write_text("precious")
+    given(place, "cut.mkv", data[: len(data) // 2]).refuse(INPUT, options=("-y",))
+    assert (place.folder / "out.mp4").read_text() == "precious"
+
+
+def test_output_is_the_input(place: Place) -> None:
+    place.refuse(OUTPUT, "is the input itself", options=("-o", place.source, "-y"))
+    link = place.folder / "link.mp4"
+    link.symlink_to(place.source)
+    place.refuse(OUTPUT, "is the input itself", options=("-o", link, "-y"))
+
+
+def test_output_folder_is_missing(place: Place) -> None:
+    place.refuse(OUTPUT, "does not exist", options=("-o", place.folder / "no" / "out.mp4"))
+
+
+def test_output_is_no_file(place: Place) -> None:
+    place.refuse(OUTPUT, "not a regular file", options=("-o", "/dev/full", "-y"))
+    place.refuse(OUTPUT, "not a regular file", options=("-o", place.folder, "-y"))
+
+
+def test_output_suffix_names_no_container(place: Place) -> None:
+    place.refuse(OUTPUT, ".mkv", options=("-o", place.folder / "out.xyz"))
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount")
+    order = [mount or "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if mount is None or subprocess.run(order, check=False, capture_output=True).returncode:
+        pytest.skip("mounting needs root")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_disk_full(place: Place, tiny_disk: Path, suffix: str) -> None:
+    big = make(place.folder / "big.mp4", Clip(frames=50, size=(192, 128)))
+    full = Place(tiny_disk, big, place.vsr)
+    full.refuse(OUTPUT, "disk is full", options=("-o", tiny_disk / f"out{suffix}", "--crf", "0"))
+
+
+def test_read_only_folder(place: Place, tiny_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
+    options = ("-o", tiny_disk / "out.mp4")
+    Place(tiny_disk, place.source, place.vsr).refuse(OUTPUT, "written to", options=options)
+
+
+def test_disk_fills_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same without a mount: the file may not be put in place."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vsrcli.media.sink.os.replace", full)
+    place.refuse(OUTPUT, "disk is full")
+
+
+def test_unwritable_folder(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write anywhere, so the refusal is the system's answer made up."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("vsrcli.media.sink.Path.touch", refused)
+    place.refuse(OUTPUT, "may not be written to")
+
+
+ENCODERS = {
+    "missing": (("-c:v", "libnope"), "no encoder 'libnope'"),
+    "of sound": (("-c:v", "aac"), "not a video encoder"),
+    "container": (("-c:v", "libx264", "-o", "out.webm"), "webm file cannot hold libx264"),
+    "preset": (("--preset", "fastest"), "no preset 'fastest'"),
+    "option": (("--encoder-option", "tuen=film"), "no option tuen"),
+    "value": (("--encoder-option", "profile=nope"), "refused"),
+    "format": (("--pix-fmt", "yuv999p"), "cannot encode yuv999p"),
+    "crf": (("-c:v", "ffv1", "--crf", "10"), "no --crf"),
+}
+
+
+@pytest.mark.parametrize(("options", "words"), ENCODERS.values(), ids=ENCODERS.keys())
+def test_encoder_that_cannot(
+    place: Place, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.chdir(place.folder)
+    place.refuse(ENCODER, words, options=options)
+
+
+@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
+def test_odd_size_with_halved_chroma(place: Place, encoder: str) -> None:
+    odd = make(place.folder / "odd.mkv", Clip(codec="ffv1", size=(97, 65), frames=3, audio=()))
+    wide = Place(place.folder, odd, place.vsr)
+    wide.refuse(ENCODER, "even sides", "291x195", options=("-c:v", encoder, "--scale", 3))
+    outcome = place.vsr(
+        *("upscale", odd, "-o", place.folder / "o.mkv", "--model", "bicubic", "--scale", 3),
+        *("--pix-fmt", "yuv444p", "--progress", "none"),
+    )
+    assert outcome.code == 0, outcome.err
+    assert facts(place.folder / "o.mkv").size == (291, 195)
+
+
+@pytest.fixture
+def own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of bicubic that a test may break."""
+    shutil.copytree(find_model("bicubic").folder, tmp_path / "models" / "bicubic")
+    monkeypatch.setenv("VSR_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models" / "bicubic"
+
+
+def test_altered_weights(place: Place, own_model: Path) -> None:
+    for graph in own_model.glob("*.onnx"):
+        graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    place.refuse(WEIGHTS, "checksum")
+
+
+def test_missing_weights(place: Place, own_model: Path) -> None:
+    for graph in own_model.glob("*.onnx"):
+        graph.unlink()
+    place.refuse(WEIGHTS, "cannot be read")
+
+
+@pytest.mark.parametrize("card", ["", "schema = 1", "= nothing", 'schema = 9\nid = "bicubic"'])
+def test_broken_card(place: Place, own_model: Path, card: str) -> None:
+    (own_model / "model.toml").write_text(card)
+    place.refuse(WEIGHTS, "model.toml")
+
+
+USAGES = {
+    "time": ("-ss", "soon"),
+    "negative": ("-ss", "-5"),
+    "end before start": ("-ss", "3", "-to", "2"),
+    "t and to": ("-t", "3", "-to", "2"),
+    "y and n": ("-y", "-n"),
+    "scale and size": ("--scale", "2", "--height", "100"),
+    "scale": ("--scale", "0"),
+    "size": ("--width", "0"),
+    "rates": ("--crf", "10", "--bitrate", "4M"),
+    "bitrate": ("--bitrate", "fast"),
+    "audio": ("-c:a", "mp3"),
+    "pair": ("--encoder-option", "tune"),
+    "no such option": ("--quick",),
+    "no number": ("--threads", "many"),
+    "two inputs": ("-i", "other.mp4"),
+}
+
+
+@pytest.mark.parametrize("options", USAGES.values(), ids=USAGES.keys())
+def test_options_that_cannot_be_meant(place: Place, options: tuple[str, ...]) -> None:
+    place.refuse(USAGE, options=options)
+
+
+def test_no_input_is_named(vsr: Vsr) -> None:
+    outcome = vsr("upscale")
+    assert outcome.code == USAGE
+    assert outcome.lines == ["vsr: name one input: vsr upscale IN, or -i IN"]
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99"])
+def test_device_that_is_not_there(place: Place, device: str) -> None:
+    place.refuse(DEVICE, device, options=("--device", device))

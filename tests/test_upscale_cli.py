@@ -1,0 +1,217 @@
+"""`vsr upscale` as a user or a script sees it: names, options, progress, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from clips import Clip, Track, make
+from conftest import Vsr
+from facts import facts
+
+VSR = (sys.executable, "-m", "vsrcli")
+BICUBIC = ("--model", "bicubic", "--progress", "none")
+
+
+def x264_settings(path: Path) -> str:
+    """What x264 wrote into its stream about itself."""
+    data = path.read_bytes()
+    at = data.index(b"x264 - core")
+    return data[at : at + 900].split(b"\0")[0].decode()
+
+
+def test_default_name_and_settings(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "my clip.mp4")
+    outcome = vsr("upscale", source, *BICUBIC)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    target = tmp_path / "my clip_x4_bicubic.mp4"
+    assert sorted(tmp_path.iterdir()) == sorted([source, target])
+    assert facts(target).size == (384, 256)
+    settings = x264_settings(target)
+    assert "crf=16.0" in settings
+    assert "subme=7" in settings  # medium
+
+
+@pytest.mark.parametrize(("name", "made"), [("a.mkv", "a_x2_bicubic.mkv"), ("b.avi", None)])
+def test_default_container_is_the_sources_or_matroska(
+    tmp_path: Path, upscale: Vsr, name: str, made: str | None
+) -> None:
+    tracks = (Track(codec="mp2"),)
+    upscale(make(tmp_path / name, Clip(codec="mpeg4", audio=tracks)))
+    assert (tmp_path / (made or "b_x2_bicubic.mkv")).is_file()
+
+
+def test_default_name_tells_the_size_asked_for(tmp_path: Path, upscale: Vsr) -> None:
+    upscale(make(tmp_path / "in.mp4"), "--height", 160)
+    assert (tmp_path / "in_240x160_bicubic.mp4").is_file()
+
+
+def test_input_option_is_the_argument(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mp4")
+    assert vsr("upscale", "-i", source, "-s", 2, *BICUBIC).code == 0
+    assert (tmp_path / "in_x2_bicubic.mp4").is_file()
+
+
+def test_names_that_shells_and_ffmpeg_trip_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("te[s]t 'x' %03d.mp4", "a:b.mp4", "ünï.mp4", "-dash.mp4"):
+        make(tmp_path / name)
+        outcome = vsr("upscale", "-s", 2, *BICUBIC, "--", name)
+        assert outcome.code == 0, outcome.err
+        assert facts(tmp_path / name.replace(".mp4", "_x2_bicubic.mp4")).size == (192, 128)
+
+
+def test_existing_output_is_replaced_with_y(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4")
+    (tmp_path / "out.mp4").write_text("old")
+    upscale(source, "-o", tmp_path / "out.mp4", "-y")
+    assert len(facts(tmp_path / "out.mp4").times) == 12
+
+
+OPTIONS = {
+    "crf": (("--crf", "30"), "crf=30.0"),
+    "bitrate": (("--bitrate", "400k"), "bitrate=400"),
+    "preset": (("--preset", "superfast"), "subme=1"),
+    "encoder option": (("--encoder-option", "x264-params=keyint=7:bframes=2"), "keyint=7"),
+    "two of them": (("--encoder-option", "g=9", "--encoder-option", "tune=grain"), "keyint=9"),
+    "ffmpeg's words": (("-crf", "31", "-preset", "veryfast"), "crf=31.0"),
+}
+
+
+@pytest.mark.parametrize(("options", "setting"), OPTIONS.values(), ids=OPTIONS.keys())
+def test_encoder_settings_arrive(
+    tmp_path: Path, vsr: Vsr, options: tuple[str, ...], setting: str
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=3))
+    outcome = vsr("upscale", source, "-o", tmp_path / "o.mp4", "-s", 2, *BICUBIC, *options)
+    assert outcome.code == 0, outcome.err
+    assert setting in x264_settings(tmp_path / "o.mp4")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "codec"),
+    [("libx265", "hevc"), ("libsvtav1", "av1"), ("libvpx-vp9", "vp9"), ("ffv1", "ffv1")],
+)
+def test_other_encoders(tmp_path: Path, upscale: Vsr, encoder: str, codec: str) -> None:
+    source = make(tmp_path / "in.mkv")
+    upscale(source, "-o", tmp_path / "o.mkv", "-c:v", encoder)
+    assert facts(tmp_path / "o.mkv").pts == facts(source).pts
+    with av.open(str(tmp_path / "o.mkv")) as file:
+        assert file.streams.video[0].codec_context.codec.canonical_name == codec
+
+
+def test_other_encoders_print_nothing(tmp_path: Path) -> None:
+    """x265 and SVT-AV1 print past FFmpeg's log, so this needs a process."""
+    source = make(tmp_path / "in.mkv", Clip(frames=3))
+    for encoder in ("libx265", "libsvtav1"):
+        order = (*VSR, "upscale", str(source), "-o", str(tmp_path / f"{encoder}.mkv"))
+        done = subprocess.run(
+            (*order, "-s", "2", *BICUBIC, "-c:v", encoder), capture_output=True, check=True
+        )
+        assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_hevc_in_mp4_plays_on_apple(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=3))
+    upscale(source, "-o", tmp_path / "o.mp4", "-c:v", "libx265", "--preset", "ultrafast")
+    with av.open(str(tmp_path / "o.mp4")) as file:
+        assert file.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+def test_json_progress_is_one_object_a_line(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=30))
+    order = (*VSR, "upscale", str(source), "--model", "bicubic", "-s", "2", "--progress", "json")
+    done = subprocess.run(order, capture_output=True, text=True, check=True)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    *steps, last = events
+    assert steps
+    assert {step["event"] for step in steps} == {"progress"}
+    assert (steps[-1]["frame"], steps[-1]["frames"], steps[-1]["eta_s"]) == (30, 30, 0)
+    assert steps[-1]["out_time_s"] == pytest.approx(29 / 25)
+    assert last["event"] == "done"
+    assert (last["frames"], last["width"], last["height"], last["scale"]) == (30, 192, 128, 2)
+    assert last["target"] == str(tmp_path / "in_x2_bicubic.mp4")
+    assert done.stderr == ""
+
+
+def test_info_level_tells_what_is_done(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mp4")
+    outcome = vsr("upscale", source, *BICUBIC, "-s", 2, "-loglevel", "info")
+    assert "96x64 to 192x128" in outcome.err
+    assert "stream #1 (audio, aac): copy" in outcome.err
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize("level", ["quiet", "error"])
+def test_quiet_levels_hold_warnings_back(tmp_path: Path, vsr: Vsr, level: str) -> None:
+    source = make(tmp_path / "in.mp4")
+    outcome = vsr("upscale", source, *BICUBIC, "--height", 100, "-loglevel", level)
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_model_folder_instead_of_an_id(tmp_path: Path, vsr: Vsr) -> None:
+    from vsrcli.models import find_model
+
+    source = make(tmp_path / "in.mp4", Clip(frames=2))
+    folder = find_model("bicubic").folder
+    outcome = vsr("upscale", source, "-s", 2, "--model", folder, "--progress", "none")
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / "in_x2_bicubic.mp4").is_file()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGTERM, 143, b"terminated"), (signal.SIGINT, 130, b"interrupted")],
+)
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_signals_leave_nothing_behind(
+    tmp_path: Path, number: signal.Signals, code: int, word: bytes
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=400, size=(320, 180), audio=()))
+    target = tmp_path / "out.mp4"
+    target.write_text("precious")
+    order = (*VSR, "upscale", str(source), "-o", str(target), "-y", "--model", "bicubic")
+    with subprocess.Popen(
+        (*order, "--progress", "json", "--preset", "slow"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert b'"progress"' in process.stdout.readline()
+        began = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert time.monotonic() - began < 10
+    assert said.startswith(b"vsr: " + word)
+    assert said.count(b"\n") == 1
+    assert sorted(tmp_path.iterdir()) == sorted([source, target])
+    assert target.read_text() == "precious"
+
+
+def test_api_does_what_the_command_does(tmp_path: Path, upscale: Vsr) -> None:
+    from vsrcli.job import Job
+    from vsrcli.media.encode import VideoOptions
+    from vsrcli.pipeline import Progress
+    from vsrcli.pipeline import upscale as run
+
+    source = make(tmp_path / "in.mp4")
+    upscale(source, "-o", tmp_path / "cli.mp4")
+    seen: list[Progress] = []
+    video = VideoOptions(preset="ultrafast")
+    job = Job(source=source, target=tmp_path / "api.mp4", model="bicubic", scale=2, video=video)
+    report = run(job, seen.append)
+    assert (report.frames, report.width, report.height) == (12, 192, 128)
+    assert [step.frame for step in seen] == list(range(1, 13))
+    assert facts(tmp_path / "api.mp4").pictures == facts(tmp_path / "cli.mp4").pictures
+    assert Fraction(seen[-1].out_time_s).limit_denominator(1000) == Fraction(11, 25)
