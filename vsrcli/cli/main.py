@@ -20,6 +20,8 @@ Exit codes: 0 done, 1 other error, 2 usage, 3 input, 4 output, 5 model, 6 weight
 8 encoder, 9 resume, 130 interrupted, 143 terminated. VSR_DEBUG=1 shows tracebacks.
 """
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="vsr",
     help=_HELP,
@@ -57,15 +59,14 @@ def run(arguments: list[str]) -> int:
     """The exit code of a command line; errors are one line on stderr."""
     debug = bool(os.environ.get("VSR_DEBUG"))
     try:
-        app(arguments, prog_name="vsr", standalone_mode=False)
+        # typer.Exit comes back as a number here; Ctrl-C as 130 with newer typers, Abort with older.
+        code = app(arguments, prog_name="vsr", standalone_mode=False) or 0
     except VsrError as exc:
         if debug:
             raise
         return _say(str(exc), exc.exit_code)
-    except typer.Exit as exc:
-        return exc.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted; nothing was written", 130)
+        code = _INTERRUPTED
     except _Terminated:
         return _say("terminated; nothing was written", 143)
     except BrokenPipeError:
@@ -78,7 +79,7 @@ def run(arguments: list[str]) -> int:
         if usage:
             return _say(f"{usage().rstrip('.')}; see vsr --help", 2)
         return _say(f"internal error: {type(exc).__name__}: {exc}; VSR_DEBUG=1 shows more", 1)
-    return 0
+    return _say("interrupted; nothing was written", code) if code == _INTERRUPTED else int(code)
 
 
 def _say(message: str, code: int) -> int:

@@ -19,7 +19,7 @@ from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.plan import Action, StreamPlan, plan_streams
-from vsrcli.media.source import Source
+from vsrcli.media.source import Source, local
 
 log = logging.getLogger("vsr")
 _MOV = ("mp4", "mov", "ipod", "3gp", "psp")
@@ -73,7 +73,7 @@ class Sink:
             options = {"movflags": "+faststart", "movie_timescale": str(self._movie_timescale())}
         try:
             self._temp.touch(exist_ok=False)
-            return av.open(str(self._temp), "w", format=muxer, container_options=options)
+            return av.open(local(self._temp), "w", format=muxer, container_options=options)
         except OSError as exc:
             self._temp.unlink(missing_ok=True)
             raise _output_error(self.target, exc) from exc
@@ -214,7 +214,7 @@ class Sink:
 
 
 def _count_packets(path: Path, index: int) -> int:
-    with av.open(str(path)) as container:
+    with av.open(local(path)) as container:
         return sum(1 for p in container.demux(container.streams[index]) if p.size)
 
 

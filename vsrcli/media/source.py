@@ -76,7 +76,7 @@ class Source:
 
     def _open(self) -> None:
         try:
-            self.container = av.open(str(self.path), metadata_errors="replace")
+            self.container = av.open(local(self.path), metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as exc:
             raise InputError(_open_message(self.path, exc)) from exc
         stream = self.container.streams.best("video")
@@ -239,7 +239,8 @@ class Source:
         declared, start = self.container.duration, self.container.start_time or 0
         missing = Fraction((declared or 0) + start, _AV_TIME_BASE) - self._end_s
         short = declared is not None and missing > max(_SHORTFALL_S, declared / _AV_TIME_BASE / 20)
-        fewer = self.span.whole and 0 < self._packets < self.stream.frames
+        counted = self.span.whole and "mp4" in self.container.format.name
+        fewer = counted and 0 < self._packets < self.stream.frames  # AVI counts ticks, not frames
         if not (short or fewer):
             return
         message = f"{self.path} is truncated: it ends at {float(self._end_s):.2f} s"
@@ -278,6 +279,11 @@ class _Clock:
         if frame.pts is None:
             frame.pts = self._next
         self._next = frame.pts + (frame.duration or self._step)
+
+
+def local(path: Path) -> str:
+    """The path as FFmpeg must be given it: "a:b.mp4" alone would name a protocol."""
+    return str(path.absolute())
 
 
 def _time(item: av.VideoFrame | SidePacket) -> Fraction | None:
