@@ -1,0 +1,34 @@
+"""`python -m vsrcli.lab COMMAND`: train, export, eval and import models."""
+
+import argparse
+import sys
+from importlib import import_module
+
+from vsrcli.errors import VsrError
+
+COMMANDS = {
+    "train": "train one model at one scale from a recipe",
+    "export": "write a checkpoint into the weights folder",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m vsrcli.lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in COMMANDS.items():
+        module = import_module(f"vsrcli.lab.commands.{name}")
+        sub = commands.add_parser(name, help=text, description=module.__doc__)
+        module.add(sub)
+        sub.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    try:
+        args.run(args)
+    except VsrError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return exc.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

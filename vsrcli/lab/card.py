@@ -1,0 +1,82 @@
+"""`model.toml`: the card of a model folder, written from facts and never by hand."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vsrcli.errors import WeightsError
+from vsrcli.models.model import CARD, SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphCard:
+    """One ONNX file."""
+
+    scale: int
+    file: str
+    sha256: str
+    config: str
+    params: int
+    border: int
+    train_minutes: float = 0.0
+    precision: str = "fp32"
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A whole card; the order of the fields is the order in the file."""
+
+    id: str
+    family: str
+    summary: str
+    licence: str
+    trained_on: str
+    recipe: str
+    graphs: tuple[GraphCard, ...]
+    color: str = "y"
+    temporal: str = "frame"
+
+    def with_graph(self, graph: GraphCard) -> "Card":
+        """The card with `graph` in place of one of the same scale and precision, sorted."""
+        key = (graph.scale, graph.precision)
+        others = [g for g in self.graphs if (g.scale, g.precision) != key]
+        return replace(self, graphs=tuple(sorted([*others, graph], key=lambda g: g.scale)))
+
+
+def sha256_of(data: bytes) -> str:
+    """Hexadecimal checksum."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_card(folder: Path) -> Card:
+    """The card of `folder`. Raises WeightsError if there is none or it is not valid."""
+    try:
+        table = tomllib.loads((folder / CARD).read_text(encoding="utf-8"))
+        graphs = tuple(GraphCard(**entry) for entry in table.pop("graph"))
+        del table["schema"]
+        return Card(**table, graphs=graphs)
+    except (OSError, tomllib.TOMLDecodeError, TypeError, KeyError) as exc:
+        raise WeightsError(f"{folder / CARD} is not a card this version wrote: {exc}") from exc
+
+
+def write_card(card: Card, folder: Path) -> Path:
+    """`card` as `folder`/model.toml, written whole, then put in place."""
+    top = ["id", "family", "summary", "color", "temporal", "licence", "trained_on", "recipe"]
+    lines = [f"schema = {SCHEMA}", *(_entry(key, getattr(card, key)) for key in top)]
+    for graph in card.graphs:
+        lines += ["", "[[graph]]"]
+        keys = ["scale", "precision", "file", "sha256", "config", "params", "border"]
+        lines += [_entry(key, getattr(graph, key)) for key in [*keys, "train_minutes"]]
+        if graph.measured:
+            lines += ["[graph.measured]", *(_entry(k, v) for k, v in graph.measured.items())]
+    part = folder / f"{CARD}.part"
+    part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return part.replace(folder / CARD)
+
+
+def _entry(key: str, value: str | int | float) -> str:
+    return f"{key} = {json.dumps(value, ensure_ascii=False)}"

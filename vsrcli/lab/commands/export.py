@@ -1,0 +1,32 @@
+"""`python -m vsrcli.lab export`: a checkpoint as a folder of `weights/`, measured."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("recipe", help="recipe file or name, or 'bicubic'")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), required=True)
+    parser.add_argument("--checkpoints", type=Path, help="folder that `train --out` wrote")
+    parser.add_argument("--weights", type=Path, default=Path("weights"))
+    parser.add_argument("--measure", type=Path, help="folder with set5 and bsd100-part")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Export, check, measure, and say so in one line."""
+    from vsrcli.lab.export import BICUBIC_ID, export, export_bicubic, measure
+    from vsrcli.lab.recipe import load_recipe, shipped
+
+    if args.recipe == BICUBIC_ID:
+        done = export_bicubic(args.scale, args.weights)
+    else:
+        recipe = load_recipe(shipped(Path(args.recipe)))
+        checkpoint = args.checkpoints / f"{recipe.id}-x{args.scale}.pt"
+        done = export(recipe, args.scale, checkpoint, args.weights)
+    line = f"{done.file}  {done.graph.config}  {done.graph.params} params  off by {done.error:.1e}"
+    if args.measure:
+        figures = measure(done.file.parent, args.scale, args.measure)
+        line += "".join(f"  {key} {value}" for key, value in figures.items())
+    sys.stdout.write(f"{line}\n")

@@ -1,0 +1,117 @@
+"""Training pairs in memory: stills → low- and high-resolution luma → a bank of patches.
+
+A bank holds patches of the low-resolution picture with `border` px of context on each side and the
+high-resolution patch as r² phases, so a batch is one gather and training needs no shuffle. It is
+cut again now and then on a shifted grid, from pictures shrunk by another factor.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vsrcli.lab.degrade import bicubic, shrink
+from vsrcli.lab.luma import Luma, RgbU8, luma
+from vsrcli.media.images import read_rgb
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One picture twice, in 0..1."""
+
+    lr: Luma
+    """(h + 2·border, w + 2·border), edges replicated."""
+    hr: Luma
+    """(r·h, r·w)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bank:
+    """Patches ready for a batch, in 0..1."""
+
+    lr: Tensor
+    """(P, 1, p + 2·border, p + 2·border)."""
+    hr: Tensor
+    """(P, 1, r·p, r·p)."""
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Every still below `folder`, in name order."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+
+
+def modcrop(image: RgbU8, scale: int) -> RgbU8:
+    """`image` cut at the right and bottom to sides divisible by `scale`."""
+    height, width = (side - side % scale for side in image.shape[:2])
+    return image[:height, :width]
+
+
+def pair(image: RgbU8, scale: int, border: int) -> Pair:
+    """`image` degraded by antialiased bicubic."""
+    hr = modcrop(image, scale)
+    lr = luma(bicubic(hr, scale)) / np.float32(255)
+    return Pair(lr=np.pad(lr, border, mode="edge"), hr=luma(hr) / np.float32(255))
+
+
+def load_pairs(
+    paths: list[Path], scale: int, border: int, shrinks: tuple[float, ...]
+) -> list[Pair]:
+    """Pairs of every picture at every factor of `shrinks` (1 = as it is)."""
+    pairs = []
+    for path in paths:
+        image = read_rgb(path)
+        for factor in shrinks:
+            small = shrink(image, factor) if factor < 1 else image
+            pairs.append(pair(small, scale, border))
+    return pairs
+
+
+def _cut(plane: Luma, side: int, start: tuple[int, int], step: int) -> NDArray[np.float32]:
+    windows = sliding_window_view(plane, (side, side))[start[0] :: step, start[1] :: step]
+    return windows.reshape(-1, side, side)
+
+
+def cut_bank(
+    pairs: list[Pair], scale: int, border: int, patch: int, rng: np.random.Generator
+) -> Bank:
+    """Non-overlapping patches of `patch` px (low resolution) of all pairs, on a random grid."""
+    lr, hr = [], []
+    for each in pairs:
+        height, width = (side - 2 * border for side in each.lr.shape)
+        if min(height, width) < patch:
+            continue
+        start = (
+            int(rng.integers(min(patch, height - patch + 1))),
+            int(rng.integers(min(patch, width - patch + 1))),
+        )
+        lr.append(_cut(each.lr, patch + 2 * border, start, patch))
+        high = (start[0] * scale, start[1] * scale)
+        hr.append(_cut(each.hr, patch * scale, high, patch * scale))
+    return Bank(
+        lr=torch.from_numpy(np.concatenate(lr))[:, None],
+        hr=torch.from_numpy(np.concatenate(hr))[:, None],
+    )
+
+
+def turned(x: Tensor, turn: int) -> Tensor:
+    """(N, 1, s, s) under one of the 8 symmetries of the square."""
+    x = x.rot90(turn % 4, (2, 3))
+    return x.flip(3) if turn >= 4 else x
+
+
+def batches(
+    bank: Bank, size: int, scale: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One pass in random order: (size, 1, s, s) and (size, r², p, p); a batch has one symmetry."""
+    order = torch.randperm(len(bank.lr), generator=generator)
+    for index in order[: len(order) // size * size].view(-1, size):
+        turn = int(torch.randint(8, (1,), generator=generator))
+        hr = torch.nn.functional.pixel_unshuffle(turned(bank.hr[index], turn), scale)
+        yield turned(bank.lr[index], turn).contiguous(), hr

@@ -1,0 +1,170 @@
+"""From a checkpoint to `weights/<id>`: ONNX file, parity check, card, measured figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from vsrcli.errors import WeightsError
+from vsrcli.lab.bicubic import BORDER, bicubic_onnx, upscale
+from vsrcli.lab.card import Card, GraphCard, read_card, sha256_of, write_card
+from vsrcli.lab.emit import to_onnx
+from vsrcli.lab.evaluate import evaluate
+from vsrcli.lab.networks import LumaNet
+from vsrcli.lab.recipe import Recipe
+from vsrcli.lab.train import average_net, start
+from vsrcli.models.model import CARD
+from vsrcli.runtime.engines import open_engine
+
+TOLERANCE = 1e-5
+ODD_SIZES = ((1, 1, 17, 29), (2, 1, 8, 5), (1, 1, 1, 1))
+TRAINED_ON = (
+    "161 sharp stills: T91 and General100 (61, research use) and the BSDS500 training set "
+    "(100, research use), one in twelve held back to validate"
+)
+BICUBIC_ID = "bicubic"
+MEASURED_ON = {"set5": "set5", "bsd100_part": "bsd100-part"}
+"""Names of figures on a card → folders of pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export wrote."""
+
+    file: Path
+    graph: GraphCard
+    error: float
+    """Largest difference from torch (or float64), on a scale of 1."""
+
+
+def parity(model: bytes, net: LumaNet, inputs: list[NDArray[np.float32]]) -> float:
+    """Largest difference between the graph and the torch network."""
+    engine = open_engine(model, device="cpu", threads=1)
+    errors = []
+    for x in inputs:
+        with torch.no_grad():
+            expected = net.eval()(torch.from_numpy(x)).numpy()
+        errors.append(float(np.abs(engine.run({"x": x})["y"] - expected).max()))
+    engine.close()
+    return max(errors)
+
+
+def random_inputs() -> list[NDArray[np.float32]]:
+    """Noise in 0..1 at odd sizes."""
+    rng = np.random.default_rng(0)
+    return [rng.random(shape, dtype=np.float32) for shape in ODD_SIZES]
+
+
+def checked(error: float, what: str) -> float:
+    """`error`, or WeightsError when it is above the tolerance."""
+    if not error <= TOLERANCE:
+        raise WeightsError(f"{what}: the graph differs from the network by {error:.1e}")
+    return error
+
+
+def store(
+    model: onnx.ModelProto,
+    card: Card,
+    folder: Path,
+    *,
+    scale: int,
+    config: str,
+    params: int,
+    border: int,
+    train_minutes: float = 0.0,
+) -> GraphCard:
+    """Write one graph and put it on the card in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = model.SerializeToString(deterministic=True)
+    file = folder / f"{card.id}-x{scale}.onnx"
+    file.write_bytes(data)
+    graph = GraphCard(
+        scale=scale,
+        file=file.name,
+        sha256=sha256_of(data),
+        config=config,
+        params=params,
+        border=border,
+        train_minutes=round(train_minutes, 1),
+    )
+    old = read_card(folder).graphs if (folder / CARD).exists() else ()
+    write_card(replace(card, graphs=old).with_graph(graph), folder)
+    return graph
+
+
+def export(recipe: Recipe, scale: int, checkpoint: Path, weights: Path) -> Exported:
+    """The averaged weights of a checkpoint as `weights`/<id>, proved equal to torch."""
+    if not checkpoint.exists():
+        raise WeightsError(f"no checkpoint {checkpoint}; train {recipe.id} x{scale} first")
+    state = start(recipe, scale, checkpoint)
+    net = average_net(state, recipe, scale)
+    model = to_onnx(net)
+    error = checked(parity(model.SerializeToString(), net, random_inputs()), checkpoint.name)
+    card = Card(
+        id=recipe.id,
+        family=recipe.family,
+        summary=recipe.summary,
+        licence="MIT",
+        trained_on=TRAINED_ON,
+        recipe=recipe.name,
+        graphs=(),
+    )
+    folder = weights / recipe.id
+    graph = store(
+        model,
+        card,
+        folder,
+        scale=scale,
+        config=net.config,
+        params=net.params(),
+        border=net.border,
+        train_minutes=state.spent_s / 60,
+    )
+    return Exported(file=folder / graph.file, graph=graph, error=error)
+
+
+def export_bicubic(scale: int, weights: Path) -> Exported:
+    """The bicubic graph, proved equal to a float64 polyphase filter."""
+    model = bicubic_onnx(scale)
+    engine = open_engine(model.SerializeToString(), device="cpu", threads=1)
+    x = random_inputs()[0]
+    error = float(np.abs(engine.run({"x": x})["y"][0, 0] - upscale(x[0, 0], scale)).max())
+    card = Card(
+        id=BICUBIC_ID,
+        family=BICUBIC_ID,
+        summary="plain cubic interpolation, the baseline of every gain",
+        licence="MIT",
+        trained_on="nothing: a formula",
+        recipe="",
+        graphs=(),
+    )
+    folder = weights / BICUBIC_ID
+    graph = store(
+        model,
+        card,
+        folder,
+        scale=scale,
+        config="a -0.5",
+        params=25 * scale**2,
+        border=BORDER,
+    )
+    return Exported(file=folder / graph.file, graph=graph, error=checked(error, BICUBIC_ID))
+
+
+def measure(folder: Path, scale: int, data: Path) -> Mapping[str, float]:
+    """Evaluate one graph on the folders of `data` that are there; figures go on the card."""
+    card = read_card(folder)
+    graph = next(g for g in card.graphs if g.scale == scale)
+    figures: dict[str, float] = {}
+    for name, place in MEASURED_ON.items():
+        if (data / place).is_dir():
+            mean = evaluate(folder, data / place, scale=scale, threads=1).mean
+            figures[f"{name}_psnr_y"] = round(mean.psnr_y, 2)
+            figures[f"{name}_gain_db"] = round(mean.gain_db, 2) + 0.0
+            figures[f"{name}_ssim"] = round(mean.ssim, 4)
+    write_card(card.with_graph(replace(graph, measured=figures)), folder)
+    return figures

@@ -1,0 +1,86 @@
+"""edge-SR (Navarrete Michelini et al., WACV 2022, arXiv 2108.10335): one-layer networks.
+
+MAX, TM and TR are one bias-free convolution of 1, 2 or 3 maps of r²·C channels whose C candidates
+an output pixel are reduced by a maximum or by attention; CNN puts two small tanh layers before.
+The reduction is taken before the shuffle: the shuffle moves values and does not mix candidates.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vsrcli.lab.networks.base import LumaNet, Padding, centre_taps, grouped
+
+
+class _OneLayer(LumaNet):
+    maps: int
+
+    def __init__(
+        self, *, scale: int, kernel: int, channels: int, padding: Padding = "replicate"
+    ) -> None:
+        super().__init__(scale=scale, border=kernel // 2, padding=padding)
+        self.kernel = kernel
+        self.channels = channels
+        self.config = f"K{kernel} C{channels}"
+        self.filter = self.conv(1, self.maps * channels * scale**2, kernel, bias=False)
+        centre_taps(self.filter.weight)
+
+
+class EsrMax(_OneLayer):
+    """eSR-MAX: the largest of C filtered candidates."""
+
+    family = "esr-max"
+    maps = 1
+
+    def phases(self, x: Tensor) -> Tensor:
+        return grouped(self.filter(x), 1, self.channels)[:, 0].amax(1)
+
+
+class EsrTm(_OneLayer):
+    """eSR-TM, template matching: Σ value · softmax_C(key)."""
+
+    family = "esr-tm"
+    maps = 2
+
+    def phases(self, x: Tensor) -> Tensor:
+        value, key = grouped(self.filter(x), 2, self.channels).unbind(1)
+        return (value * key.softmax(1)).sum(1)
+
+
+class EsrTr(_OneLayer):
+    """eSR-TR, a transformer's attention: Σ value · softmax_C(query · key)."""
+
+    family = "esr-tr"
+    maps = 3
+
+    def phases(self, x: Tensor) -> Tensor:
+        value, query, key = grouped(self.filter(x), 3, self.channels).unbind(1)
+        return (value * (query * key).softmax(1)).sum(1)
+
+
+class EsrCnn(LumaNet):
+    """eSR-CNN: conv5 D tanh, conv3 S tanh, conv3 to (value, key); Σ value · softmax_C(key²)."""
+
+    family = "esr-cnn"
+
+    def __init__(
+        self,
+        *,
+        scale: int,
+        channels: int,
+        depth: int,
+        features: int,
+        padding: Padding = "replicate",
+    ) -> None:
+        super().__init__(scale=scale, border=4, padding=padding)
+        self.channels = channels
+        self.config = f"C{channels} D{depth} S{features}"
+        head = self.conv(features, 2 * channels * scale**2, 3, bias=False)
+        self.filter = nn.Sequential(
+            self.conv(1, depth, 5), nn.Tanh(), self.conv(depth, features, 3), nn.Tanh(), head
+        )
+        with torch.no_grad():  # one value filter that passes the grey level on
+            head.weight.mul_(0.5)
+
+    def phases(self, x: Tensor) -> Tensor:
+        value, key = grouped(self.filter(x), 2, self.channels).unbind(1)
+        return (value * key.square().softmax(1)).sum(1)

@@ -1,0 +1,68 @@
+"""Muon: momentum made orthogonal for kernels, Adam for the rest.
+
+Every kernel, seen as a matrix (out, in·k·k), moves by the nearest orthogonal matrix of its
+momentum (five Newton-Schulz steps), so that all directions of a layer learn at one pace.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """Roughly U·Vᵀ of (m, n): singular values drawn towards 1."""
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x = wide / (wide.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    result: Tensor = x if matrix.shape[0] <= matrix.shape[1] else x.T
+    return result
+
+
+class Muon(Optimizer):
+    """Muon for parameters of two and more dimensions, Adam (0.9, 0.99) for the others."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update; `closure` is not used."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    self._move(param, param.grad, group["lr"], group["momentum"])
+
+    def _move(self, param: Tensor, grad: Tensor, lr: float, momentum: float) -> None:
+        state = self.state[param]
+        if not state:
+            state["mean"] = torch.zeros_like(param)
+            state["square"] = torch.zeros_like(param) if param.ndim < 2 else torch.zeros(1)
+            state["step"] = 0
+        state["step"] += 1
+        if param.ndim < 2:
+            self._adam(param, grad, state, lr)
+            return
+        mean = state["mean"].lerp_(grad, 1 - momentum)
+        matrix = grad.lerp(mean, momentum).flatten(1)
+        param.sub_(orthogonal(matrix).view_as(param), alpha=lr * 0.2 * max(matrix.shape) ** 0.5)
+
+    @staticmethod
+    def _adam(param: Tensor, grad: Tensor, state: dict[str, Tensor], lr: float) -> None:
+        step = int(state["step"])
+        mean = state["mean"].lerp_(grad, 0.1) / (1 - 0.9**step)
+        square = state["square"].lerp_(grad * grad, 0.01) / (1 - 0.99**step)
+        param.sub_(lr * mean / (square.sqrt() + 1e-8))
+
+
+def make_optimiser(name: str, params: Iterable[Tensor], lr: float) -> Optimizer:
+    """`muon` or `adam`."""
+    if name == "muon":
+        return Muon(params, lr)
+    return torch.optim.Adam(params, lr, betas=(0.9, 0.99))

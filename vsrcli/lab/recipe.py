@@ -1,0 +1,54 @@
+"""A recipe: all that decides how one model is trained, read from a small TOML file."""
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vsrcli.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One family's shapes by scale and how they are trained."""
+
+    id: str
+    family: str
+    summary: str
+    shapes: dict[int, dict[str, int]]
+    """Keyword arguments of the network, by scale."""
+    name: str = ""
+    """File name of the recipe."""
+    optimiser: str = "muon"
+    lr: float = 2e-3
+    batch: int = 16
+    patch: dict[int, int] = field(default_factory=lambda: {2: 32, 3: 28, 4: 24})
+    """Side of a low-resolution patch, px, by scale."""
+    shrinks: tuple[float, ...] = (1.0, 0.7)
+    """Factors the pictures are shrunk by before they are degraded; 1 = as they are."""
+    ema: float = 0.999
+    loss: str = "mse"
+    warmup: float = 0.02
+    """Share of the time budget in which the rate rises."""
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe in `path`; unknown keys are an error."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as exc:
+        raise InputError(f"cannot read recipe {path}: {exc}") from exc
+    for key in ("shapes", "patch"):
+        if key in table:
+            table[key] = {int(scale): value for scale, value in table[key].items()}
+    if "shrinks" in table:
+        table["shrinks"] = tuple(table["shrinks"])
+    try:
+        return Recipe(name=path.name, **table)
+    except TypeError as exc:
+        raise InputError(f"recipe {path}: {exc}") from exc
+
+
+def shipped(path: Path) -> Path:
+    """`path`, or the shipped recipe of that name (with or without .toml)."""
+    inside = Path(__file__).parent / "recipes" / f"{path.stem}.toml"
+    return inside if not path.exists() and inside.exists() else path

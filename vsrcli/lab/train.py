@@ -1,0 +1,194 @@
+"""The training loop: a time budget, a cosine schedule, an average of the weights, checkpoints.
+
+The budget is in core-minutes (process time), so a busy machine does not shorten a training. The
+loss is taken on the r² phases: the same mean square as on the picture, without a shuffle.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from math import cos, log10, pi
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsrcli.lab.data import Pair, batches, cut_bank, load_pairs, pictures
+from vsrcli.lab.networks import LumaNet, build
+from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.recipe import Recipe
+
+HELD_BACK = 12
+"""Every so many-th still validates and is never trained on."""
+BANK_STEPS = 1500
+"""Steps after which the patches are cut anew."""
+REPORT_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Where a training stands."""
+
+    step: int
+    minutes: float
+    loss: float
+    train_psnr: float
+    valid_psnr: float
+
+
+@dataclass(kw_only=True)
+class State:
+    """Everything a checkpoint holds."""
+
+    net: LumaNet
+    average: dict[str, Tensor]
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    spent_s: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+def rate(progress: float, warmup: float) -> float:
+    """Factor of the learning rate at `progress` in 0..1: linear rise, cosine fall."""
+    if progress < warmup:
+        return progress / warmup + 1e-3
+    return 0.5 * (1 + cos(pi * min(1.0, (progress - warmup) / (1 - warmup)))) + 1e-3
+
+
+def charbonnier(error: Tensor) -> Tensor:
+    """Mean of sqrt(e² + 1e-6)."""
+    return (error.square() + 1e-6).sqrt().mean()
+
+
+LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "mse": lambda error: error.square().mean(),
+    "charbonnier": charbonnier,
+}
+
+
+def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
+    """A new state, or the one in `checkpoint` when there is one."""
+    torch.manual_seed(scale)
+    net = build(recipe.family, scale, recipe.shapes[scale])
+    state = State(
+        net=net,
+        average={k: v.clone() for k, v in net.state_dict().items()},
+        optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr),
+    )
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        net.load_state_dict(saved["net"])
+        state.optimiser.load_state_dict(saved["optimiser"])
+        state.average = saved["average"]
+        state.step, state.spent_s = saved["step"], saved["spent_s"]
+    return state
+
+
+def save(state: State, checkpoint: Path) -> None:
+    """Write the state whole, then put it in place."""
+    part = checkpoint.with_suffix(".part")
+    torch.save(
+        {
+            "net": state.net.state_dict(),
+            "average": state.average,
+            "optimiser": state.optimiser.state_dict(),
+            "step": state.step,
+            "spent_s": state.spent_s,
+        },
+        part,
+    )
+    part.replace(checkpoint)
+
+
+def average_net(state: State, recipe: Recipe, scale: int) -> LumaNet:
+    """The net with the averaged weights."""
+    net = build(recipe.family, scale, recipe.shapes[scale])
+    net.load_state_dict(state.average)
+    return net.eval()
+
+
+def psnr_of(net: LumaNet, pairs: list[Pair]) -> float:
+    """Mean PSNR, dB, of whole pictures with `scale` px cropped; nothing is rounded."""
+    values = []
+    border, edge = net.border, net.scale
+    with torch.no_grad():
+        for each in pairs:
+            x = torch.from_numpy(each.lr)[None, None]
+            y = torch.nn.functional.pixel_shuffle(net.phases(x), net.scale)
+            error = (y[0, 0].clamp(0, 1).numpy() - each.hr)[edge:-edge, edge:-edge]
+            values.append(-10 * log10(float(np.mean(error.astype(np.float64) ** 2))))
+    assert border >= 0
+    return float(np.mean(values))
+
+
+def _step(state: State, recipe: Recipe, lr: Tensor, hr: Tensor, progress: float) -> None:
+    for group in state.optimiser.param_groups:
+        group["lr"] = recipe.lr * rate(progress, recipe.warmup)
+    loss = LOSSES[recipe.loss](state.net.phases(lr) - hr)
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimiser.step()
+    state.step += 1
+    state.losses.append(loss.item())
+    keep = min(recipe.ema, state.step / (state.step + 10))
+    with torch.no_grad():
+        for key, value in state.net.state_dict().items():
+            state.average[key].lerp_(value, 1 - keep)
+
+
+def _endless(
+    pairs: list[Pair], recipe: Recipe, net: LumaNet, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    rng = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        bank = cut_bank(pairs, net.scale, net.border, recipe.patch[net.scale], rng)
+        for _ in range(max(1, BANK_STEPS * recipe.batch // len(bank.lr))):
+            yield from batches(bank, recipe.batch, net.scale, generator)
+
+
+def train(
+    recipe: Recipe,
+    scale: int,
+    folder: Path,
+    out: Path,
+    *,
+    minutes: float,
+    on_report: Callable[[Report], None],
+) -> Path:
+    """Train for `minutes` core-minutes in all; the checkpoint's path. Goes on where it stopped."""
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / f"{recipe.id}-x{scale}.pt"
+    state = start(recipe, scale, checkpoint)
+    paths = pictures(folder)
+    train_pairs = load_pairs(
+        [p for i, p in enumerate(paths) if i % HELD_BACK], scale, state.net.border, recipe.shrinks
+    )
+    valid_pairs = load_pairs(paths[::HELD_BACK], scale, state.net.border, (1.0,))
+    budget_s, began = minutes * 60, time.process_time() - state.spent_s
+    reported = state.spent_s
+    for lr, hr in _endless(train_pairs, recipe, state.net, state.step):
+        state.spent_s = time.process_time() - began
+        _step(state, recipe, lr, hr, state.spent_s / budget_s)
+        done = state.spent_s >= budget_s
+        if done or state.spent_s - reported >= REPORT_S:
+            reported = state.spent_s
+            on_report(_report(state, recipe, scale, valid_pairs))
+            save(state, checkpoint)
+        if done:
+            break
+    return checkpoint
+
+
+def _report(state: State, recipe: Recipe, scale: int, pairs: list[Pair]) -> Report:
+    recent = [loss for loss in state.losses if loss > 0] or [1.0]
+    state.losses = []
+    mean = float(np.mean(recent))
+    return Report(
+        step=state.step,
+        minutes=state.spent_s / 60,
+        loss=mean,
+        train_psnr=-10 * log10(mean),
+        valid_psnr=psnr_of(average_net(state, recipe, scale), pairs),
+    )
