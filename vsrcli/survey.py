@@ -1,0 +1,160 @@
+"""All there is to know before a run: the source, the fate of each stream, and how long it takes.
+
+Nothing is written. What `vsr upscale` would warn of or refuse is said here first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsrcli.errors import EncodeError, ModelError
+from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, Speeds, measure_speeds
+from vsrcli.job import DEFAULT_MODEL, Job
+from vsrcli.media.census import Census, take_census
+from vsrcli.media.encode import check_even, choose_format, default_codec, encoder_named
+from vsrcli.media.info import SourceInfo, VideoInfo
+from vsrcli.media.plan import StreamPlan, plan_streams
+from vsrcli.media.sink import container_of
+from vsrcli.media.source import Source
+from vsrcli.models import Model, list_models
+from vsrcli.sizes import Size, choose_size, default_target
+
+log = logging.getLogger("vsr")
+_DECODE_LIMIT_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What `vsr upscale` would write by default."""
+
+    target: Path
+    container: str
+    encoder: str
+    pix_fmt: str
+    size: Size
+    streams: tuple[StreamPlan, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """A source and its prospects."""
+
+    info: SourceInfo
+    census: Census
+    outcome: Outcome
+    sizes: Mapping[int, tuple[int, int]]
+    """(width, height) of the output by scale."""
+    speeds: Speeds | None
+    """None if not asked for."""
+    warnings: tuple[str, ...]
+    """What a run would warn of, and what should be known before one."""
+
+
+def survey(
+    path: Path, *, scale: int | None = None, measure: bool = True, exact: bool = False
+) -> Survey:
+    """Reads the whole source and tries the models. Raises InputError if it is not a video.
+
+    Decoding stops after 20 s unless `exact`; the rest is then counted by packets.
+    """
+    models = list_models()
+    with _collected_warnings() as warnings, Source(path, on_error="skip") as source:
+        census = take_census(
+            source,
+            limit_s=None if exact else _DECODE_LIMIT_S,
+            samples=SAMPLES,
+            sample_size=SAMPLE_SIZE,
+        )
+        info = source.info
+        model = _default_model(models, scale)
+        size = choose_size(Job(source=path, model=model.id, scale=scale), model, info.video)
+        outcome = _outcome(source, model, size)
+        speeds = None
+        if measure:
+            speeds = measure_speeds(
+                census.samples,
+                info.video,
+                models,
+                scale=size.scale,
+                encoder=outcome.encoder,
+                decode_s=census.decode_s,
+            )
+    scales = sorted({s for m in models for s in m.scales} | {size.scale})
+    return Survey(
+        info=info,
+        census=census,
+        outcome=outcome,
+        sizes={s: (info.video.width * s, info.video.height * s) for s in scales},
+        speeds=speeds,
+        warnings=(*warnings, *_remarks(info.video, census)),
+    )
+
+
+def _default_model(models: list[Model], scale: int | None) -> Model:
+    """The default model if it has the scale, else another that has."""
+    able = [m for m in models if scale is None or scale in m.scales]
+    if not able:
+        scales = ", ".join(f"x{s}" for s in sorted({s for m in models for s in m.scales}))
+        raise ModelError(f"no model has x{scale}; there is {scales or 'no model at all'}")
+    return next((m for m in able if m.id == DEFAULT_MODEL), able[0])
+
+
+def _outcome(source: Source, model: Model, size: Size) -> Outcome:
+    video = source.info.video
+    target = default_target(source.path, model.id, size)
+    container = container_of(target)
+    codec = encoder_named(default_codec(container))
+    pix_fmt = choose_format(codec, video.layout, None)
+    try:
+        check_even(codec, pix_fmt, size.width, size.height)
+    except EncodeError as exc:
+        log.warning("vsr upscale will refuse this: %s", exc)
+    plans = plan_streams(source.container, video=video.index, container=container, audio="copy")
+    return Outcome(
+        target=target,
+        container=container,
+        encoder=codec.name,
+        pix_fmt=pix_fmt,
+        size=size,
+        streams=tuple(plans),
+    )
+
+
+def _remarks(video: VideoInfo, census: Census) -> Iterator[str]:
+    if census.damaged:
+        count = "1 packet" if census.damaged == 1 else f"{census.damaged} packets"
+        yield f"{count} cannot be decoded: `vsr upscale` stops there without --on-error skip"
+    if video.interlaced:
+        yield (
+            "the picture is interlaced and would be upscaled field lines and all; deinterlace it "
+            "first (ffmpeg -vf bwdif)"
+        )
+
+
+class _Collector(logging.Handler):
+    """Keeps the messages of warnings, each once."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message not in self._messages:
+            self._messages.append(message)
+
+
+@contextmanager
+def _collected_warnings() -> Iterator[list[str]]:
+    """What the stages warn of goes into this list instead of to the terminal."""
+    messages: list[str] = []
+    before, propagates = log.handlers, log.propagate
+    log.handlers, log.propagate = [_Collector(messages)], False
+    try:
+        yield messages
+    finally:
+        log.handlers, log.propagate = before, propagates
