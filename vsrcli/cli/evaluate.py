@@ -1,5 +1,119 @@
-"""later"""
+"""`vsr eval`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vsrcli.cli.lab import lab_needed
+from vsrcli.cli.options import Device, Json, Threads
+from vsrcli.cli.tables import print_json, print_lines, print_table
+
+if TYPE_CHECKING:
+    from vsrcli.lab.evaluate import Evaluation, Row
+
+_FIGURES = ("PSNR-Y", "SSIM", "bicubic", "SSIM ", "gain dB")
 
 
-def evaluate() -> None:
-    """later"""
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="An id, a model folder or an .onnx file.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Sharp pictures or clips.")],
+    scale: Annotated[int, typer.Option("-s", "--scale", help="2, 3 or 4.")] = 4,
+    degrade: Annotated[
+        str, typer.Option(help="bicubic (antialiased), or bd: blurred, every r-th pixel.")
+    ] = "bicubic",
+    frames: Annotated[int, typer.Option(min=0, help="At most so many of a clip; 0: all.")] = 0,
+    device: Device = "cpu",
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure a model: PSNR-Y and SSIM on a folder, beside bicubic. Needs the lab extra."""
+    with lab_needed("vsr eval"):
+        from vsrcli.lab.evaluate import evaluate as measure
+
+    from vsrcli.models import find_folder
+
+    path = Path(model)
+    if path.suffix.lower() != ".onnx":
+        path = find_folder(model)
+    with _status() as on_row:
+        found = measure(
+            path,
+            folder,
+            scale=scale,
+            degrade=degrade,
+            frames=frames,
+            device=device,
+            threads=threads,
+            on_row=on_row,
+        )
+    if as_json:
+        print_json(_document(found))
+    else:
+        _render(found)
+
+
+@contextmanager
+def _status() -> Iterator[Callable[[Row], None]]:
+    """Shows the last row on a terminal while the next is being measured."""
+    from rich.console import Console
+
+    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    with console.status("measuring") as status:
+        yield lambda row: status.update(f"{row.name}: {row.psnr_y:.2f} dB")
+
+
+def _render(found: Evaluation) -> None:
+    print_lines(f"{found.model} x{found.scale} on {found.folder}, degraded by {found.degrade}", "")
+    rows = [_cells(row) for row in (*found.rows, found.mean)]
+    headings = ("name", "frames", *_FIGURES)
+    print_table(headings, rows, right=headings[1:])
+    print_lines("", "Luma of BT.601; bicubic stands beside the model, gain is PSNR-Y over it.")
+
+
+def _cells(row: Row) -> tuple[object, ...]:
+    return (
+        row.name,
+        row.frames,
+        f"{row.psnr_y:.3f}",
+        f"{row.ssim:.4f}",
+        f"{row.bicubic_psnr_y:.3f}",
+        f"{row.bicubic_ssim:.4f}",
+        f"{row.gain_db:+.3f}",
+    )
+
+
+def _document(found: Evaluation) -> dict[str, Any]:
+    return {
+        "model": found.model,
+        "folder": found.folder,
+        "scale": found.scale,
+        "degrade": found.degrade,
+        "mean": _figures(found.mean),
+        "rows": [_figures(row) for row in found.rows],
+    }
+
+
+def _figures(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "frames": row.frames,
+        "psnr_y": _finite(row.psnr_y),
+        "ssim": row.ssim,
+        "bicubic_psnr_y": _finite(row.bicubic_psnr_y),
+        "bicubic_ssim": row.bicubic_ssim,
+        "gain_db": _finite(row.gain_db),
+    }
+
+
+def _finite(value: float) -> float | None:
+    """None for an infinite PSNR (equal pictures), which JSON has no word for."""
+    return value if math.isfinite(value) else None

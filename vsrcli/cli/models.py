@@ -126,7 +126,7 @@ def _count(params: int) -> str | None:
 
 
 def _decibel(value: float | None, sign: str = "") -> str | None:
-    return None if value is None else f"{value:{sign}.2f}"
+    return None if value is None else f"{round(value, 2) + 0.0:{sign}.2f}"  # no -0.00
 
 
 def _graph_row(graph: Graph) -> tuple[object, ...]:
