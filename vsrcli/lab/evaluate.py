@@ -118,10 +118,11 @@ def graph_of(model: Path, scale: int) -> bytes | Path:
 
 def luma_upscaler(engine: Engine, scale: int) -> Upscale:
     """An engine over (1, 1, H, W) in 0..1 as a function of code values."""
+    source, target = next(iter(engine.inputs)), next(iter(engine.outputs))
 
     def run(plane: NDArray[np.float32]) -> NDArray[np.floating]:
         x = np.ascontiguousarray(plane[None, None] / np.float32(255), np.float32)
-        y = engine.run({"x": x})["y"]
+        y = engine.run({source: x})[target]
         expected = tuple(side * scale for side in plane.shape)
         if y.shape[2:] != expected:
             raise ModelError(f"the graph made {y.shape[2:]} of {plane.shape}; not an x{scale}")
