@@ -60,6 +60,16 @@ class Graph:
 
 
 @dataclass(frozen=True, kw_only=True)
+class State:
+    """A tensor that a recurrent cell takes as `name` and gives as `name`_next; zero at first."""
+
+    name: str
+    channels: int
+    scale: int = 1
+    """Of its sides, against the LR frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """A model as its card states it."""
 
@@ -74,6 +84,14 @@ class Model:
     recipe: str
     folder: Path
     graphs: tuple[Graph, ...]
+    window: tuple[int, int] = (0, 0)
+    """LR frames before and after the current one that a recurrent cell sees."""
+    states: tuple[State, ...] = ()
+    """What a recurrent cell hands on to the next frame."""
+    output: str = "rgb"
+    """Of an RGB model: "rgb", or "y" for a net that gives luma only (chroma is then bicubic)."""
+    peak: float = 1.0
+    """White at the net's input and output."""
 
     @property
     def scales(self) -> tuple[int, ...]:
@@ -124,6 +142,10 @@ def _model(data: dict[str, Any], folder: Path) -> Model:
         recipe=data["recipe"],
         folder=folder,
         graphs=tuple(_graph(entry, folder) for entry in data["graph"]),
+        window=(int(data.get("before", 0)), int(data.get("after", 0))),
+        states=tuple(State(**entry) for entry in data.get("state", ())),
+        output=data.get("output", "rgb"),
+        peak=float(data.get("peak", 1)),
     )
 
 

@@ -50,18 +50,19 @@ def open_driver(
     files are not what the card says, DeviceError if the device cannot be used.
     """
     from vsrcli.runtime.devices import choose_device
-    from vsrcli.runtime.drivers.frame import FrameDriver
 
-    if model.temporal is not Temporal.FRAME or model.color != "y":
-        raise ModelError(
-            f"{model.id} is a {model.temporal.value} {model.color} model, which this version of "
-            "vsr cannot run; `vsr models` lists those it can"
-        )
     graph = model.graph(scale, "fp32" if precision == "auto" else precision)
-    return FrameDriver(
-        graph.load(),
-        scale,
-        picture=picture,
-        device=choose_device(device),
-        threads=threads,
+    device = choose_device(device)
+    if model.temporal is Temporal.FRAME and model.color == "y":
+        from vsrcli.runtime.drivers.frame import FrameDriver
+
+        return FrameDriver(graph.load(), scale, picture=picture, device=device, threads=threads)
+    if model.temporal is Temporal.RECURRENT and model.color == "rgb":
+        from vsrcli.runtime.drivers.recurrent import RecurrentDriver
+
+        cell = graph.load()
+        return RecurrentDriver(cell, model, scale, picture=picture, device=device, threads=threads)
+    raise ModelError(
+        f"{model.id} is a {model.temporal.value} {model.color} model, which this version of "
+        "vsr cannot run; `vsr models` lists those it can"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vsrcli.runtime.engines.base import Array, Engine, Port
+from vsrcli.runtime.engines.base import Array, Engine, Port, Tensor
 
-__all__ = ["Array", "Engine", "Port", "open_engine"]
+__all__ = ["Array", "Engine", "Port", "Tensor", "open_engine"]
 
 
 def open_engine(graph: Path | bytes, *, device: str = "cpu", threads: int = 0) -> Engine:

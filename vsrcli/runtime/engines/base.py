@@ -1,16 +1,18 @@
-"""What every engine offers: load a graph, run it on named arrays, say what it really runs on."""
+"""What every engine offers: load a graph, run it on named tensors, say what it really runs on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]  # dtype and shape are the graph's, checked at load
 """A host array in C order."""
+Tensor: TypeAlias = Any  # each engine has its own class
+"""A tensor in the engine's memory, made by `put` or `empty`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +34,15 @@ class Engine(Protocol):
     outputs: dict[str, Port]
 
     def run(
-        self, feeds: Mapping[str, Array], into: Mapping[str, Array] | None = None
+        self, feeds: Mapping[str, Array | Tensor], into: Mapping[str, Array | Tensor] | None = None
     ) -> dict[str, Array]:
-        """All outputs by name. An output named in `into` is written into that array instead of a
-        new one; its shape and dtype must be the output's. Raises DeviceError when memory runs out.
+        """Runs the graph. An output named in `into` is written there; its shape and dtype must be
+        the output's. The others come back as new arrays. Raises DeviceError when memory runs out.
         """
+        ...
+
+    def put(self, array: Array) -> Tensor:
+        """A copy of the array in the engine's memory, to be fed or written into run after run."""
         ...
 
     def close(self) -> None:

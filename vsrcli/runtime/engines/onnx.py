@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime as ort
 
 from vsrcli.errors import DeviceError, WeightsError
-from vsrcli.runtime.engines.base import Array, Port
+from vsrcli.runtime.engines.base import Array, Port, Tensor
 
 _DTYPES: dict[str, type] = {
     "tensor(float)": np.float32,
@@ -42,32 +42,43 @@ class OnnxEngine:
         self._session = _open_session(graph, providers, threads)
         self._require(providers[0][0], device)
         self.name = f"onnxruntime {device}"
+        kind, _, index = device.partition(":")
+        self._kind, self._index = kind, int(index or 0)
         self.inputs = {p.name: p for p in map(_port, self._session.get_inputs())}
         self.outputs = {p.name: p for p in map(_port, self._session.get_outputs())}
 
     def run(
-        self, feeds: Mapping[str, Array], into: Mapping[str, Array] | None = None
+        self, feeds: Mapping[str, Array | Tensor], into: Mapping[str, Array | Tensor] | None = None
     ) -> dict[str, Array]:
         binding = self._session.io_binding()
-        for name, array in feeds.items():
-            binding.bind_cpu_input(name, np.ascontiguousarray(array))
-        for name, port in self.outputs.items():
-            target = into.get(name) if into else None
-            if target is None:
-                binding.bind_output(name, "cpu")
+        into = into or {}
+        # The binding borrows the arrays' memory: `held` keeps them until the run is over.
+        held = {name: _contiguous(value) for name, value in feeds.items()}
+        for name, value in held.items():
+            if isinstance(value, ort.OrtValue):
+                binding.bind_ortvalue_input(name, value)
             else:
-                binding.bind_output(
-                    name, "cpu", 0, port.dtype.type, target.shape, target.ctypes.data
-                )
+                binding.bind_cpu_input(name, value)
+        for name in self.outputs:
+            self._bind_output(binding, name, into.get(name))
         try:
             self._session.run_with_iobinding(binding)
         except Exception as exc:  # onnxruntime raises a bare class of its own for each status
             raise _run_error(exc) from exc
-        values = binding.get_outputs()
-        return {
-            name: into[name] if into and name in into else value.numpy()
-            for name, value in zip(self.outputs, values, strict=True)
-        }
+        made = zip(self.outputs, binding.get_outputs(), strict=True)
+        return {name: value.numpy() for name, value in made if name not in into}
+
+    def put(self, array: Array) -> Tensor:
+        return ort.OrtValue.ortvalue_from_numpy(array.copy(), self._kind, self._index)
+
+    def _bind_output(self, binding: ort.IOBinding, name: str, target: Array | Tensor) -> None:
+        if target is None:
+            binding.bind_output(name, "cpu")
+        elif isinstance(target, ort.OrtValue):
+            binding.bind_ortvalue_output(name, target)
+        else:
+            kind = self.outputs[name].dtype.type
+            binding.bind_output(name, "cpu", 0, kind, target.shape, target.ctypes.data)
 
     def close(self) -> None:
         del self._session
@@ -133,10 +144,14 @@ def _port(arg: ort.NodeArg) -> Port:
     return Port(name=arg.name, dtype=np.dtype(dtype), shape=shape)
 
 
+def _contiguous(value: Array | Tensor) -> Array | Tensor:
+    return np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
+
+
 def _run_error(exc: Exception) -> DeviceError:
     text = _first_line(exc)
-    if "alloc" in text.lower() or "memory" in text.lower():
-        return DeviceError(f"out of memory in the model: {text}; try a smaller input or --tile")
+    if any(sign in text.lower() for sign in ("failed to allocate", "bad_alloc", "out of memory")):
+        return DeviceError(f"out of memory in the model: {text}; try a smaller input")
     return DeviceError(f"the engine failed: {text}")
 
 

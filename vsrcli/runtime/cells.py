@@ -1,0 +1,113 @@
+"""A recurrent cell joined to the conversions: code values of the newest frame in, HR planes out.
+
+The cell's own graph takes `frames` (1, 3·T, H, W), the window in time order in RGB, and its
+states; it gives `y` and each state's `_next`. Joined, it takes the newest frame as planes and the
+older ones as the RGB tensors that earlier runs gave, so nothing but planes crosses to the host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from vsrcli.frames import Picture, Role
+from vsrcli.models import Model
+from vsrcli.runtime.colour import from_rgb, resolved, to_rgb
+from vsrcli.runtime.resample import enlarge, settle
+from vsrcli.runtime.wire import (
+    FLOAT,
+    GRAPH,
+    INPUT,
+    OUTPUT,
+    UINT8,
+    UINT16,
+    Builder,
+    field,
+    fields,
+    graph_of,
+    model_of,
+    port,
+)
+
+_STUDIO_601 = np.array([65.481, 128.553, 24.966], np.float32)
+"""R, G, B in 0..1 to luma code values above 16 (BT.601, as MATLAB's rgb2ycbcr has it)."""
+
+
+def color_planes(picture: Picture) -> tuple[int, ...]:
+    """The planes that a cell sees: all but alpha."""
+    return tuple(i for i, role in enumerate(picture.layout.roles) if role is not Role.ALPHA)
+
+
+def decode_graph(picture: Picture) -> bytes:
+    """`in_0` … planes to `newest`, RGB (1, 3, H, W) in 0..1: for the first frame of a shot."""
+    picture = resolved(picture)
+    graph = Builder()
+    to_rgb(graph, [f"in_{i}" for i in color_planes(picture)], picture, "newest")
+    return model_of(
+        graph.take() + _plane_ports(INPUT, "in", picture) + _frame_port(OUTPUT, picture)
+    )
+
+
+def step_graph(cell: bytes, model: Model, scale: int, picture: Picture) -> bytes:
+    """`in_*`, `older_*` and states to `out_*`, `newest` and the states' `_next`."""
+    picture = resolved(picture)
+    large = replace(picture, width=picture.width * scale, height=picture.height * scale)
+    before, after = model.window
+    older = [f"older_{i}" for i in range(before + after)]
+    graph = Builder()
+    to_rgb(graph, [f"in_{i}" for i in color_planes(picture)], picture, "newest")
+    window = graph.node("Concat", [*older, "newest"], axis=1)
+    graph.node("Mul", [window, np.float32(model.peak)], "frames")
+    head = graph.take()
+    body = b"".join(field(n, p) for n, p in fields(graph_of(cell)) if n not in (INPUT, OUTPUT))
+    rgb = graph.node("Mul", ["y", np.float32(1 / model.peak)])
+    if model.output == "y":
+        current = (*older, "newest")[before]
+        rgb = _luma_onto(graph, rgb, current, scale, picture)
+    from_rgb(graph, rgb, large, [f"out_{i}" for i in color_planes(picture)])
+    ports = _plane_ports(INPUT, "in", picture) + _plane_ports(OUTPUT, "out", large)
+    ports += b"".join(_frame_port(INPUT, picture, name) for name in older)
+    ports += _frame_port(OUTPUT, picture) + _state_ports(model, picture)
+    rest = b"".join(field(n, p) for n, p in fields(cell) if n != GRAPH)
+    return rest + field(GRAPH, head + body + graph.take() + ports)
+
+
+def state_shape(channels: int, scale: int, picture: Picture) -> tuple[int, int, int, int]:
+    """Of a state tensor for pictures of this size."""
+    return 1, channels, picture.height * scale, picture.width * scale
+
+
+def _luma_onto(graph: Builder, luma: str, frame: str, scale: int, picture: Picture) -> str:
+    """The bicubic picture of `frame`, moved along grey to the net's luma (studio code / 255)."""
+    shape, factors = (3, picture.height, picture.width), (scale, scale)
+    planes = graph.node("Transpose", [frame], perm=(1, 0, 2, 3))
+    large = settle(graph, enlarge(graph, planes, shape, factors, (0.0, 0.0)), shape, factors)
+    base = graph.node("Transpose", [large], perm=(1, 0, 2, 3))
+    weight = (_STUDIO_601 / 255)[None, :, None, None]
+    studio = graph.node("Conv", [base, weight, np.array([16 / 255], np.float32)])
+    change = graph.node("Mul", [graph.node("Sub", [luma, studio]), np.float32(255 / 219)])
+    return graph.node("Add", [base, change])
+
+
+def _plane_ports(number: int, name: str, picture: Picture) -> bytes:
+    kind = UINT8 if picture.layout.bits <= 8 else UINT16
+    sizes = {
+        i: picture.layout.size(i, picture.width, picture.height) for i in color_planes(picture)
+    }
+    return b"".join(
+        field(number, port(f"{name}_{i}", kind, (1, 1, *size))) for i, size in sizes.items()
+    )
+
+
+def _frame_port(number: int, picture: Picture, name: str = "newest") -> bytes:
+    return field(number, port(name, FLOAT, (1, 3, picture.height, picture.width)))
+
+
+def _state_ports(model: Model, picture: Picture) -> bytes:
+    ports = b""
+    for state in model.states:
+        shape = state_shape(state.channels, state.scale, picture)
+        ports += field(INPUT, port(state.name, FLOAT, shape))
+        ports += field(OUTPUT, port(f"{state.name}_next", FLOAT, shape))
+    return ports

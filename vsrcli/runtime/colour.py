@@ -1,0 +1,160 @@
+"""Planes to RGB and back inside an engine's graph, in float, with the tagged matrix and range.
+
+Source: ITU-T H.273 (2021), §8.3, equations for MatrixCoefficients; untagged video is taken as
+BT.601 below 720 lines and BT.709 above. Values outside 0..1 stay: every legal colour returns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsrcli.frames import Picture, Role
+from vsrcli.runtime.resample import enlarge, settle
+from vsrcli.runtime.wire import FLOAT, UINT8, UINT16, Builder
+
+_HD_LINES = 720
+_KR_KB = {
+    1: (0.2126, 0.0722),  # BT.709
+    4: (0.30, 0.11),  # FCC
+    5: (0.299, 0.114),  # BT.470 BG
+    6: (0.299, 0.114),  # SMPTE 170M
+    7: (0.212, 0.087),  # SMPTE 240M
+    9: (0.2627, 0.0593),  # BT.2020 non-constant luminance
+}
+Matrix = NDArray[np.float64]
+
+
+def to_rgb(graph: Builder, planes: list[str], picture: Picture, output: str = "") -> str:
+    """Planes of code values as RGB (1, 3, H, W) in 0..1. Alpha is not looked at."""
+    floats = [graph.node("Cast", [plane], to=FLOAT) for plane in planes]
+    roles, layout = picture.layout.roles, picture.layout
+    if Role.RGB in roles:  # G, B, R in FFmpeg's order
+        stacked = graph.node("Concat", [floats[2], floats[0], floats[1]], axis=1)
+        return graph.node("Mul", [stacked, np.float32(1 / layout.peak)], output)
+    if Role.CHROMA not in roles:
+        gain, zero = _scales(picture)
+        shifted = graph.node("Sub", [floats[0], np.float32(zero[0])])
+        grey = graph.node("Mul", [shifted, np.float32(1 / gain[0])])
+        return graph.node("Concat", [grey] * 3, output, axis=1)
+    chroma = [_raise(graph, plane, picture) for plane in floats[1:3]]
+    stacked = graph.node("Concat", [floats[0], *chroma], axis=1)
+    weight, offset = _decoding(picture)
+    return _mix(graph, stacked, weight, offset, output)
+
+
+def from_rgb(graph: Builder, rgb: str, picture: Picture, outputs: list[str]) -> None:
+    """RGB (1, 3, H, W) in 0..1 as planes of code values of this picture's size and layout."""
+    layout = picture.layout
+    if Role.RGB in layout.roles:
+        scaled = graph.node("Mul", [rgb, np.float32(layout.peak)])
+        red, green, blue = _split(graph, scaled)
+        for name, plane in zip(outputs, (green, blue, red), strict=False):
+            _codes(graph, plane, layout.bits, name)
+        return
+    weight, offset = _encoding(picture)
+    luma, *chroma = _split(graph, _mix(graph, rgb, weight, offset))
+    _codes(graph, luma, layout.bits, outputs[0])
+    if Role.CHROMA in layout.roles:
+        for name, plane in zip(outputs[1:3], chroma, strict=True):
+            _codes(graph, _lower(graph, plane, picture), layout.bits, name)
+
+
+def resolved(picture: Picture) -> Picture:
+    """The picture with the matrix that stands for a missing or unknown tag."""
+    if picture.color.matrix in _KR_KB:
+        return picture
+    matrix = 1 if picture.height >= _HD_LINES else 6
+    return replace(picture, color=replace(picture.color, matrix=matrix))
+
+
+def _rgb_to_ycc(picture: Picture) -> Matrix:
+    """(3, 3): R, G, B in 0..1 to Y in 0..1 and Cb, Cr in -0.5..0.5."""
+    kr, kb = _KR_KB[resolved(picture).color.matrix]
+    luma = np.array([kr, 1 - kr - kb, kb])
+    blue = (np.array([0, 0, 1]) - luma) / (2 * (1 - kb))
+    red = (np.array([1, 0, 0]) - luma) / (2 * (1 - kr))
+    return np.stack([luma, blue, red])
+
+
+def _scales(picture: Picture) -> tuple[Matrix, Matrix]:
+    """(3,) code values a unit, and (3,) code values at zero, of Y, Cb, Cr."""
+    bits = picture.layout.bits
+    if picture.color.full_range:
+        peak = float(picture.layout.peak)
+        return np.full(3, peak), np.array([0, 1 << (bits - 1), 1 << (bits - 1)], float)
+    step = float(1 << (bits - 8))
+    return step * np.array([219.0, 224, 224]), step * np.array([16.0, 128, 128])
+
+
+def _decoding(picture: Picture) -> tuple[Matrix, Matrix]:
+    """(3, 3) and (3,): RGB = M @ codes + offset."""
+    gain, zero = _scales(picture)
+    matrix = np.linalg.inv(_rgb_to_ycc(picture)) / gain
+    return matrix, -matrix @ zero
+
+
+def _encoding(picture: Picture) -> tuple[Matrix, Matrix]:
+    """(3, 3) and (3,): codes = M @ RGB + offset."""
+    gain, zero = _scales(picture)
+    return _rgb_to_ycc(picture) * gain[:, None], zero
+
+
+def _mix(graph: Builder, values: str, matrix: Matrix, offset: Matrix, output: str = "") -> str:
+    weight = matrix.astype(np.float32)[:, :, None, None]
+    return graph.node("Conv", [values, weight, offset.astype(np.float32)], output)
+
+
+def _split(graph: Builder, values: str) -> list[str]:
+    ends = [np.array([i], np.int64) for i in range(4)]
+    axis = np.array([1], np.int64)
+    return [graph.node("Slice", [values, ends[i], ends[i + 1], axis]) for i in range(3)]
+
+
+def _raise(graph: Builder, plane: str, picture: Picture) -> str:
+    """A chroma plane on the luma grid, by Keys' cubic."""
+    layout, siting = picture.layout, picture.color.siting
+    factors = (layout.chroma_h, layout.chroma_w)
+    if factors == (1, 1):
+        return plane
+    height, width = layout.size(1, picture.width, picture.height)
+    cosited = (siting.top, siting.left)
+    down, across = (0.5 - 0.5 / f if on else 0.0 for f, on in zip(factors, cosited, strict=True))
+    shape = (1, height, width)
+    made = settle(graph, enlarge(graph, plane, shape, factors, (down, across)), shape, factors)
+    ends = [np.array(v, np.int64) for v in ([0, 0], [picture.height, picture.width], [2, 3])]
+    return graph.node("Slice", [made, *ends])
+
+
+def _lower(graph: Builder, plane: str, picture: Picture) -> str:
+    """A chroma plane of the luma's size at its own samples, by a short low-pass filter."""
+    layout, siting = picture.layout, picture.color.siting
+    if (layout.chroma_w, layout.chroma_h) == (1, 1):
+        return plane
+    rows, top = _filter(layout.chroma_h, siting.top)
+    columns, left = _filter(layout.chroma_w, siting.left)
+    height, width = layout.size(1, picture.width, picture.height)
+    below = (height - 1) * layout.chroma_h + len(rows) - top - picture.height
+    beside = (width - 1) * layout.chroma_w + len(columns) - left - picture.width
+    pads = np.array([0, 0, top, left, 0, 0, max(below, 0), max(beside, 0)], np.int64)
+    padded = graph.node("Pad", [plane, pads], mode="edge")
+    kernel = np.outer(rows, columns).astype(np.float32)[None, None]
+    return graph.node("Conv", [padded, kernel], strides=(layout.chroma_h, layout.chroma_w))
+
+
+def _filter(factor: int, cosited: bool) -> tuple[Matrix, int]:
+    """Taps that take a chroma sample from luma samples, and how many lie before its first one."""
+    if factor == 1:
+        return np.ones(1), 0
+    if cosited:
+        taps = np.convolve(np.ones(factor), np.ones(factor))
+        return taps / taps.sum(), factor - 1
+    return np.full(factor, 1 / factor), 0
+
+
+def _codes(graph: Builder, values: str, bits: int, output: str) -> None:
+    clipped = graph.node("Clip", [values, np.float32(0), np.float32((1 << bits) - 1)])
+    kind = UINT8 if bits <= 8 else UINT16
+    graph.node("Cast", [graph.node("Round", [clipped])], output, to=kind)
