@@ -31,7 +31,7 @@ def ports(inputs, outputs):
 
 def toy_cell():
     """y = the weighted window + memory; memory_next = 0.5 memory + 0.1 x_t; scale 1."""
-    graph = Builder()
+    graph = Builder("toy")
     mix = np.zeros((3, 9, 1, 1), np.float32)
     for frame, weight in enumerate(WEIGHTS):
         mix[range(3), range(3 * frame, 3 * frame + 3)] = weight
@@ -45,7 +45,7 @@ def toy_cell():
 
 
 def identity_cell():
-    graph = Builder()
+    graph = Builder("toy")
     graph.node("Identity", ["frames"], "y")
     return model_of(graph.take() + ports({"frames": 3}, {"y": 3}))
 

@@ -81,9 +81,10 @@ def single_ports(model: bytes) -> tuple[str, str]:
 
 
 class Builder:
-    """Nodes and constants of a graph under construction."""
+    """Nodes and constants of a graph under construction; names it makes begin with `prefix`."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "vsr") -> None:
+        self._prefix = prefix
         self._nodes: list[bytes] = []
         self._constants: list[bytes] = []
         self._count = 0
@@ -112,7 +113,7 @@ class Builder:
 
     def _fresh(self) -> str:
         self._count += 1
-        return f"vsr_{self._count}"
+        return f"{self._prefix}_{self._count}"
 
     def _constant(self, value: NDArray[Any] | np.generic) -> str:
         array, name = np.asarray(value), self._fresh()
