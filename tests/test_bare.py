@@ -1,0 +1,88 @@
+"""`--model FILE.onnx`: what is run, and what is refused with a reason."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import make
+from conftest import Vsr
+from facts import facts
+from tiny_models import FLOAT16, repeat_graph
+
+from vsrcli.errors import ModelError, WeightsError
+from vsrcli.frames import Color, Frame, Picture
+from vsrcli.media.pixels import layout_of
+from vsrcli.runtime.bare import bare_model, resolve_model
+from vsrcli.runtime.drivers import open_driver
+
+
+def _write(folder: Path, data: bytes) -> Path:
+    file = folder / "mine.onnx"
+    file.write_bytes(data)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("options", "scale"), [({"scale": 3}, 3), ({"scale": 1}, 1), ({"shuffles": 2}, 4)]
+)
+def test_scale_is_found_by_trying(tmp_path: Path, options: dict[str, int], scale: int) -> None:
+    model = bare_model(_write(tmp_path, repeat_graph(**options)))
+    assert (model.id, model.scales, model.color) == ("mine", (scale,), "y")
+
+
+@pytest.mark.parametrize("shuffles", [1, 2])
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
+def test_runs_as_the_graph_says(tmp_path: Path, shuffles: int, pix_fmt: str) -> None:
+    layout = layout_of(pix_fmt)
+    model = bare_model(_write(tmp_path, repeat_graph(2, shuffles=shuffles)))
+    plane = np.random.default_rng(1).integers(0, layout.peak, (9, 14)).astype(layout.dtype)
+    frame = Frame(
+        planes=(plane,), layout=layout, width=14, height=9, pts=0, time_base=Fraction(1, 25)
+    )
+    scale = 2**shuffles
+    picture = Picture(layout=layout, color=Color(), width=14, height=9)
+    driver = open_driver(model, scale, picture=picture, device="cpu", threads=1)
+    (out,) = driver.push(frame)
+    driver.close()
+    assert np.array_equal(out.planes[0], plane.repeat(scale, 0).repeat(scale, 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"shape": ("n", 3, "h", "w")}, "RGB graphs need a model folder"),
+        ({"shape": ("n", 2, "h", "w")}, "takes 2 channels"),
+        ({"shape": ("n", 1, 64, 48)}, "only pictures of 48x64"),
+        ({"kind": FLOAT16}, "float16"),
+        ({"resize": 1.5}, "no whole scale"),
+    ],
+)
+def test_refused_with_a_reason(tmp_path: Path, options: dict[str, object], reason: str) -> None:
+    file = _write(tmp_path, repeat_graph(**options))  # type: ignore[arg-type]
+    with pytest.raises(WeightsError, match=reason) as refused:
+        bare_model(file)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"no model at all" * 30, repeat_graph()[:-40]])
+def test_junk_is_a_weights_error(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(WeightsError):
+        bare_model(_write(tmp_path, data))
+
+
+def test_missing_file_is_a_model_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"gone\.onnx"):
+        resolve_model(str(tmp_path / "gone.onnx"))
+
+
+def test_upscales_a_clip(vsr: Vsr, tmp_path: Path) -> None:
+    clip = make(tmp_path / "in.mp4")
+    model = _write(tmp_path, repeat_graph(2))
+    outcome = vsr("upscale", clip, "--model", model, "--preset", "ultrafast", "--progress", "none")
+    assert outcome.code == 0, outcome.err
+    made = facts(tmp_path / "in_x2_mine.mp4")
+    assert made.size == (192, 128)
+    assert len(made.pts) == 12
