@@ -23,8 +23,8 @@ SAMPLE_SIZE = (480, 270)
 _ENCODED_SIZE = (240, 136)
 """Source px of the piece that is encoded, which at the default preset costs the most."""
 _GLANCE_SIZE = (128, 72)
-_BUDGET_S = 3.5
-"""For all models together; the encoder takes about one second more."""
+_BUDGET_S, _LONGEST_S = 3.5, 0.5
+"""For all models together, and for one; the encoder takes about one second more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def measure_speeds(
 ) -> Speeds:
     """The speed of every model that has the scale, in about five seconds whatever their number."""
     able = [model for model in models if scale in model.scales]
-    slot_s = _BUDGET_S / max(1, len(able))
+    slot_s = min(_LONGEST_S, _BUDGET_S / max(1, len(able)))
     timed = [(model, *_time_model(model, scale, video, samples, slot_s)) for model in able]
     timed.sort(key=lambda entry: entry[2])
     encode_s = _time_encode(timed[0][0], scale, video, samples, encoder) if timed else 0.0

@@ -104,9 +104,10 @@ def timing_of(stamps: Iterable[int], time_base: Fraction, declared: Fraction) ->
     mean = Fraction(ticks[-1] - ticks[0], len(steps))
     off = max(abs(tick - ticks[0] - i * mean) for i, tick in enumerate(ticks))
     even = min(steps) == max(steps) or (mean >= _COARSE_TICKS and off <= 1)
+    rate = 1 / (mean * time_base)
     return Timing(
         is_vfr=not even,
-        rate=_exact_rate(1 / (mean * time_base), len(steps) / time_base, declared),
+        rate=_exact_rate(rate, len(steps) / time_base, declared) if even else rate,
         shortest_s=float(min(steps) * time_base),
         longest_s=float(max(steps) * time_base),
         start_s=float(ticks[0] * time_base),
