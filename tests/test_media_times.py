@@ -129,3 +129,11 @@ def test_cut_starts_at_zero_with_its_sound(tmp_path: Path, upscale: Vsr) -> None
     moved = whole.times[at][0] - Fraction(8, 10)
     assert abs(part.times[0][0] - moved) <= EDIT_LIST_TICK
     assert part.times[-1][0] < Fraction(8, 10)
+
+
+def test_frames_closer_than_a_millisecond_all_reach_matroska(tmp_path: Path, upscale: Vsr) -> None:
+    """Its ticks are milliseconds: the second of two such frames moves on by one."""
+    clip = Clip(times=(0, 1, 33000, 66000), time_base=Fraction(1, 1_000_000), audio=())
+    source = make(tmp_path / "in.mp4", clip)
+    upscale(source, "-o", tmp_path / "out.mkv")
+    assert facts(tmp_path / "out.mkv").pts == [0, MS, 33 * MS, 66 * MS]

@@ -14,6 +14,7 @@ from conftest import SHARED, Vsr
 from tiny_models import write_model
 
 from vsrcli.errors import ModelError
+from vsrcli.frames import Frame
 from vsrcli.media.census import centre, timing_of
 from vsrcli.media.source import Source
 from vsrcli.survey import survey
@@ -145,14 +146,19 @@ def test_speed_is_measured_for_each_model_of_the_scale(vsr: Vsr, tmp_path: Path)
 
 
 def test_time_is_scaled_by_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsrcli.estimate._time_piece", lambda *_: ("some cpu", 0.25))
+    def time_piece(*arguments: object) -> tuple[str, float]:
+        piece = arguments[3]
+        assert isinstance(piece, Frame)
+        return "some cpu", piece.width * piece.height * 1e-6
+
+    monkeypatch.setattr("vsrcli.estimate._time_piece", time_piece)
     clip = Clip(size=(1920, 1080), frames=2, audio=())
     speeds = survey(make(tmp_path / "a.mp4", clip)).speeds
     assert speeds is not None
     assert (speeds.width, speeds.height) == (480, 270)
     (model,) = speeds.models
-    assert model.model_s == pytest.approx(16 * 0.25)
-    assert model.frame_s == pytest.approx(4 + speeds.decode_s + speeds.encode_s)
+    assert model.model_s == pytest.approx(1920 * 1080 * 1e-6)
+    assert model.frame_s == pytest.approx(model.model_s + speeds.decode_s + speeds.encode_s)
 
 
 def test_long_sources_are_counted_by_packets(

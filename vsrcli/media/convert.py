@@ -14,6 +14,7 @@ from vsrcli.media.packet import SidePacket
 
 _MS = Fraction(1, 1000)
 _OPUS_RATE = 48000
+_USUAL = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1"}
 
 
 class Converter(Protocol):
@@ -70,6 +71,11 @@ class TextSubtitles:
         yield from ()
 
 
+def _layout(layout: av.AudioLayout) -> str:
+    """The layout's name; where the source says only how many channels, the usual one of so many."""
+    return _USUAL.get(layout.name, layout.name)
+
+
 class Audio:
     """Re-encodes audio at the source's rate and layout (48 kHz for Opus)."""
 
@@ -79,13 +85,20 @@ class Audio:
         self._source = source
         rate = _OPUS_RATE if encoder == "libopus" else source.codec_context.sample_rate
         self.stream = cast(av.AudioStream, container.add_stream(encoder, rate=rate))
-        self.stream.codec_context.layout = source.codec_context.layout.name
+        layout = _layout(source.codec_context.layout)
+        self.stream.codec_context.layout = layout
+        try:
+            self.stream.codec_context.open()
+        except (av.FFmpegError, ValueError) as exc:
+            raise self._refused(exc) from exc
         self._resampler = av.AudioResampler(
-            format=self.stream.codec_context.format, layout=source.codec_context.layout, rate=rate
+            format=self.stream.codec_context.format, layout=layout, rate=rate
         )
 
     def feed(self, packet: SidePacket) -> Iterator[SidePacket]:
         for frame in packet.decode():
+            if frame.pts is None:  # WMA and others without a parser
+                frame.pts, frame.time_base = packet.pts, packet.time_base
             yield from self._encode(cast(av.AudioFrame, frame))
 
     def flush(self) -> Iterator[SidePacket]:
@@ -99,7 +112,10 @@ class Audio:
             for part in self._resampler.resample(frame):
                 yield from self.stream.encode(part)
         except (av.FFmpegError, ValueError) as exc:
-            name = self.stream.codec_context.codec.name
-            raise EncodeError(
-                f"the audio cannot be encoded by {name} ({exc}); use -c:a copy"
-            ) from exc
+            raise self._refused(exc) from exc
+
+    def _refused(self, exc: Exception) -> EncodeError:
+        name, reason = self.stream.codec_context.codec.name, getattr(exc, "strerror", None) or exc
+        return EncodeError(
+            f"the audio cannot be encoded by {name} ({reason}); use -c:a none or write .mkv"
+        )

@@ -63,6 +63,7 @@ class Sink:
         self._container = self._create(container_of(target))
         try:
             self.plans = self._add_streams(video, size, audio, threads)
+            self._start()
         except BaseException:
             self._discard()
             raise
@@ -142,6 +143,14 @@ class Sink:
                 kept.append(chapter)
         return kept
 
+    def _start(self) -> None:
+        """Writes the header; from then on the streams have the time bases of the container."""
+        self._last_dts: dict[int, int] = {}
+        try:
+            self._container.start_encoding()
+        except (av.FFmpegError, ValueError, OSError) as exc:
+            raise _output_error(self.target, exc) from exc
+
     def write(self, item: Frame | SidePacket) -> None:
         """One upscaled frame, or one packet of another stream. Raises EncodeError, OutputError."""
         if isinstance(item, Frame):
@@ -162,10 +171,29 @@ class Sink:
         packet.dts = None if packet.dts is None else packet.dts + ticks
 
     def _mux(self, packets: list[SidePacket]) -> None:
-        try:
-            self._container.mux(packets)
-        except (av.FFmpegError, ValueError, OSError) as exc:
-            raise _output_error(self.target, exc) from exc
+        for packet in packets:
+            self._keep_order(packet)
+            try:
+                self._container.mux(packet)
+            except (av.FFmpegError, ValueError, OSError) as exc:
+                if getattr(exc, "errno", None) != errno.EINVAL:
+                    raise _output_error(self.target, exc) from exc
+                raise OutputError(
+                    f"{self.target.suffix} cannot hold a stream of {self._source.path} as it is; "
+                    "use -c:a aac or another container"
+                ) from exc
+
+    def _keep_order(self, packet: SidePacket) -> None:
+        """Moves a packet on by a tick where two would share one of the container's."""
+        stream, base = packet.stream, packet.stream.time_base
+        if packet.dts is None or not (base and packet.time_base) or stream.type == "subtitle":
+            return
+        dts = frame_ticks(packet.dts * packet.time_base, base)
+        least = self._last_dts.get(stream.index, dts - 1) + 1
+        if dts < least:
+            pts = frame_ticks((packet.pts or 0) * packet.time_base, base)
+            packet.time_base, packet.dts, packet.pts = base, least, max(pts, least)
+        self._last_dts[stream.index] = max(dts, least)
 
     def finish(self, frames: int) -> None:
         """Closes the file, checks that it holds `frames` frames, and puts it in place.

@@ -22,6 +22,8 @@ from vsrcli.media.pixels import plain_copy, planes_of
 
 log = logging.getLogger("vsr")
 _AV_TIME_BASE = 1_000_000
+_INTERLEAVE_S = 5
+"""How far behind the picture its sound may lie in the file, at the end of a part."""
 _SHORTFALL_S = 1.0
 """A source whose packets end this much before its declared duration is called truncated."""
 
@@ -128,6 +130,9 @@ class Source:
         first_wanted = self._start_time() if self.span.start_s is not None else None
         end = Fraction(self.container.start_time or 0, _AV_TIME_BASE)
         end_wanted = None if self.span.end_s is None else end + self.span.end_s
+        self._over: set[int] = set()  # streams that have passed the end
+        self._deadline = end + (self.span.end_s or 0) + _INTERLEAVE_S
+        timed = {self.stream.index, *(s.index for s in self.container.streams.audio)}
         if first_wanted and seek:
             self.container.seek(int(first_wanted * _AV_TIME_BASE))
         for item in self._demux():
@@ -136,7 +141,8 @@ class Source:
                 self._passed_start |= isinstance(item, av.VideoFrame)
                 continue
             if end_wanted is not None and at is not None and at >= end_wanted:
-                if isinstance(item, av.VideoFrame):
+                self._over.add(_index(item, self.stream))
+                if timed <= self._over:
                     return
                 continue
             if isinstance(item, av.VideoFrame):
@@ -151,6 +157,10 @@ class Source:
         self._packets, self._end_s = 0, Fraction(0)
         clock = _Clock(self.stream)
         for packet in self._packets_read():
+            if packet.stream.index in self._over:
+                if (_time(packet) or 0) > self._deadline:
+                    return
+                continue
             if packet.stream.index != self.stream.index:
                 if packet.size:
                     self._note_end(packet)
@@ -284,6 +294,10 @@ class _Clock:
 def local(path: Path) -> str:
     """The path as FFmpeg must be given it: "a:b.mp4" alone would name a protocol."""
     return str(path.absolute())
+
+
+def _index(item: av.VideoFrame | SidePacket, video: av.VideoStream) -> int:
+    return video.index if isinstance(item, av.VideoFrame) else item.stream.index
 
 
 def _time(item: av.VideoFrame | SidePacket) -> Fraction | None:
