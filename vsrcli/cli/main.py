@@ -26,6 +26,7 @@ app = typer.Typer(
     name="vsr",
     help=_HELP,
     no_args_is_help=True,
+    rich_markup_mode=None,  # rich takes 0.12 s to load, and --help should not wait for it
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
