@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vsrcli.cli.lab import lab_needed
 from vsrcli.cli.options import Json
 from vsrcli.cli.tables import columns, print_json, print_lines, print_table
-from vsrcli.errors import WeightsError
+from vsrcli.errors import OutputError, UsageError, WeightsError
 
 if TYPE_CHECKING:
     from vsrcli.models import Graph, Model
     from vsrcli.runtime.check import ModelCheck
 
-app = typer.Typer(help="List, show and verify models.")
+app = typer.Typer(help="List, show, verify and import models.")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NARROW = 120
 """Below this width the list leaves out what `show` tells too."""
 
@@ -101,6 +106,50 @@ def verify(
             f"{len(broken)} of {len(checks)} models broken: {', '.join(broken)}; "
             "restore the files or install vsr again"
         )
+
+
+@app.command("import")
+def import_(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="An official eSR, ESPCN or FSRCNN state dict."),
+    ],
+    family: Annotated[
+        str | None, typer.Option("--as", help="The network's family; default: by the file's name.")
+    ] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="The new model's id; default: family and shape.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Of the checkpoint, for the card.")] = "unknown",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Default: your own models folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a model folder of a published checkpoint, proven equal to it. Needs the lab extra."""
+    with lab_needed("vsr models import"):
+        from vsrcli.lab.importers import import_checkpoint
+
+    from vsrcli.models.find import search_path, user_models
+
+    if id_ is not None and not _ID.fullmatch(id_):
+        raise UsageError(f"--id {id_!r} is no model id; use letters, digits, dots and hyphens")
+    target = output or user_models()
+    try:
+        found = import_checkpoint(checkpoint, target, family, model_id=id_, licence=licence)
+    except OSError as exc:
+        raise OutputError(f"{exc.filename or target} cannot be written ({exc.strerror})") from exc
+    name = found.id if target in search_path() else str(found.folder)
+    if as_json:
+        facts = asdict(found) | {"folder": str(found.folder), "file": str(found.file)}
+        print_json(facts | {"model": name})
+        return
+    print_lines(
+        f"{found.id}: {found.family} {found.config} x{found.scale}, {found.params} parameters",
+        f"in {found.folder}",
+        f"largest difference from the published network: {found.error:.1e}",
+        f"use it: vsr upscale IN --model {name} --scale {found.scale}",
+    )
 
 
 def _row(model: Model) -> dict[str, object]:
