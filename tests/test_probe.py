@@ -15,7 +15,7 @@ from tiny_models import write_model
 
 from vsrcli.errors import ModelError
 from vsrcli.frames import Frame
-from vsrcli.media.census import centre, timing_of
+from vsrcli.media.census import centre, take_census, timing_of
 from vsrcli.media.source import Source
 from vsrcli.survey import survey
 
@@ -170,6 +170,15 @@ def test_long_sources_are_counted_by_packets(
     assert (video["frames"], video["counted_by"]) == (20, "packets")
     assert (video["frame_rate"], video["variable_rate"]) == ("25", False)
     assert _probe(vsr, path, "--exact")["video"]["counted_by"] == "decoding"
+
+
+def test_samples_are_not_the_first_frames(tmp_path: Path) -> None:
+    clip = Clip(size=(32, 32), codec="ffv1", frames=30, audio=())
+    path = make(tmp_path / "a.mkv", clip)
+    with Source(path, on_error="skip") as source:
+        census = take_census(source, limit_s=None, samples=4, sample_size=(16, 16))
+    assert census.frames == 30
+    assert [frame.index for frame in census.samples] == [9, 10, 11, 12]
 
 
 def test_damage_is_counted_and_told(vsr: Vsr, tmp_path: Path) -> None:

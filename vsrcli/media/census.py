@@ -19,6 +19,8 @@ from vsrcli.media.source import Source
 
 _COARSE_TICKS = 10
 """Intervals of fewer ticks than this must be equal: a coarse clock hides no rounding."""
+_INTRO = 300
+"""Frames after which a film has most likely faded in from black."""
 _USUAL_RATES = (
     *(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 120)),
     *(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)),
@@ -51,7 +53,7 @@ class Census:
     decode_s: float
     """Seconds of reading and decoding a frame."""
     samples: tuple[Frame, ...]
-    """The first frames, cut to their middle."""
+    """Consecutive frames, cut to their middle; not the first where there are more."""
 
 
 def take_census(
@@ -59,9 +61,11 @@ def take_census(
 ) -> Census:
     """Reads a source opened with on_error="skip" to its end.
 
-    After `limit_s` seconds of decoding (None: no limit) the packets are counted instead. The first
+    After `limit_s` seconds of decoding (None: no limit) the packets are counted instead. Up to
     `samples` frames are kept, no larger than `sample_size` (width, height).
     """
+    video = source.info.video
+    sampled_from = min(video.frames // 3, _INTRO)
     kept: list[Frame] = []
     stamps: list[int] = []
     began = time.perf_counter()
@@ -70,6 +74,8 @@ def take_census(
         if not isinstance(item, Frame):
             continue
         stamps.append(item.pts)
+        if len(stamps) == sampled_from:
+            kept.clear()
         if len(kept) < samples:
             kept.append(centre(item, *sample_size))
         if limit_s is not None and time.perf_counter() - began > limit_s:
@@ -77,7 +83,6 @@ def take_census(
             break
     decode_s = (time.perf_counter() - began) / len(stamps)
     frames = len(stamps)
-    video = source.info.video
     if not is_decoded:
         frames, stamps = _count_packets(source.path, video.index)
     return Census(

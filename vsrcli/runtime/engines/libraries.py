@@ -27,7 +27,16 @@ def missing_cuda_library() -> str:
         return "this onnxruntime was built without CUDA; install vsrcli[cuda]"
     _load(str(folder / _file("onnxruntime_providers_shared")))  # the provider's symbols are in it
     problem = _load(str(provider))
-    return f"{problem}; install vsrcli[cuda]" if problem else ""
+    return f"{problem}; this onnxruntime wants {_wanted()}: install vsrcli[cuda]" if problem else ""
+
+
+def _wanted() -> str:
+    try:
+        from onnxruntime.capi import build_and_package_info as built
+
+        return f"CUDA {built.cuda_version} and its cuDNN"
+    except (ImportError, AttributeError):  # the module is onnxruntime's own business
+        return "other CUDA libraries"
 
 
 def _file(library: str) -> str:
