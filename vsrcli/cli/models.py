@@ -189,13 +189,13 @@ def _print_measured(model: Model) -> None:
     if not names:
         print_lines("Nothing measured is on the card.")
         return
-    rows = ((n, *(_figure(g.measured.get(n)) for g in model.graphs)) for n in names)
+    rows = ((n, *(_figure(n, g.measured.get(n)) for g in model.graphs)) for n in names)
     scales = [f"x{g.scale} {g.precision}" for g in model.graphs]
     print_table(("measured", *scales), rows, right=scales)
 
 
-def _figure(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+def _figure(name: str, value: float | None) -> str | None:
+    return None if value is None else f"{value:.{4 if 'ssim' in name else 2}f}"
 
 
 def _document(model: Model) -> dict[str, Any]:

@@ -160,8 +160,10 @@ def _fate(outcome: Outcome, plan: StreamPlan) -> str:
     if plan.action.value == "upscale":
         size = outcome.size
         return f"upscaled to {size.width}x{size.height}, {outcome.encoder} {outcome.pix_fmt}"
-    word = {"copy": "copied", "convert": f"converted to {plan.encoder}", "drop": "left out"}
-    return word[plan.action.value] + (f": {plan.reason}" if plan.reason else "")
+    if plan.action.value == "copy":
+        return plan.reason or "copied"
+    word = "left out" if plan.action.value == "drop" else f"converted to {plan.encoder}"
+    return f"{word}: {plan.reason}" if plan.reason else word
 
 
 def _sizes(found: Survey) -> str:
