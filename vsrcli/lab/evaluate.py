@@ -6,6 +6,7 @@ low-resolution RGB is rounded to 8 bit; luma is not rounded, going in or coming 
 every model up to 0.1 dB at x2). Gains are over Keys bicubic treated the same.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -20,8 +21,9 @@ from vsrcli.lab import bicubic
 from vsrcli.lab.clips import CLIPS, read_frames
 from vsrcli.lab.data import PICTURES, modcrop
 from vsrcli.lab.degrade import DEGRADATIONS
-from vsrcli.lab.luma import RgbU8, luma
+from vsrcli.lab.luma import Luma, RgbU8, luma
 from vsrcli.lab.metrics import psnr, ssim
+from vsrcli.lab.sequence import ClipUpscale, framewise, recurrent
 from vsrcli.media.images import read_rgb
 from vsrcli.models.model import Temporal, read_model
 from vsrcli.runtime.engines import Engine, open_engine
@@ -31,7 +33,7 @@ DEFAULT_SCALE = 4
 CLIP_CROP = 8
 """px cut on each side of a clip's frames, as in the Vid4 convention."""
 
-Upscale = Callable[[NDArray[np.float32]], NDArray[np.floating]]
+Upscale = Callable[[Luma], Luma]
 """(H, W) code values → (rH, rW) code values."""
 
 
@@ -86,15 +88,13 @@ def evaluate(
     if degrade not in DEGRADATIONS:
         raise InputError(f"no degradation {degrade!r}; there is {', '.join(DEGRADATIONS)}")
     items = sources(folder)
-    engine = open_engine(graph_of(model, scale), device=device, threads=threads)
-    upscale = luma_upscaler(engine, scale)
+    upscale = clip_upscaler(model, scale, device=device, threads=threads)
     rows = []
     for item in items:
         edge = crop if crop is not None else (scale if is_picture(item) else CLIP_CROP)
         rows.append(_row(item, upscale, scale, degrade, edge, frames))
         if on_row:
             on_row(rows[-1])
-    engine.close()
     return Evaluation(
         model=model.stem if model.is_file() else model.name,
         folder=str(folder),
@@ -106,21 +106,23 @@ def evaluate(
     )
 
 
-def graph_of(model: Path, scale: int) -> bytes | Path:
-    """The graph of a model folder (checked against its card) or the bare file."""
-    if model.is_file():
-        return model
-    card = read_model(model)
-    if card.color != "y" or card.temporal is not Temporal.FRAME:
-        raise ModelError(f"{card.id} is no single-frame luma model; this measures only those")
-    return card.graph(scale).load()
+def clip_upscaler(model: Path, scale: int, *, device: str, threads: int) -> ClipUpscale:
+    """Frames to luma, by whatever kind of model is in this folder or file."""
+    card = None if model.is_file() else read_model(model)
+    if card is None or (card.color == "y" and card.temporal is Temporal.FRAME):
+        graph = model if card is None else card.graph(scale).load()
+        engine = open_engine(graph, device=device, threads=threads)
+        return framewise(luma_upscaler(engine, scale))
+    if card.temporal is Temporal.RECURRENT:
+        return recurrent(card, scale, device=device, threads=threads)
+    raise ModelError(f"{card.id} is a {card.temporal.value} model; this cannot measure it yet")
 
 
 def luma_upscaler(engine: Engine, scale: int) -> Upscale:
     """An engine over (1, 1, H, W) in 0..1 as a function of code values."""
     source, target = next(iter(engine.inputs)), next(iter(engine.outputs))
 
-    def run(plane: NDArray[np.float32]) -> NDArray[np.floating]:
+    def run(plane: Luma) -> Luma:
         x = np.ascontiguousarray(plane[None, None] / np.float32(255), np.float32)
         y = engine.run({source: x})[target]
         expected = tuple(side * scale for side in plane.shape)
@@ -154,23 +156,31 @@ def _images(path: Path, frames: int) -> Iterator[RgbU8]:
         yield from islice(read_frames(path), frames or None)
 
 
-def _row(path: Path, upscale: Upscale, scale: int, degrade: str, crop: int, frames: int) -> Row:
-    rows = [
-        _figures(path.stem, image, upscale, scale, degrade, crop) for image in _images(path, frames)
-    ]
+def _row(path: Path, upscale: ClipUpscale, scale: int, degrade: str, crop: int, frames: int) -> Row:
+    waiting: deque[tuple[RgbU8, RgbU8]] = deque()
+
+    def small() -> Iterator[RgbU8]:
+        for image in _images(path, frames):
+            true = modcrop(image, scale)
+            if min(true.shape[:2]) < 2 * crop + 11:
+                size = f"{image.shape[1]}x{image.shape[0]}"
+                raise InputError(f"{path.stem} is too small to measure: {size}")
+            waiting.append((true, DEGRADATIONS[degrade](true, scale)))
+            yield waiting[-1][1]
+
+    rows = [_figures(path.stem, *waiting.popleft(), ours, scale, crop) for ours in upscale(small())]
     if not rows:
         raise InputError(f"{path} has no frames")
     return _mean(path.stem, rows, len(rows))
 
 
-def _figures(name: str, image: RgbU8, upscale: Upscale, scale: int, degrade: str, crop: int) -> Row:
-    true = modcrop(image, scale)
-    if min(true.shape[:2]) < 2 * crop + 11:
-        raise InputError(f"{name} is too small to measure: {image.shape[1]}x{image.shape[0]}")
-    small = luma(DEGRADATIONS[degrade](true, scale))
+def _figures(
+    name: str, true: RgbU8, small: RgbU8, ours: NDArray[np.floating], scale: int, crop: int
+) -> Row:
     inner = (slice(crop, -crop or None),) * 2
     reference = luma(true)[inner]
-    ours, base = (np.clip(up(small), 0, 255)[inner] for up in (upscale, _baseline(scale)))
+    plain = bicubic.upscale(luma(small), scale)
+    ours, base = (np.clip(plane, 0, 255)[inner] for plane in (ours, plain))
     return Row(
         name=name,
         frames=1,
@@ -179,10 +189,6 @@ def _figures(name: str, image: RgbU8, upscale: Upscale, scale: int, degrade: str
         bicubic_psnr_y=psnr(reference, base),
         bicubic_ssim=ssim(reference, base),
     )
-
-
-def _baseline(scale: int) -> Upscale:
-    return lambda plane: bicubic.upscale(plane, scale)
 
 
 def _mean(name: str, rows: list[Row], frames: int) -> Row:
