@@ -7,8 +7,10 @@ from importlib import import_module
 from vsrcli.errors import VsrError
 
 COMMANDS = {
-    "train": "train one model at one scale from a recipe",
-    "export": "write a checkpoint into the weights folder",
+    "train": ("train", "train one model at one scale from a recipe"),
+    "export": ("export", "write a checkpoint into the weights folder"),
+    "eval": ("evaluate", "measure PSNR-Y and SSIM on a folder"),
+    "import": ("import_", "rebuild a published checkpoint as a model folder"),
 }
 
 
@@ -16,8 +18,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m vsrcli.lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in COMMANDS.items():
-        module = import_module(f"vsrcli.lab.commands.{name}")
+    for name, (module_name, text) in COMMANDS.items():
+        module = import_module(f"vsrcli.lab.commands.{module_name}")
         sub = commands.add_parser(name, help=text, description=module.__doc__)
         module.add(sub)
         sub.set_defaults(run=module.run)

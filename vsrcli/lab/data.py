@@ -5,7 +5,10 @@ high-resolution patch as r² phases, so a batch is one gather and training needs
 cut again now and then on a shifted grid, from pictures shrunk by another factor.
 """
 
-from collections.abc import Iterator
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,24 +56,41 @@ def modcrop(image: RgbU8, scale: int) -> RgbU8:
     return image[:height, :width]
 
 
-def pair(image: RgbU8, scale: int, border: int) -> Pair:
-    """`image` degraded by antialiased bicubic."""
+def pair(image: RgbU8, scale: int) -> Pair:
+    """`image` degraded by antialiased bicubic; no border yet."""
     hr = modcrop(image, scale)
     lr = luma(bicubic(hr, scale)) / np.float32(255)
-    return Pair(lr=np.pad(lr, border, mode="edge"), hr=luma(hr) / np.float32(255))
+    return Pair(lr=lr, hr=luma(hr) / np.float32(255))
 
 
 def load_pairs(
-    paths: list[Path], scale: int, border: int, shrinks: tuple[float, ...]
+    paths: list[Path], scale: int, border: int, shrinks: tuple[float, ...], cache: Path
 ) -> list[Pair]:
-    """Pairs of every picture at every factor of `shrinks` (1 = as it is)."""
-    pairs = []
+    """Pairs of every picture at every factor of `shrinks` (1 = as it is).
+
+    They are kept in the folder `cache`: degrading them takes longer than a small net's training.
+    """
+    key = json.dumps([[path.name for path in paths], shrinks]).encode()
+    file = cache / f"pairs-x{scale}-{hashlib.sha256(key).hexdigest()[:12]}.npz"
+    if not file.exists():
+        _save(_made(paths, scale, shrinks), file)
+    with np.load(file) as saved:
+        planes = [saved[f"arr_{i}"] for i in range(len(saved.files))]
+    padded = [np.pad(lr, border, mode="edge") for lr in planes[::2]]
+    return [Pair(lr=lr, hr=hr) for lr, hr in zip(padded, planes[1::2], strict=True)]
+
+
+def _made(paths: list[Path], scale: int, shrinks: tuple[float, ...]) -> Iterator[Pair]:
     for path in paths:
         image = read_rgb(path)
         for factor in shrinks:
-            small = shrink(image, factor) if factor < 1 else image
-            pairs.append(pair(small, scale, border))
-    return pairs
+            yield pair(shrink(image, factor) if factor < 1 else image, scale)
+
+
+def _save(pairs: Iterable[Pair], file: Path) -> None:
+    part = file.with_suffix(f".{os.getpid()}.part.npz")
+    np.savez(part, *(plane for each in pairs for plane in (each.lr, each.hr)))
+    part.replace(file)
 
 
 def _cut(plane: Luma, side: int, start: tuple[int, int], step: int) -> NDArray[np.float32]:

@@ -111,14 +111,13 @@ def average_net(state: State, recipe: Recipe, scale: int) -> LumaNet:
 def psnr_of(net: LumaNet, pairs: list[Pair]) -> float:
     """Mean PSNR, dB, of whole pictures with `scale` px cropped; nothing is rounded."""
     values = []
-    border, edge = net.border, net.scale
+    edge = net.scale
     with torch.no_grad():
         for each in pairs:
             x = torch.from_numpy(each.lr)[None, None]
             y = torch.nn.functional.pixel_shuffle(net.phases(x), net.scale)
             error = (y[0, 0].clamp(0, 1).numpy() - each.hr)[edge:-edge, edge:-edge]
             values.append(-10 * log10(float(np.mean(error.astype(np.float64) ** 2))))
-    assert border >= 0
     return float(np.mean(values))
 
 
@@ -162,10 +161,9 @@ def train(
     checkpoint = out / f"{recipe.id}-x{scale}.pt"
     state = start(recipe, scale, checkpoint)
     paths = pictures(folder)
-    train_pairs = load_pairs(
-        [p for i, p in enumerate(paths) if i % HELD_BACK], scale, state.net.border, recipe.shrinks
-    )
-    valid_pairs = load_pairs(paths[::HELD_BACK], scale, state.net.border, (1.0,))
+    kept, border = [p for i, p in enumerate(paths) if i % HELD_BACK], state.net.border
+    train_pairs = load_pairs(kept, scale, border, recipe.shrinks, out)
+    valid_pairs = load_pairs(paths[::HELD_BACK], scale, border, (1.0,), out)
     budget_s, began = minutes * 60, time.process_time() - state.spent_s
     reported = state.spent_s
     for lr, hr in _endless(train_pairs, recipe, state.net, state.step):

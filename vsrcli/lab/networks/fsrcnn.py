@@ -12,8 +12,13 @@ from vsrcli.lab.networks.base import LumaNet, Padding
 
 
 def tail_kernel(scale: int) -> int:
-    """Side of the convolution at low resolution that holds a 9x9 deconvolution of stride r."""
+    """Side of the last convolution of our own nets: a deconvolution of 10 (x2), 9 or 12."""
     return 5 if scale == 2 else 3
+
+
+def published_tail(scale: int) -> int:
+    """Side of the convolution that holds the published 9x9 deconvolution of stride r, padding 4."""
+    return 3 if scale == 4 else 5
 
 
 class Fsrcnn(LumaNet):
@@ -53,7 +58,7 @@ class Fsrcnn(LumaNet):
 def deconv_to_phases(weight: Tensor, scale: int) -> Tensor:
     """Weights (D, 1, k, k) of a stride-r deconvolution, padding k//2, as (r², D, t, t)."""
     side = weight.shape[2]
-    taps = tail_kernel(scale)
+    taps = published_tail(scale)
     phases = weight.new_zeros(scale, scale, weight.shape[0], taps, taps)
     places = [
         (phase, taps // 2 - (k - phase - side // 2) // scale, k)
