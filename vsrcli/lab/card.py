@@ -39,6 +39,12 @@ class Card:
     graphs: tuple[GraphCard, ...]
     color: str = "y"
     temporal: str = "frame"
+    output: str = "rgb"
+    peak: float = 1.0
+    before: int = 0
+    after: int = 0
+    state: tuple[Mapping[str, str | int], ...] = ()
+    """Of a recurrent cell: name, channels and, where it is not 1, scale of each state."""
 
     def with_graph(self, graph: GraphCard) -> "Card":
         """The card with `graph` in place of one of the same scale and precision, sorted."""
@@ -57,8 +63,9 @@ def read_card(folder: Path) -> Card:
     try:
         table = tomllib.loads((folder / CARD).read_text(encoding="utf-8"))
         graphs = tuple(GraphCard(**entry) for entry in table.pop("graph"))
+        states = tuple(table.pop("state", ()))
         del table["schema"]
-        return Card(**table, graphs=graphs)
+        return Card(**table, graphs=graphs, state=states)
     except (OSError, tomllib.TOMLDecodeError, TypeError, KeyError) as exc:
         raise WeightsError(f"{folder / CARD} is not a card this version wrote: {exc}") from exc
 
@@ -66,7 +73,11 @@ def read_card(folder: Path) -> Card:
 def write_card(card: Card, folder: Path) -> Path:
     """`card` as `folder`/model.toml, written whole, then put in place."""
     top = ["id", "family", "summary", "color", "temporal", "licence", "trained_on", "recipe"]
+    if card.temporal == "recurrent":
+        top += ["output", "peak", "before", "after"]
     lines = [f"schema = {SCHEMA}", *(_entry(key, getattr(card, key)) for key in top)]
+    for state in card.state:
+        lines += ["", "[[state]]", *(_entry(key, value) for key, value in state.items())]
     for graph in card.graphs:
         lines += ["", "[[graph]]"]
         keys = ["scale", "precision", "file", "sha256", "config", "params", "border"]

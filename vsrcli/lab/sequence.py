@@ -15,7 +15,6 @@ from vsrcli.frames import Color, Frame, Picture
 from vsrcli.lab.luma import WEIGHTS, Luma, RgbU8, luma
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model
-from vsrcli.pipeline import run_model
 from vsrcli.runtime.drivers import open_driver
 
 ClipUpscale = Callable[[Iterable[RgbU8]], Iterator[Luma]]
@@ -50,8 +49,9 @@ def recurrent(model: Model, scale: int, *, device: str, threads: int) -> ClipUps
         )
         driver = open_driver(model, scale, picture=picture, device=device, threads=threads)
         try:
-            for frame in run_model(_frames(first, source), driver):
-                yield _luma(frame)
+            for frame in _frames(first, source):
+                yield from map(_luma, driver.push(frame))
+            yield from map(_luma, driver.flush())
         finally:
             driver.close()
 

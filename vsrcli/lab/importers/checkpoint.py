@@ -16,12 +16,14 @@ from vsrcli.lab.card import Card, GraphCard
 from vsrcli.lab.emit import to_onnx
 from vsrcli.lab.export import checked, store
 from vsrcli.lab.importers.forms import FORMS, Form
+from vsrcli.lab.importers.rlsp import import_rlsp
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.runtime.engines import open_engine
 
 NAME = re.compile(r"^(?P<label>[A-Za-z-]+)_s(?P<scale>\d+)_(?P<shape>(?:[A-Z]\d+_?)+)$")
 SHAPE_LETTER = re.compile(r"([A-Z])(\d+)")
 SCALES = (2, 3, 4)
+RLSP = "rlsp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +50,15 @@ def import_checkpoint(
     licence: str = "unknown",
     image: NDArray[np.uint8] | None = None,
 ) -> Imported:
-    """`path` (an official eSR, ESPCN or FSRCNN state dict) as the folder `out_dir`/<model id>.
+    """`path` (an official eSR, ESPCN, FSRCNN or RLSP checkpoint) as the folder `out_dir`/<id>.
 
-    The file's name tells scale and shape ("ESPCN_s4_D40_S32.model"); `family` must agree with it
-    when given. Parity is taken on `image` (H, W, any values 0..255) or on noise. Raises
-    WeightsError when the file is not such a checkpoint or the graph differs from it.
+    RLSP is an .npz of tensors. Of the others the file's name tells scale and shape
+    ("ESPCN_s4_D40_S32.model"); `family` must agree with it when given. Parity is taken on `image`
+    (H, W, any values 0..255) or on noise. Raises WeightsError when the file is not such a
+    checkpoint or the graph differs from it.
     """
+    if family == RLSP or (family is None and path.suffix == ".npz"):
+        return _report(*import_rlsp(path, out_dir, model_id, licence))
     form, numbers = _read_name(path, family)
     tensors = _load(path, form, numbers)
     scale = numbers["s"]

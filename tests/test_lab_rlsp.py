@@ -1,0 +1,148 @@
+"""RLSP: its size, its cell as a graph, the import of the official form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from vsrcli.errors import WeightsError
+from vsrcli.lab.clips import read_frames
+from vsrcli.lab.degrade import bd, bicubic
+from vsrcli.lab.importers import import_checkpoint
+from vsrcli.lab.metrics import psnr
+from vsrcli.lab.sequence import recurrent
+from vsrcli.lab.temporal.cells import rlsp_cell
+from vsrcli.lab.temporal.motion import Motion, Stills, sequences
+from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
+from vsrcli.lab.temporal.train import Degrade
+from vsrcli.media.images import read_rgb
+from vsrcli.models.model import read_model
+from vsrcli.runtime.engines import open_engine
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.mark.parametrize(("features", "params"), [(48, 0.191), (64, 0.319), (128, 1.154)])
+def test_published_size(features, params):
+    count = sum(p.numel() for p in Rlsp(features=features).parameters())
+    assert round(count / 1e6, 3) == params
+
+
+def test_cell_equals_the_network_over_time():
+    torch.manual_seed(0)
+    net = Rlsp(layers=4, features=8).eval()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    frames = torch.rand(1, 5, 3, 9, 14)
+    with torch.no_grad():
+        wanted = torch.nn.functional.pixel_shuffle(net(frames)[0], 4).numpy()
+    engine = open_engine(rlsp_cell(net).SerializeToString(), threads=1)
+    state = np.zeros((1, net.state_channels, 9, 14), np.float32)
+    for t in range(5):
+        window = [frames[:, min(max(i, 0), 4)] for i in (t - 1, t, t + 1)]
+        feeds = {"frames": torch.cat(window, 1).numpy(), "state": state}
+        made = engine.run(feeds)
+        np.testing.assert_allclose(made["y"][0], wanted[t], atol=1e-5)
+        state = made["state_next"]
+
+
+def test_ablation_closes_each_way_through_time():
+    """With all three closed, a frame's output does not depend on any other frame."""
+    torch.manual_seed(0)
+    frames = torch.rand(1, 4, 3, 8, 8)
+    other = frames.clone()
+    other[:, :2] = torch.rand(1, 2, 3, 8, 8)
+    closed = {"neighbours": False, "feedback": False, "hidden": False}
+    for opened in (None, *closed):
+        ablation = Ablation(**{k: k == opened for k in closed})
+        net = Rlsp(layers=3, features=8, ablation=ablation).eval()
+        for parameter in net.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        with torch.no_grad():
+            same = torch.equal(net(frames)[:, 2:], net(other)[:, 2:])
+        assert same == (opened is None), opened
+
+
+@pytest.mark.parametrize(("name", "numpy_form"), [("bd", bd), ("bicubic", bicubic)])
+def test_training_degrades_as_the_measuring_does(name, numpy_form):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (64, 96, 3)).astype(np.uint8)
+    image = np.repeat(np.repeat(image, 2, 0), 2, 1)
+    frames = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    made = Degrade(name, 4, torch.device("cpu"))(frames)[0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(made - numpy_form(image, 4)).max() <= 1.01
+
+
+def test_sequences_move_by_what_was_asked():
+    """A still under pure translation of 1 px a frame to the right comes back shifted so."""
+    still = torch.randint(0, 256, (3, 200, 200), dtype=torch.uint8)
+    still = torch.nn.functional.avg_pool2d(still.float(), 5, 1, 2).to(torch.uint8)
+    motion = Motion(speed=(1.0, 1.0), directions=0.0)
+    generator = torch.Generator().manual_seed(3)
+    stills = Stills([still], torch.device("cpu"))
+    made = sequences(stills, motion, 1, 5, 64, generator)[0]
+    assert made.shape == (5, 3, 64, 64)
+    for t in range(4):
+        moved, stayed = made[t][:, :, 2:], made[t + 1][:, :, 1:-1]
+        still_error = (made[t] - made[t + 1]).abs().mean()
+        assert (moved - stayed).abs().mean() < 0.5 * still_error
+
+
+def official_form(features, seed=0):
+    rng = np.random.default_rng(seed)
+    tensors = {}
+    for layer in range(8):
+        inputs = 9 + features + 16 if layer == 0 else features
+        outputs = 16 if layer == 7 else features
+        kernel = rng.normal(0, 0.3 / np.sqrt(9 * inputs), (3, 3, inputs, outputs))
+        tensors[f"layer{layer}/kernel"] = kernel.astype(np.float32)
+        tensors[f"layer{layer}/bias"] = rng.normal(0, 0.1, outputs).astype(np.float32)
+    return tensors
+
+
+def test_import_of_the_official_form(tmp_path):
+    np.savez(tmp_path / "net.npz", **official_form(8))
+    made = import_checkpoint(tmp_path / "net.npz", tmp_path, "rlsp", licence="CC0")
+    assert made.error < 1e-4
+    model = read_model(made.folder)
+    assert (model.color, model.output, model.window) == ("rgb", "y", (1, 1))
+    assert {s.name: s.channels for s in model.states} == {"hidden": 8, "last": 16}
+    frames = [np.full((12, 16, 3), v, np.uint8) for v in (10, 100, 200)]
+    out = list(recurrent(model, 4, device="cpu", threads=1)(frames))
+    assert [o.shape for o in out] == [(48, 64)] * 3
+
+
+@pytest.mark.parametrize("broken", ["missing", "unknown", "shape", "junk"])
+def test_import_refuses_what_is_not_rlsp(tmp_path, broken):
+    tensors = official_form(8)
+    if broken == "missing":
+        del tensors["layer6/bias"]
+    if broken == "unknown":
+        tensors["layer9/bias"] = np.zeros(3, np.float32)
+    if broken == "shape":
+        tensors["layer3/kernel"] = np.zeros((3, 3, 8, 9), np.float32)
+    path = tmp_path / "net.npz"
+    np.savez(path, **tensors)
+    if broken == "junk":
+        path.write_bytes(b"not a zip file at all")
+    with pytest.raises(WeightsError, match=r"layer|npz"):
+        import_checkpoint(path, tmp_path / "out", "rlsp")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the shared data")
+def test_official_checkpoint_gives_the_authors_frames(tmp_path):
+    """The authors' own output of RLSP 7-64 on Vid4 city, to 60 dB and more on every frame."""
+    source = SHARED / "upstream/rlsp/rlsp-7-64-official.npz"
+    model = read_model(import_checkpoint(source, tmp_path, "rlsp").folder)
+    wanted = [read_rgb(p)[..., 0] for p in sorted((SHARED / "upstream/rlsp/frames").iterdir())]
+    clip = list(read_frames(SHARED / "data/eval/vid4/city.mkv"))[: len(wanted) + 1]
+    out = recurrent(model, 4, device="cpu", threads=0)(bd(frame, 4) for frame in clip)
+    for ours, theirs in zip(out, wanted, strict=False):
+        inner = (slice(0, theirs.shape[0]), slice(0, theirs.shape[1]))
+        assert psnr(theirs.astype(np.float32), np.round(ours[inner])) >= 60

@@ -1,0 +1,1 @@
+"""Recurrent models: networks, sequences to train on, the training loop, export."""

@@ -1,0 +1,73 @@
+"""Recurrent cells as ONNX graphs: `frames` and states in, `y` and the states' `_next` out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from vsrcli.lab.emit import numbers
+from vsrcli.lab.graph import IR_VERSION, OPSET, PRODUCER, GraphBuilder
+from vsrcli.lab.temporal.rlsp import Rlsp
+
+STATE = "state"
+
+
+def rlsp_cell(net: Rlsp) -> onnx.ModelProto:
+    """`frames` (1, 9, H, W) and `state` (1, f + 3r², H, W) to `y` (1, 3, rH, rW), `state_next`."""
+    graph = GraphBuilder()
+    x = graph.add("Concat", "frames", STATE, axis=1)
+    for layer in net.body:
+        weight, bias = numbers(layer.weight), numbers(layer.bias)  # type: ignore[arg-type]
+        x = graph.add("Relu", graph.conv(x, weight, bias, pad=1))
+    out = graph.conv(x, numbers(net.head.weight), numbers(net.head.bias), pad=1)  # type: ignore[arg-type]
+    residual = channels(graph, out, 0, net.phases)
+    hidden = channels(graph, out, net.phases, net.phases + net.features)
+    centre = channels(graph, "frames", 3, 6)
+    index = np.repeat(np.arange(3), net.scale**2)
+    repeated = graph.add("Gather", centre, graph.constant(index), axis=1)
+    phases = graph.add("Add", residual, repeated)
+    y = graph.add("DepthToSpace", phases, blocksize=net.scale, mode="CRD")
+    kept = graph.add("Concat", graph.add("Relu", hidden), phases, axis=1)
+    return finished(
+        graph,
+        inputs={"frames": 9, STATE: net.state_channels},
+        outputs={"y": (y, 3), f"{STATE}_next": (kept, net.state_channels)},
+    )
+
+
+def channels(graph: GraphBuilder, values: str, start: int, end: int) -> str:
+    """The channels start … end - 1."""
+    return graph.add("Slice", values, graph.ints(start), graph.ints(end), graph.ints(1))
+
+
+def finished(
+    graph: GraphBuilder, *, inputs: Mapping[str, int], outputs: Mapping[str, tuple[str, int]]
+) -> onnx.ModelProto:
+    """The model with these ports; sides are dynamic. Outputs are (made by, channels)."""
+    names = {made: name for name, (made, _) in outputs.items()}
+    for node in graph.nodes:
+        for ends in (node.input, node.output):
+            for at, end in enumerate(ends):
+                ends[at] = names.get(end, end)
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "cell",
+            [_port(name, count) for name, count in inputs.items()],
+            [_port(name, count) for name, (_, count) in outputs.items()],
+            initializer=graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name=PRODUCER,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _port(name: str, count: int) -> onnx.ValueInfoProto:
+    sides = ["large_height", "large_width"] if name == "y" else ["height", "width"]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, count, *sides])

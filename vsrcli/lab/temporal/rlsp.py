@@ -1,0 +1,93 @@
+"""RLSP: recurrent latent space propagation (Fuoli, Gu, Timofte 2019, arXiv 1909.08080, §3).
+
+One cell of n 3x3 convolutions sees the frames t-1, t, t+1, its own hidden state, and its last
+output at low resolution. The paper shuffles y_{t-1} down again; since y was shuffled up from the
+same numbers, the state keeps them before the shuffle and no HR tensor is ever re-read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """Which of the paper's three ways through time are open (its table 2)."""
+
+    neighbours: bool = True
+    feedback: bool = True
+    hidden: bool = True
+
+
+class Rlsp(nn.Module):
+    """RLSP-n-f for RGB in 0..1. State and output are r² phases at low resolution."""
+
+    def __init__(
+        self,
+        *,
+        layers: int = 7,
+        features: int = 64,
+        scale: int = 4,
+        ablation: Ablation = Ablation(),
+    ) -> None:
+        super().__init__()
+        self.scale, self.features, self.ablation = scale, features, ablation
+        self.phases = 3 * scale**2
+        inputs = 9 + features + self.phases
+        widths = [inputs, *[features] * (layers - 2)]
+        self.body = nn.ModuleList(nn.Conv2d(w, features, 3, padding=1) for w in widths)
+        self.head = nn.Conv2d(features, self.phases + features, 3, padding=1)
+        for layer in self.body:
+            nn.init.kaiming_normal_(layer.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        nn.init.normal_(self.head.weight, std=1e-3)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    @property
+    def state_channels(self) -> int:
+        """Hidden state and last output."""
+        return self.features + self.phases
+
+    def zero_state(self, frames: Tensor) -> Tensor:
+        """The state before the first frame of (B, T, 3, H, W)."""
+        batch, _, _, height, width = frames.shape
+        state = frames.new_zeros(batch, self.state_channels, height, width)
+        return state.contiguous(memory_format=torch.channels_last)
+
+    def step(self, window: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 9, H, W) of t-1, t, t+1 and the state to (B, 3r², H, W) phases of y_t and the new
+        state."""
+        centre = window[:, 3:6]
+        if not self.ablation.neighbours:
+            window = torch.cat([centre] * 3, 1)
+        hidden, last = state[:, : self.features], state[:, self.features :]
+        if not self.ablation.hidden:
+            hidden = hidden * 0
+        if not self.ablation.feedback:
+            last = last * 0
+        x = torch.cat([window, hidden, last], 1)
+        for layer in self.body:
+            x = functional.relu(layer(x))
+        out = self.head(x)
+        phases = out[:, : self.phases] + centre.repeat_interleave(self.scale**2, 1)
+        return phases, torch.cat([functional.relu(out[:, self.phases :]), phases], 1)
+
+    def forward(self, frames: Tensor, *, stateless: bool = False, static: bool = False) -> Tensor:
+        """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W).
+
+        `stateless` zeroes the state before each frame and `static` repeats the current frame in
+        place of its neighbours: what the net is worth without time.
+        """
+        state, outputs = self.zero_state(frames), []
+        last = frames.shape[1] - 1
+        for t in range(last + 1):
+            at = (t, t, t) if static else (max(t - 1, 0), t, min(t + 1, last))
+            if stateless:
+                state = self.zero_state(frames)
+            phases, state = self.step(torch.cat([frames[:, i] for i in at], 1), state)
+            outputs.append(phases)
+        return torch.stack(outputs, 1)

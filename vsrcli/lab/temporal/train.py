@@ -1,0 +1,302 @@
+"""Training of recurrent nets: motion curriculum, masked frames, a gap that is watched.
+
+A plain loop stops at a single-picture net: the gradient towards the other frames is far smaller
+than that towards the current one. Three things raise it here. `mask` hides blocks of the current
+frame, so that only neighbours and state can fill them; `noise` makes averaging over time pay from
+the first step; both fall to zero over their share of the run. And motion widens stage by stage.
+Every report says what the net is worth without state and without neighbours: no gap, no recurrence.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from math import cos, log10, pi
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vsrcli.lab.data import pictures
+from vsrcli.lab.degrade import BD_RADIUS, BD_SIGMA, shrink, shrink_matrix
+from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.temporal.motion import Motion, Stills, sequences
+from vsrcli.lab.temporal.rlsp import Rlsp
+from vsrcli.media.images import read_rgb
+
+HELD_BACK = 12
+REPORT_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A share of the run with its own motion; earlier motions stay in the mix."""
+
+    share: float
+    motion: Motion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that decides how one recurrent net is trained."""
+
+    id: str
+    layers: int = 7
+    features: int = 64
+    scale: int = 4
+    degrade: str = "bd"
+    optimiser: str = "muon"
+    lr: float = 3e-3
+    batch: int = 4
+    length: int = 10
+    patch: int = 64
+    ema: float = 0.998
+    warmup: float = 0.02
+    mask: float = 0.5
+    """Share of the current frame hidden at the start."""
+    noise: float = 0.04
+    """Standard deviation at the start."""
+    crutch: float = 0.4
+    """Share of the run in which mask and noise fall to zero."""
+    stages: tuple[Stage, ...] = ()
+    shrinks: tuple[float, ...] = (1.0, 0.7, 0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Where a training stands; PSNR over all frames but the first three, dB."""
+
+    step: int
+    minutes: float
+    loss: float
+    recurrent: float
+    stateless: float
+    static: float
+
+
+@dataclass(kw_only=True)
+class State:
+    """Everything a checkpoint holds."""
+
+    net: Rlsp
+    average: dict[str, Tensor]
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    spent_s: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+class Degrade:
+    """HR frames (N, 3, rH, rW) in 0..1 to LR, rounded to 8 bit, on the training device."""
+
+    def __init__(self, name: str, scale: int, device: torch.device) -> None:
+        self._scale = scale
+        if name == "bd":
+            offsets = torch.arange(-BD_RADIUS, BD_RADIUS + 1, dtype=torch.float32)
+            taps, self._before = torch.exp(-(offsets**2) / (2 * BD_SIGMA**2)), BD_RADIUS
+        else:
+            row = shrink_matrix(16 * scale, 16, 1 / scale)[8]
+            inside = np.flatnonzero(row)
+            taps = torch.from_numpy(row[inside[0] : inside[-1] + 1]).float()
+            self._before = 8 * scale - int(inside[0])
+        self._taps = (taps / taps.sum()).to(device)
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        size, before = len(self._taps), self._before
+        after = size - before - self._scale
+        pads = (before, max(after, 0)) * 2
+        planes = functional.pad(frames.flatten(0, 1)[:, None], pads, mode="replicate")
+        rows = functional.conv2d(planes, self._taps.view(1, 1, -1, 1), stride=(self._scale, 1))
+        both = functional.conv2d(rows, self._taps.view(1, 1, 1, -1), stride=(1, self._scale))
+        small = both.view(*frames.shape[:2], *both.shape[2:])
+        return (small * 255).round().clamp(0, 255) / 255
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    out: Path,
+    *,
+    minutes: float,
+    total_minutes: float | None = None,
+    device: str = "cpu",
+    on_report: Callable[[Report], None],
+) -> Path:
+    """Trains for `minutes` of wall time more; schedules run over `total_minutes`. The checkpoint.
+
+    Goes on where it stopped, so a long run can be cut into slices.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    where, checkpoint = torch.device(device), out / f"{recipe.id}.pt"
+    state = _start(recipe, checkpoint, where)
+    degrade = Degrade(recipe.degrade, recipe.scale, where)
+    trained, held = _load(folder, recipe, where)
+    generator = torch.Generator().manual_seed(state.step)
+    budget_s = 60 * (total_minutes or minutes)
+    began = time.perf_counter() - state.spent_s
+    stop_s, reported = state.spent_s + 60 * minutes, state.spent_s
+    while True:
+        state.spent_s = time.perf_counter() - began
+        _step(state, recipe, trained, degrade, generator, min(1.0, state.spent_s / budget_s))
+        done = state.spent_s >= stop_s
+        if done or state.spent_s - reported >= REPORT_S:
+            report = _report(state, recipe, held, degrade)
+            on_report(report)
+            _save(state, checkpoint)
+            with (out / f"{recipe.id}.jsonl").open("a") as log:
+                log.write(json.dumps(asdict(report)) + "\n")
+            reported = state.spent_s
+        if done:
+            return checkpoint
+
+
+def _step(
+    state: State,
+    recipe: Recipe,
+    stills: Stills,
+    degrade: Degrade,
+    generator: torch.Generator,
+    progress: float,
+) -> None:
+    for group in state.optimiser.param_groups:
+        group["lr"] = recipe.lr * _rate(progress, recipe.warmup)
+    side = recipe.patch * recipe.scale
+    motion = _motion(recipe, progress, generator)
+    hr = sequences(stills, motion, recipe.batch, recipe.length, side, generator)
+    lr = degrade(hr.flatten(0, 1)).view(recipe.batch, recipe.length, 3, recipe.patch, recipe.patch)
+    target = functional.pixel_unshuffle(hr, recipe.scale)
+    crutch = max(0.0, 1 - progress / recipe.crutch) if recipe.crutch else 0.0
+    seen = _hindered(lr, recipe, crutch, generator)
+    with torch.autocast(lr.device.type, torch.bfloat16):
+        phases = state.net(seen)
+    loss = (phases.float() - target).square().mean()
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.net.parameters(), 1.0)
+    state.optimiser.step()
+    state.step += 1
+    state.losses.append(loss.item())
+    keep = min(recipe.ema, state.step / (state.step + 10))
+    with torch.no_grad():
+        for key, value in state.net.state_dict().items():
+            state.average[key].lerp_(value, 1 - keep)
+
+
+def _hindered(lr: Tensor, recipe: Recipe, amount: float, generator: torch.Generator) -> Tensor:
+    """The frames with noise and with blocks hidden (set to the frame's mean), less as time goes."""
+    if not amount:
+        return lr
+    seen = lr
+    if recipe.noise:
+        level = recipe.noise * amount * torch.rand(len(lr), 1, 1, 1, 1, generator=generator)
+        seen = seen + torch.randn(lr.shape, generator=generator).to(lr) * level.to(lr)
+    if recipe.mask:
+        cells = torch.rand(*lr.shape[:2], 1, 8, 8, generator=generator) < 0.5 * recipe.mask * amount
+        hidden = cells.to(lr).repeat_interleave(recipe.patch // 8, 3)
+        hidden = hidden.repeat_interleave(recipe.patch // 8, 4)
+        seen = seen + hidden * (seen.mean((3, 4), keepdim=True) - seen)
+    return seen
+
+
+def _motion(recipe: Recipe, progress: float, generator: torch.Generator) -> Motion:
+    """This stage's motion, or in a third of the steps that of an earlier one."""
+    reached, total = 0, 0.0
+    for index, stage in enumerate(recipe.stages):
+        reached = index
+        total += stage.share
+        if progress < total:
+            break
+    if reached and torch.rand(1, generator=generator) < 1 / 3:
+        reached = int(torch.randint(reached, (1,), generator=generator))
+    return recipe.stages[reached].motion
+
+
+def _rate(progress: float, warmup: float) -> float:
+    if progress < warmup:
+        return progress / warmup + 1e-3
+    return 0.5 * (1 + cos(pi * min(1.0, (progress - warmup) / (1 - warmup)))) + 1e-3
+
+
+def _load(folder: Path, recipe: Recipe, device: torch.device) -> tuple[Stills, Stills]:
+    paths = pictures(folder)
+    banks: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for index, path in enumerate(paths):
+        image = read_rgb(path)
+        for factor in recipe.shrinks:
+            small = shrink(image, factor) if factor < 1 else image
+            tensor = torch.from_numpy(np.ascontiguousarray(small)).permute(2, 0, 1)
+            banks[index % HELD_BACK == 0].append(tensor)
+    return Stills(banks[0], device), Stills(banks[1], device)
+
+
+@torch.no_grad()
+def _report(state: State, recipe: Recipe, held: Stills, degrade: Degrade) -> Report:
+    net = Rlsp(layers=recipe.layers, features=recipe.features, scale=recipe.scale)
+    net.load_state_dict(state.average)
+    device = next(state.net.parameters()).device
+    net = channels_last(net.to(device)).eval()
+    generator = torch.Generator().manual_seed(7)
+    motion = Motion(speed=(0.3, 2.5), zoom=0.003, turn=0.003)
+    side = recipe.patch * recipe.scale
+    hr = sequences(held, motion, 8, 12, side, generator)
+    lr = degrade(hr.flatten(0, 1)).view(8, 12, 3, recipe.patch, recipe.patch)
+    target = functional.pixel_unshuffle(hr, recipe.scale)
+
+    def psnr(**how: bool) -> float:
+        with torch.autocast(device.type, torch.bfloat16):
+            phases = net(lr, **how)
+        error = (phases.float().clamp(0, 1) - target)[:, 3:, :, 4:-4, 4:-4]
+        return float(np.mean([-10 * log10(float(e.square().mean())) for e in error]))
+
+    recent, state.losses = float(np.mean(state.losses)), []
+    return Report(
+        step=state.step,
+        minutes=state.spent_s / 60,
+        loss=recent,
+        recurrent=psnr(),
+        stateless=psnr(stateless=True),
+        static=psnr(static=True),
+    )
+
+
+def _start(recipe: Recipe, checkpoint: Path, device: torch.device) -> State:
+    torch.manual_seed(0)
+    net = Rlsp(layers=recipe.layers, features=recipe.features, scale=recipe.scale)
+    net = channels_last(net.to(device))
+    state = State(
+        net=net,
+        average={k: v.clone() for k, v in net.state_dict().items()},
+        optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr),
+    )
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True, map_location=device)
+        net.load_state_dict(saved["net"])
+        state.optimiser.load_state_dict(saved["optimiser"])
+        state.average = saved["average"]
+        state.step, state.spent_s = saved["step"], saved["spent_s"]
+    return state
+
+
+def channels_last(net: Rlsp) -> Rlsp:
+    """The net with its kernels in the layout that bf16 convolutions are fastest in."""
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return net
+
+
+def _save(state: State, checkpoint: Path) -> None:
+    part = checkpoint.with_suffix(".part")
+    kept = {
+        "net": state.net.state_dict(),
+        "average": state.average,
+        "optimiser": state.optimiser.state_dict(),
+        "step": state.step,
+        "spent_s": state.spent_s,
+    }
+    torch.save(kept, part)
+    part.replace(checkpoint)
