@@ -10,18 +10,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vsrcli.errors import InputError, WeightsError  # noqa: E402
-from vsrcli.lab.card import read_card  # noqa: E402
-from vsrcli.lab.emit import product_range, to_onnx  # noqa: E402
-from vsrcli.lab.export import export, parity, random_inputs  # noqa: E402
-from vsrcli.lab.importers import import_checkpoint  # noqa: E402
-from vsrcli.lab.importers.forms import FORMS  # noqa: E402
-from vsrcli.lab.networks import FAMILIES, build  # noqa: E402
-from vsrcli.lab.optim import orthogonal  # noqa: E402
-from vsrcli.lab.recipe import load_recipe  # noqa: E402
-from vsrcli.lab.train import average_net, rate, start, train  # noqa: E402
-from vsrcli.media.images import write_png  # noqa: E402
-from vsrcli.models.model import read_model  # noqa: E402
+from vsrcli.errors import InputError, WeightsError
+from vsrcli.lab.card import read_card
+from vsrcli.lab.emit import product_range, to_onnx
+from vsrcli.lab.export import export, parity, random_inputs
+from vsrcli.lab.importers import import_checkpoint
+from vsrcli.lab.importers.forms import FORMS
+from vsrcli.lab.networks import FAMILIES, build
+from vsrcli.lab.optim import orthogonal
+from vsrcli.lab.recipe import load_recipe
+from vsrcli.lab.train import average_net, rate, start, train
+from vsrcli.media.images import write_png
+from vsrcli.models.model import read_model
 
 REPO = Path(__file__).parents[1]
 OFFICIAL = REPO.parent / "shared" / "upstream" / "esr"
