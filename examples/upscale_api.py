@@ -1,0 +1,27 @@
+"""Upscales a video from Python, with progress.
+
+python examples/upscale_api.py IN OUT [MODEL]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vsrcli import Job, Progress, upscale
+from vsrcli.errors import VsrError
+
+
+def show(progress: Progress) -> None:
+    print(f"\r{progress.frame}/{progress.frames} frames, {progress.fps:.1f} fps", end="")
+
+
+source, target, *model = sys.argv[1:]
+job = Job(source=Path(source), target=Path(target), model=(*model, "espcn")[0], overwrite=True)
+try:
+    report = upscale(job, show)
+except VsrError as exc:
+    sys.exit(f"not upscaled: {exc}")
+print(
+    f"\n{report.target}: {report.width}x{report.height}, {report.frames} frames on {report.device}"
+)
