@@ -85,7 +85,9 @@ def test_sequences_move_by_what_was_asked():
     motion = Motion(speed=(1.0, 1.0), directions=0.0)
     generator = torch.Generator().manual_seed(3)
     stills = Stills([still], torch.device("cpu"))
-    made = sequences(stills, motion, 1, 5, 64, generator)[0]
+    frames, flow = sequences(stills, motion, 1, 5, 64, generator)
+    made = frames[0]
+    assert torch.allclose(flow[0, 1:, 0].abs(), torch.ones(4, 64, 64), atol=0.2)
     assert made.shape == (5, 3, 64, 64)
     for t in range(4):
         moved, stayed = made[t][:, :, 2:], made[t + 1][:, :, 1:-1]

@@ -71,34 +71,48 @@ def paths(motion: Motion, count: int, length: int, generator: torch.Generator) -
 
 def sequences(
     stills: Stills, motion: Motion, count: int, length: int, side: int, generator: torch.Generator
-) -> Tensor:
-    """(count, length, 3, side, side) in 0..1: HR frames of moving stills."""
-    frames = _moved(stills, motion, count, length, side, generator)
+) -> tuple[Tensor, Tensor]:
+    """HR frames of moving stills (count, length, 3, side, side) in 0..1, and the flow from each
+    frame to the one before (count, length, 2, side, side), HR px, x then y (zero for the first)."""
+    frames, flows = _moved(stills, motion, count, length, side, generator)
     if motion.layers:
-        front = _moved(stills, motion, count, length, side, generator)
+        front, drifts = _moved(stills, motion, count, length, side, generator)
         mask = _blobs(count, length, side, generator).to(frames.device)
         chosen = torch.rand(count, generator=generator) < motion.layers
         mask = mask * chosen.to(frames.device).view(-1, 1, 1, 1, 1)
         frames = frames + mask * (front - frames)
-    return frames
+        flows = torch.where(mask > 0.5, drifts, flows)
+    return frames, flows
 
 
 def _moved(
     stills: Stills, motion: Motion, count: int, length: int, side: int, generator: torch.Generator
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     reach = 0.5 * length * motion.speed[1] * 1.2 + 0.08 * side
     wide = int(side + 2 * reach)
     sources = stills.crops(count, wide, generator)
-    maps = paths(motion, count, length, generator).to(sources.device).flatten(0, 1)
+    tracks = paths(motion, count, length, generator).to(sources.device)
+    maps = tracks.flatten(0, 1)
     axis = torch.arange(side, device=sources.device) - (side - 1) / 2
     grid = torch.stack([axis.expand(side, side), axis[:, None].expand(side, side)], -1)
     at = grid @ maps[:, None, :, :2].transpose(-1, -2) + maps[:, None, None, :, 2]
+    flows = _flows(tracks, grid)
     at = at * (2 / wide)
     spread = sources.repeat_interleave(length, 0)
     moved = functional.grid_sample(
         spread, at, mode="bicubic", padding_mode="reflection", align_corners=False
     )
-    return moved.view(count, length, 3, side, side).clamp(0, 1)
+    return moved.view(count, length, 3, side, side).clamp(0, 1), flows
+
+
+def _flows(tracks: Tensor, grid: Tensor) -> Tensor:
+    """(B, T, 2, side, side) from each frame to the one before; zero for the first."""
+    source = grid @ tracks[:, :, None, :, :2].transpose(-1, -2) + tracks[:, :, None, None, :, 2]
+    before = tracks[:, :-1]
+    back = torch.linalg.inv(before[..., :2])[:, :, None].transpose(-1, -2)
+    earlier = (source[:, 1:] - before[:, :, None, None, :, 2]) @ back
+    flow = functional.pad(earlier - grid, (0, 0, 0, 0, 0, 0, 1, 0))
+    return flow.permute(0, 1, 4, 2, 3)
 
 
 def _blobs(count: int, length: int, side: int, generator: torch.Generator) -> Tensor:

@@ -24,12 +24,14 @@ from torch.nn import functional
 from vsrcli.lab.data import pictures
 from vsrcli.lab.degrade import BD_RADIUS, BD_SIGMA, shrink, shrink_matrix
 from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.media.images import read_rgb
 
 HELD_BACK = 12
 REPORT_S = 60.0
+Net = Rlsp | Egvsr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +47,15 @@ class Recipe:
     """All that decides how one recurrent net is trained."""
 
     id: str
+    family: str = "rlsp"
     layers: int = 7
+    """Convolutions of RLSP, residual blocks of EGVSR."""
     features: int = 64
     scale: int = 4
+    flow_weight: float = 0.0
+    """Of the error of a net's own flow against the true one, LR px."""
+    flow_share: float = 0.0
+    """Share of the run that is spent on the flow first."""
     degrade: str = "bd"
     optimiser: str = "muon"
     lr: float = 3e-3
@@ -82,7 +90,7 @@ class Report:
 class State:
     """Everything a checkpoint holds."""
 
-    net: Rlsp
+    net: Net
     average: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
     step: int = 0
@@ -166,16 +174,14 @@ def _step(
         group["lr"] = recipe.lr * _rate(progress, recipe.warmup)
     side = recipe.patch * recipe.scale
     motion = _motion(recipe, progress, generator)
-    hr = sequences(stills, motion, recipe.batch, recipe.length, side, generator)
+    hr, flow = sequences(stills, motion, recipe.batch, recipe.length, side, generator)
     lr = degrade(hr.flatten(0, 1)).view(recipe.batch, recipe.length, 3, recipe.patch, recipe.patch)
     target = functional.pixel_unshuffle(hr, recipe.scale)
     crutch = max(0.0, 1 - progress / recipe.crutch) if recipe.crutch else 0.0
     seen = _hindered(lr, recipe, crutch, generator)
-    with torch.autocast(lr.device.type, torch.bfloat16):
-        phases = state.net(seen)
-    loss = (phases.float() - target).square().mean()
+    loss = _loss(state.net, seen, target, flow, recipe, progress)
     state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 1.0)
     state.optimiser.step()
     state.step += 1
@@ -184,6 +190,24 @@ def _step(
     with torch.no_grad():
         for key, value in state.net.state_dict().items():
             state.average[key].lerp_(value, 1 - keep)
+
+
+def _loss(
+    net: Net, seen: Tensor, target: Tensor, flow: Tensor, recipe: Recipe, progress: float
+) -> Tensor:
+    """Mean square error of the picture; a net with a flow of its own is shown the true one too."""
+    with torch.autocast(seen.device.type, torch.bfloat16):
+        if isinstance(net, Rlsp):
+            phases, guessed = net(seen), None
+        else:
+            phases, guessed = net.run(seen)
+    loss = (phases.float() - target).square().mean()
+    if guessed is None or not recipe.flow_weight:
+        return loss
+    true = functional.avg_pool2d(flow.flatten(0, 1), recipe.scale).view_as(guessed) / recipe.scale
+    error = (guessed - true)[:, 1:].abs().mean()
+    lessons = recipe.flow_weight * (1 if progress < recipe.flow_share else 0.1)
+    return loss * (0.1 if progress < recipe.flow_share else 1) + lessons * error
 
 
 def _hindered(lr: Tensor, recipe: Recipe, amount: float, generator: torch.Generator) -> Tensor:
@@ -235,14 +259,14 @@ def _load(folder: Path, recipe: Recipe, device: torch.device) -> tuple[Stills, S
 
 @torch.no_grad()
 def _report(state: State, recipe: Recipe, held: Stills, degrade: Degrade) -> Report:
-    net = Rlsp(layers=recipe.layers, features=recipe.features, scale=recipe.scale)
+    net = build(recipe)
     net.load_state_dict(state.average)
     device = next(state.net.parameters()).device
     net = channels_last(net.to(device)).eval()
     generator = torch.Generator().manual_seed(7)
     motion = Motion(speed=(0.3, 2.5), zoom=0.003, turn=0.003)
     side = recipe.patch * recipe.scale
-    hr = sequences(held, motion, 8, 12, side, generator)
+    hr, _ = sequences(held, motion, 8, 12, side, generator)
     lr = degrade(hr.flatten(0, 1)).view(8, 12, 3, recipe.patch, recipe.patch)
     target = functional.pixel_unshuffle(hr, recipe.scale)
 
@@ -265,7 +289,7 @@ def _report(state: State, recipe: Recipe, held: Stills, degrade: Degrade) -> Rep
 
 def _start(recipe: Recipe, checkpoint: Path, device: torch.device) -> State:
     torch.manual_seed(0)
-    net = Rlsp(layers=recipe.layers, features=recipe.features, scale=recipe.scale)
+    net = build(recipe)
     net = channels_last(net.to(device))
     state = State(
         net=net,
@@ -281,7 +305,14 @@ def _start(recipe: Recipe, checkpoint: Path, device: torch.device) -> State:
     return state
 
 
-def channels_last(net: Rlsp) -> Rlsp:
+def build(recipe: Recipe) -> Net:
+    """A new net of the recipe's family and shape."""
+    if recipe.family == "egvsr":
+        return Egvsr(blocks=recipe.layers, features=recipe.features, scale=recipe.scale)
+    return Rlsp(layers=recipe.layers, features=recipe.features, scale=recipe.scale)
+
+
+def channels_last(net: Net) -> Net:
     """The net with its kernels in the layout that bf16 convolutions are fastest in."""
     for parameter in net.parameters():
         if parameter.ndim == 4:
