@@ -201,13 +201,14 @@ def _loss(
             phases, guessed = net(seen), None
         else:
             phases, guessed = net.run(seen)
-    loss = (phases.float() - target).square().mean()
+    loss: Tensor = (phases.float() - target).square().mean()
     if guessed is None or not recipe.flow_weight:
         return loss
     true = functional.avg_pool2d(flow.flatten(0, 1), recipe.scale).view_as(guessed) / recipe.scale
     error = (guessed - true)[:, 1:].abs().mean()
     lessons = recipe.flow_weight * (1 if progress < recipe.flow_share else 0.1)
-    return loss * (0.1 if progress < recipe.flow_share else 1) + lessons * error
+    total: Tensor = loss * (0.1 if progress < recipe.flow_share else 1) + lessons * error
+    return total
 
 
 def _hindered(lr: Tensor, recipe: Recipe, amount: float, generator: torch.Generator) -> Tensor:

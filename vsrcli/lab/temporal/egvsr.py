@@ -1,0 +1,114 @@
+"""EGVSR: FRVSR's structure made cheap (Cao et al. 2021, arXiv 2107.05307, §3).
+
+FNet estimates the flow from x_t to x_{t-1}; the last output is warped along it, folded to low
+resolution and given to SRNet with x_t. Ours adds x_t itself to the output (each pixel repeated r²
+times): the published net has no residual, learns the picture from nothing, and takes far longer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+FLOW_REACH = 24.0
+"""Largest flow, LR px: FNet ends in 24 tanh."""
+SLOPE = 0.2
+
+
+class FNet(nn.Module):
+    """(B, 6, H, W) of x_t, x_{t-1} to flow (B, 2, H, W) in LR px, x then y; sides are multiples of
+    8."""
+
+    def __init__(self, features: int = 32) -> None:
+        super().__init__()
+        f = features
+        self.down = nn.ModuleList(_pair(a, b) for a, b in ((6, f), (f, 2 * f), (2 * f, 4 * f)))
+        widths = ((4 * f, 8 * f), (8 * f, 4 * f), (4 * f, 2 * f))
+        self.up = nn.ModuleList(_pair(a, b) for a, b in widths)
+        self.flow = nn.Sequential(
+            nn.Conv2d(2 * f, f, 3, padding=1), nn.LeakyReLU(SLOPE), nn.Conv2d(f, 2, 3, padding=1)
+        )
+        nn.init.normal_(self.flow[2].weight, std=1e-3)  # type: ignore[arg-type]
+
+    def forward(self, pair: Tensor) -> Tensor:
+        x = pair
+        for stage in self.down:
+            x = functional.max_pool2d(stage(x), 2)
+        for stage in self.up:
+            x = functional.interpolate(stage(x), scale_factor=2, mode="bilinear")
+        flow: Tensor = self.flow(x)
+        return FLOW_REACH * torch.tanh(flow)
+
+
+class Egvsr(nn.Module):
+    """RGB in 0..1. State: the last HR output."""
+
+    def __init__(self, *, blocks: int = 10, features: int = 64, scale: int = 4) -> None:
+        super().__init__()
+        self.scale, self.features = scale, features
+        self.fnet = FNet()
+        self.first = nn.Conv2d(3 + 3 * scale**2, features, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(features, features, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(features, features, 3, padding=1),
+            )
+            for _ in range(blocks)
+        )
+        self.last = nn.Conv2d(features // scale**2, 3, 3, padding=1)
+        for block in self.blocks:
+            nn.init.normal_(block[2].weight, std=1e-3)  # type: ignore[index]
+        nn.init.normal_(self.last.weight, std=1e-2)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def step(self, now: Tensor, before: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """x_t, x_{t-1} and y_{t-1} to y_t and the flow that was used."""
+        flow = self.fnet(torch.cat([now, before], 1)).float()
+        large = functional.interpolate(flow, scale_factor=self.scale, mode="bilinear")
+        warped = warp(last.float(), self.scale * large)
+        folded = functional.pixel_unshuffle(warped, self.scale).to(now.dtype)
+        x = functional.relu(self.first(torch.cat([now, folded], 1)))
+        for block in self.blocks:
+            x = x + block(x)
+        detail = self.last(functional.relu(functional.pixel_shuffle(x, self.scale)))
+        base = functional.interpolate(now, scale_factor=self.scale, mode="nearest")
+        return base + detail, flow
+
+    def forward(self, frames: Tensor, *, stateless: bool = False, static: bool = False) -> Tensor:
+        """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W); see Rlsp.forward for the flags."""
+        return self.run(frames, stateless=stateless, static=static)[0]
+
+    def run(
+        self, frames: Tensor, *, stateless: bool = False, static: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Phases, and the flows (B, T, 2, H, W) from each frame to the one before."""
+        batch, length, _, height, width = frames.shape
+        zero = frames.new_zeros(batch, 3, height * self.scale, width * self.scale)
+        last, outputs, flows = zero, [], []
+        for t in range(length):
+            now = frames[:, t]
+            before = now if static or t == 0 else frames[:, t - 1]
+            last, flow = self.step(now, before, zero if stateless else last)
+            outputs.append(functional.pixel_unshuffle(last, self.scale))
+            flows.append(flow)
+        return torch.stack(outputs, 1), torch.stack(flows, 1)
+
+
+def warp(image: Tensor, flow: Tensor) -> Tensor:
+    """`image` (B, C, H, W) read at each pixel plus flow (B, 2, H, W), px; edges repeat."""
+    _, _, height, width = image.shape
+    x = torch.arange(width, device=image.device) + flow[:, 0]
+    y = torch.arange(height, device=image.device)[:, None] + flow[:, 1]
+    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], -1)
+    return functional.grid_sample(image, grid, padding_mode="border", align_corners=True)
+
+
+def _pair(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+    )
