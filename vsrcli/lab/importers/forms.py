@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsrcli.lab.networks.fsrcnn import deconv_to_phases, published_tail
+from vsrcli.lab.networks.fsrcnn import deconv_padding, deconv_to_phases
 
 Tensors = Mapping[str, Tensor]
 
@@ -117,14 +117,11 @@ def _fsrcnn(tensors: Tensors, x: Tensor, n: Mapping[str, int]) -> Tensor:
     for i in range(0, last, 2):
         x = functional.prelu(_conv(tensors, f"net.{i}", x), tensors[f"net.{i + 1}.weight"])
     weight, bias = tensors[f"net.{last}.weight"], tensors[f"net.{last}.bias"]
+    padding = deconv_padding(n["s"])
+    extra = 2 * padding + n["s"] - 9
     return functional.conv_transpose2d(
-        x, weight, bias, stride=n["s"], padding=4, output_padding=n["s"] - 1
+        x, weight, bias, stride=n["s"], padding=padding, output_padding=extra
     )
-
-
-def _fsrcnn_shape(n: Mapping[str, int]) -> dict[str, int]:
-    tail = published_tail(n["s"])
-    return {"depth": n["D"], "features": n["S"], "layers": n["M"], "tail": tail}
 
 
 def _fsrcnn_tensors(tensors: Tensors, scale: int) -> dict[str, Tensor]:
@@ -182,7 +179,7 @@ FORMS = (
         label="FSRCNN",
         letters="DSM",
         keys=_fsrcnn_keys,
-        shape=_fsrcnn_shape,
+        shape=lambda n: {"depth": n["D"], "features": n["S"], "layers": n["M"]},
         published=_fsrcnn,
         convert=_fsrcnn_tensors,
     ),

@@ -12,13 +12,13 @@ from vsrcli.lab.networks.base import LumaNet, Padding
 
 
 def tail_kernel(scale: int) -> int:
-    """Side of the last convolution of our own nets: a deconvolution of 10 (x2), 9 or 12."""
+    """Side of the convolution that holds a 9x9 deconvolution of stride r (in full: 10, 9, 12)."""
     return 5 if scale == 2 else 3
 
 
-def published_tail(scale: int) -> int:
-    """Side of the convolution that holds the published 9x9 deconvolution of stride r, padding 4."""
-    return 3 if scale == 4 else 5
+def deconv_padding(scale: int, side: int = 9) -> int:
+    """Padding of the published deconvolution: what centres it, rounded up (4, 3, 3)."""
+    return (side - scale + 1) // 2
 
 
 class Fsrcnn(LumaNet):
@@ -56,15 +56,15 @@ class Fsrcnn(LumaNet):
 
 
 def deconv_to_phases(weight: Tensor, scale: int) -> Tensor:
-    """Weights (D, 1, k, k) of a stride-r deconvolution, padding k//2, as (r², D, t, t)."""
-    side = weight.shape[2]
-    taps = published_tail(scale)
+    """Weights (D, 1, k, k) of the published stride-r deconvolution as (r², D, t, t)."""
+    side, padding = weight.shape[2], deconv_padding(scale)
+    taps = tail_kernel(scale)
     phases = weight.new_zeros(scale, scale, weight.shape[0], taps, taps)
     places = [
-        (phase, taps // 2 - (k - phase - side // 2) // scale, k)
+        (phase, taps // 2 - (k - phase - padding) // scale, k)
         for k in range(side)
         for phase in range(scale)
-        if (k - phase - side // 2) % scale == 0
+        if (k - phase - padding) % scale == 0
     ]
     for py, ty, ky in places:
         for px, tx, kx in places:
