@@ -12,7 +12,7 @@ from pathlib import Path
 from vsrcli.models import Graph, Model, list_models
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-BETWEEN = re.compile(r"(?<=<!-- models -->\n).*?(?=\n<!-- /models -->)", re.DOTALL)
+BETWEEN = re.compile(r"(?<=<!-- models -->\n).*?(?=<!-- /models -->)", re.DOTALL)
 SCALES = (2, 3, 4)
 HEAD = ("model", "x2 dB (gain)", "x3 dB (gain)", "x4 dB (gain)", "x4 parameters", "licence")
 
@@ -56,5 +56,5 @@ def _parameters(model: Model) -> str:
 
 if __name__ == "__main__":
     if "--write" in sys.argv:
-        README.write_text(BETWEEN.sub(table(), README.read_text("utf-8"), count=1), "utf-8")
+        README.write_text(BETWEEN.sub(table() + "\n", README.read_text("utf-8"), count=1), "utf-8")
     print(table())
