@@ -96,6 +96,14 @@ def test_mp4_subtitles_become_srt_in_matroska(tmp_path: Path, upscale: Vsr) -> N
     assert [t.split(",")[-1] for t in texts(tmp_path / "out.mkv")[0]] == ["Erste Zeile", "ä ö ü"]
 
 
+def test_audio_that_mov_refuses_late_is_converted(tmp_path: Path, upscale: Vsr) -> None:
+    """Its muxer takes Opus as a stream and refuses it in the header."""
+    source = make(tmp_path / "in.mkv", Clip(audio=TWO_TRACKS))
+    outcome = upscale(source, "-o", tmp_path / "out.mov")
+    assert [s.codec for s in facts(tmp_path / "out.mov").of("audio")] == ["aac", "aac"]
+    assert "stream #2 (audio, opus) is converted to aac" in outcome.err
+
+
 def test_two_audio_tracks_in_mp4(tmp_path: Path, upscale: Vsr) -> None:
     tracks = (Track(language="eng"), Track(hz=880, language="fra", default=False))
     source = make(tmp_path / "in.mp4", Clip(audio=tracks))

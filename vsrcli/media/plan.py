@@ -72,6 +72,7 @@ class _Case:
         with av.open(os.devnull, "w", format=self.container) as probe:
             try:
                 probe.add_stream_from_template(self.stream)
+                probe.start_encoding()  # mov takes Opus until it writes the header
             except (ValueError, av.FFmpegError):
                 return False
         return True
