@@ -16,7 +16,8 @@ from vsrcli.lab.degrade import bd, bicubic
 from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.metrics import psnr
 from vsrcli.lab.sequence import recurrent
-from vsrcli.lab.temporal.cells import rlsp_cell
+from vsrcli.lab.temporal.cells import egvsr_cell, rlsp_cell
+from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
 from vsrcli.lab.temporal.train import Degrade
@@ -49,6 +50,27 @@ def test_cell_equals_the_network_over_time():
         made = engine.run(feeds)
         np.testing.assert_allclose(made["y"][0], wanted[t], atol=1e-5)
         state = made["state_next"]
+
+
+def test_egvsr_cell_equals_the_network_over_time():
+    """At sides that are no multiples of 8 as well; there FNet sees a padded picture."""
+    torch.manual_seed(0)
+    net = Egvsr(blocks=1, features=16).eval()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    engine = open_engine(egvsr_cell(net).SerializeToString(), threads=1)
+    for height, width in ((16, 24), (9, 13)):
+        frames = torch.rand(1, 4, 3, height, width)
+        last = np.zeros((1, 3, 4 * height, 4 * width), np.float32)
+        for t in range(4):
+            window = torch.cat([frames[:, max(t - 1, 0)], frames[:, t]], 1)
+            made = engine.run({"frames": window.numpy(), "last": last})
+            if (height, width) == (16, 24):
+                with torch.no_grad():
+                    wanted = torch.nn.functional.pixel_shuffle(net(frames[:, : t + 1])[0], 4)[t]
+                np.testing.assert_allclose(made["y"][0], wanted.numpy(), atol=1e-5)
+            assert made["y"].shape == last.shape
+            last = made["last_next"]
 
 
 def test_ablation_closes_each_way_through_time():

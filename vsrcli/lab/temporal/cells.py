@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper
+from torch import Tensor, nn
+from torch.nn import functional
 
 from vsrcli.lab.emit import numbers
 from vsrcli.lab.graph import IR_VERSION, OPSET, PRODUCER, GraphBuilder
+from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.rlsp import Rlsp
 
 STATE = "state"
@@ -71,3 +78,44 @@ def finished(
 def _port(name: str, count: int) -> onnx.ValueInfoProto:
     sides = ["large_height", "large_width"] if name == "y" else ["height", "width"]
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, count, *sides])
+
+
+class _EgvsrStep(nn.Module):
+    """One step of EGVSR for any size: FNet's sides are made multiples of 8, its flow is cropped."""
+
+    def __init__(self, net: Egvsr) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, frames: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        before, now = frames[:, :3], frames[:, 3:6]
+        height, width = frames.shape[2], frames.shape[3]
+        pair = torch.cat([now, before], 1)
+        pair = functional.pad(pair, (0, -width % 8, 0, -height % 8), mode="replicate")
+        flow = self.net.fnet(pair)[:, :, :height, :width]
+        y = self.net.reconstruct(now, last, flow)
+        return y, y + 0  # a graph may not give one tensor under two names
+
+
+def egvsr_cell(net: Egvsr) -> onnx.ModelProto:
+    """`frames` (1, 6, H, W) of t-1, t and `last` (1, 3, rH, rW) to `y` and `last_next`."""
+    frames, last = torch.rand(1, 6, 16, 24), torch.rand(1, 3, 16 * net.scale, 24 * net.scale)
+    small, large = {2: "height", 3: "width"}, {2: "large_height", 3: "large_width"}
+    ports = {"frames": small, "last": large, "y": large, "last_next": large}
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        # The new exporter needs another package and turns the free sides into fixed ones here.
+        warnings.simplefilter("ignore")
+        made = Path(folder) / "cell.onnx"
+        torch.onnx.export(
+            _EgvsrStep(net.eval()),
+            (frames, last),
+            made,
+            input_names=["frames", "last"],
+            output_names=["y", "last_next"],
+            opset_version=OPSET,
+            dynamo=False,
+            dynamic_axes=ports,
+        )
+        model = onnx.load(made)
+    onnx.checker.check_model(model, full_check=True)
+    return model

@@ -66,6 +66,10 @@ class Egvsr(nn.Module):
     def step(self, now: Tensor, before: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
         """x_t, x_{t-1} and y_{t-1} to y_t and the flow that was used."""
         flow = self.fnet(torch.cat([now, before], 1)).float()
+        return self.reconstruct(now, last, flow), flow
+
+    def reconstruct(self, now: Tensor, last: Tensor, flow: Tensor) -> Tensor:
+        """y_t from x_t, y_{t-1} and the flow between them, (B, 2, H, W) in LR px."""
         large = functional.interpolate(flow, scale_factor=self.scale, mode="bilinear")
         warped = warp(last.float(), self.scale * large)
         folded = functional.pixel_unshuffle(warped, self.scale).to(now.dtype)
@@ -74,7 +78,8 @@ class Egvsr(nn.Module):
             x = x + block(x)
         detail = self.last(functional.relu(functional.pixel_shuffle(x, self.scale)))
         base = functional.interpolate(now, scale_factor=self.scale, mode="nearest")
-        return base + detail, flow
+        y: Tensor = base + detail
+        return y
 
     def forward(self, frames: Tensor, *, stateless: bool = False, static: bool = False) -> Tensor:
         """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W); see Rlsp.forward for the flags."""
