@@ -134,7 +134,9 @@ def train(
     device: str = "cpu",
     on_report: Callable[[Report], None],
 ) -> Path:
-    """Trains for `minutes` of wall time more; schedules run over `total_minutes`. The checkpoint.
+    """Trains for `minutes` more; schedules run over `total_minutes`. The checkpoint's path.
+
+    Minutes are core-minutes on a CPU, so a busy machine shortens nothing, and real ones elsewhere.
 
     Goes on where it stopped, so a long run can be cut into slices.
     """
@@ -145,10 +147,11 @@ def train(
     trained, held = _load(folder, recipe, where)
     generator = torch.Generator().manual_seed(state.step)
     budget_s = 60 * (total_minutes or minutes)
-    began = time.perf_counter() - state.spent_s
+    clock = time.process_time if where.type == "cpu" else time.perf_counter
+    began = clock() - state.spent_s
     stop_s, reported = state.spent_s + 60 * minutes, state.spent_s
     while True:
-        state.spent_s = time.perf_counter() - began
+        state.spent_s = clock() - began
         _step(state, recipe, trained, degrade, generator, min(1.0, state.spent_s / budget_s))
         done = state.spent_s >= stop_s
         if done or state.spent_s - reported >= REPORT_S:
