@@ -8,7 +8,7 @@ cut again now and then on a shifted grid, from pictures shrunk by another factor
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,11 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
 
 
+def is_jpeg(path: Path) -> bool:
+    """Whether a picture's details are a lossy coder's."""
+    return path.suffix.lower() in (".jpg", ".jpeg")
+
+
 def modcrop(image: RgbU8, scale: int) -> RgbU8:
     """`image` cut at the right and bottom to sides divisible by `scale`."""
     height, width = (side - side % scale for side in image.shape[:2])
@@ -64,27 +69,26 @@ def pair(image: RgbU8, scale: int) -> Pair:
 
 
 def load_pairs(
-    paths: list[Path], scale: int, border: int, shrinks: tuple[float, ...], cache: Path
+    sources: Sequence[tuple[Path, float]], scale: int, border: int, cache: Path
 ) -> list[Pair]:
-    """Pairs of every picture at every factor of `shrinks` (1 = as it is).
+    """Pairs of pictures, each shrunk by its factor first (1 = as it is).
 
     They are kept in the folder `cache`: degrading them takes longer than a small net's training.
     """
-    key = json.dumps([[path.name for path in paths], shrinks]).encode()
+    key = json.dumps([(path.name, factor) for path, factor in sources]).encode()
     file = cache / f"pairs-x{scale}-{hashlib.sha256(key).hexdigest()[:12]}.npz"
     if not file.exists():
-        _save(_made(paths, scale, shrinks), file)
+        _save(_made(sources, scale), file)
     with np.load(file) as saved:
         planes = [saved[f"arr_{i}"] for i in range(len(saved.files))]
     padded = [np.pad(lr, border, mode="edge") for lr in planes[::2]]
     return [Pair(lr=lr, hr=hr) for lr, hr in zip(padded, planes[1::2], strict=True)]
 
 
-def _made(paths: list[Path], scale: int, shrinks: tuple[float, ...]) -> Iterator[Pair]:
-    for path in paths:
+def _made(sources: Sequence[tuple[Path, float]], scale: int) -> Iterator[Pair]:
+    for path, factor in sources:
         image = read_rgb(path)
-        for factor in shrinks:
-            yield pair(shrink(image, factor) if factor < 1 else image, scale)
+        yield pair(shrink(image, factor) if factor < 1 else image, scale)
 
 
 def _save(pairs: Iterable[Pair], file: Path) -> None:

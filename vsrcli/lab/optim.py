@@ -26,10 +26,25 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Muon for parameters of two and more dimensions, Adam (0.9, 0.99) for the others."""
+    """Muon for parameters of two and more dimensions, Adam (0.9, 0.99) for the others.
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+    `adam_last` gives the last kernel to Adam at a tenth of the rate.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        momentum: float = 0.95,
+        *,
+        adam_last: bool = False,
+    ) -> None:
+        params = list(params)
         super().__init__(params, {"lr": lr, "momentum": momentum})
+        kernels = [param for param in params if param.ndim >= 2]
+        self._by_adam = {id(param) for param in params if param.ndim < 2}
+        if adam_last:
+            self._by_adam.add(id(kernels[-1]))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -43,11 +58,11 @@ class Muon(Optimizer):
         state = self.state[param]
         if not state:
             state["mean"] = torch.zeros_like(param)
-            state["square"] = torch.zeros_like(param) if param.ndim < 2 else torch.zeros(1)
+            state["square"] = torch.zeros_like(param)
             state["step"] = 0
         state["step"] += 1
-        if param.ndim < 2:
-            self._adam(param, grad, state, lr)
+        if id(param) in self._by_adam:
+            self._adam(param, grad, state, lr if param.ndim < 2 else 0.1 * lr)
             return
         mean = state["mean"].lerp_(grad, 1 - momentum)
         matrix = grad.lerp(mean, momentum).flatten(1)
@@ -62,7 +77,9 @@ class Muon(Optimizer):
 
 
 def make_optimiser(name: str, params: Iterable[Tensor], lr: float) -> Optimizer:
-    """`muon` or `adam`."""
+    """`muon`, `muon-adam` (Adam for the last kernel) or `adam`."""
     if name == "muon":
         return Muon(params, lr)
+    if name == "muon-adam":
+        return Muon(params, lr, adam_last=True)
     return torch.optim.Adam(params, lr, betas=(0.9, 0.99))

@@ -18,13 +18,18 @@ class Recipe:
     """Keyword arguments of the network, by scale."""
     name: str = ""
     """File name of the recipe."""
+    begin_from: str = ""
+    """Id of a model whose first layers of equal shape, trained at the same scale, are taken over."""
     optimiser: str = "muon"
+    """muon, muon-adam (Adam for the last kernel) or adam."""
     lr: float = 2e-3
     batch: int = 16
     patch: dict[int, int] = field(default_factory=lambda: {2: 32, 3: 28, 4: 24})
     """Side of a low-resolution patch, px, by scale."""
     shrinks: tuple[float, ...] = (1.0, 0.7)
     """Factors the pictures are shrunk by before they are degraded; 1 = as they are."""
+    jpeg_shrinks: tuple[float, ...] = (0.75, 0.5)
+    """The same for JPEG pictures: shrinking hides the coder's blocks, which no net can predict."""
     ema: float = 0.999
     loss: str = "mse"
     warmup: float = 0.02
@@ -40,8 +45,9 @@ def load_recipe(path: Path) -> Recipe:
     for key in ("shapes", "patch"):
         if key in table:
             table[key] = {int(scale): value for scale, value in table[key].items()}
-    if "shrinks" in table:
-        table["shrinks"] = tuple(table["shrinks"])
+    for key in ("shrinks", "jpeg_shrinks"):
+        if key in table:
+            table[key] = tuple(table[key])
     try:
         return Recipe(name=path.name, **table)
     except TypeError as exc:

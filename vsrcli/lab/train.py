@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsrcli.lab.data import Pair, batches, cut_bank, load_pairs, pictures
+from vsrcli.errors import InputError
+from vsrcli.lab.data import Pair, batches, cut_bank, is_jpeg, load_pairs, pictures
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.recipe import Recipe
@@ -71,6 +72,8 @@ def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
     """A new state, or the one in `checkpoint` when there is one."""
     torch.manual_seed(scale)
     net = build(recipe.family, scale, recipe.shapes[scale])
+    if recipe.begin_from and not checkpoint.exists():
+        take_over(net, checkpoint.with_name(f"{recipe.begin_from}-x{scale}.pt"))
     state = State(
         net=net,
         average={k: v.clone() for k, v in net.state_dict().items()},
@@ -83,6 +86,18 @@ def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
         state.average = saved["average"]
         state.step, state.spent_s = saved["step"], saved["spent_s"]
     return state
+
+
+def take_over(net: LumaNet, checkpoint: Path) -> None:
+    """Copy the averaged first layers of another model's checkpoint, as long as shapes agree."""
+    if not checkpoint.exists():
+        raise InputError(f"this recipe begins from {checkpoint.name}; train that first")
+    averages = torch.load(checkpoint, weights_only=True)["average"].values()
+    with torch.no_grad():
+        for ours, other in zip(net.parameters(), averages, strict=False):
+            if ours.shape != other.shape:
+                break
+            ours.copy_(other)
 
 
 def save(state: State, checkpoint: Path) -> None:
@@ -162,8 +177,13 @@ def train(
     state = start(recipe, scale, checkpoint)
     paths = pictures(folder)
     kept, border = [p for i, p in enumerate(paths) if i % HELD_BACK], state.net.border
-    train_pairs = load_pairs(kept, scale, border, recipe.shrinks, out)
-    valid_pairs = load_pairs(paths[::HELD_BACK], scale, border, (1.0,), out)
+    shrunk = [
+        (path, factor)
+        for path in kept
+        for factor in (recipe.jpeg_shrinks if is_jpeg(path) else recipe.shrinks)
+    ]
+    train_pairs = load_pairs(shrunk, scale, border, out)
+    valid_pairs = load_pairs([(path, 1.0) for path in paths[::HELD_BACK]], scale, border, out)
     budget_s, began = minutes * 60, time.process_time() - state.spent_s
     reported = state.spent_s
     for lr, hr in _endless(train_pairs, recipe, state.net, state.step):

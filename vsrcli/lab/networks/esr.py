@@ -5,7 +5,6 @@ an output pixel are reduced by a maximum or by attention; CNN puts two small tan
 The reduction is taken before the shuffle: the shuffle moves values and does not mix candidates.
 """
 
-import torch
 from torch import Tensor, nn
 
 from vsrcli.lab.networks.base import LumaNet, Padding, centre_taps, grouped
@@ -78,8 +77,6 @@ class EsrCnn(LumaNet):
         self.filter = nn.Sequential(
             self.conv(1, depth, 5), nn.Tanh(), self.conv(depth, features, 3), nn.Tanh(), head
         )
-        with torch.no_grad():  # one value filter that passes the grey level on
-            head.weight.mul_(0.5)
 
     def phases(self, x: Tensor) -> Tensor:
         value, key = grouped(self.filter(x), 2, self.channels).unbind(1)
