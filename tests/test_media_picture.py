@@ -137,10 +137,34 @@ def test_shape_and_rotation_are_kept(
     assert after.size == (192, 128)
 
 
+def side_data(path: Path) -> dict[str, bytes]:
+    """Static HDR metadata of the first frame."""
+    with av.open(str(path)) as file:
+        found = {d.type.name: bytes(d) for d in next(file.decode(video=0)).side_data}
+    return {k: v for k, v in found.items() if "MASTERING" in k or "LIGHT" in k}
+
+
+@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
+def test_hdr_mastering_metadata_is_kept(tmp_path: Path, upscale: Vsr, encoder: str) -> None:
+    display = "G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,50)"
+    told = f"hdr10=1:repeat-headers=1:master-display={display}:max-cll=1000,400:log-level=none"
+    options = {"preset": "ultrafast", "x265-params": told}
+    clip = Clip(frames=3, codec="libx265", pix_fmt="yuv420p10le", color=HDR10, options=options)
+    source = make(tmp_path / "in.mp4", clip)
+    assert len(side_data(source)) == 2
+    out = tmp_path / "out.mp4"
+    outcome = upscale(source, "-o", out, "-c:v", encoder, "--preset", "ultrafast")
+    assert outcome.err == ""
+    assert side_data(out) == side_data(source)
+    outcome = upscale(source, "-o", tmp_path / "out.mkv", "-c:v", "ffv1")
+    assert "HDR mastering metadata" in outcome.err
+
+
 def test_interlaced_frames_keep_their_number(tmp_path: Path, upscale: Vsr) -> None:
     source = make(tmp_path / "in.mp4", Clip(options=INTERLACED))
     assert facts(source).interlaced
-    upscale(source, "-o", tmp_path / "out.mp4")
+    outcome = upscale(source, "-o", tmp_path / "out.mp4")
+    assert "interlaced" in outcome.err
     assert facts(tmp_path / "out.mp4").pts == facts(source).pts
 
 

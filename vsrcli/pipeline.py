@@ -96,6 +96,8 @@ def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> 
         log.info("%s x%d on %s: %dx%d to %dx%d", model.id, size.scale, driver.device,
                  video.width, video.height, size.width, size.height)  # fmt: skip
 
+        if video.interlaced:
+            log.warning("the picture is interlaced: it is upscaled as it is, field lines and all")
         decoded = stack.enter_context(prefetch(source.items(), _DECODED_AHEAD))
         shots = split_shots(decoded, threshold=_threshold(job, model))
         upscaled = stack.enter_context(prefetch(run_model(shots, driver), _UPSCALED_AHEAD))

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 
 from vsrcli.frames import Color, Siting
+from vsrcli.media.hdr import read_mastering
 from vsrcli.media.info import SourceInfo, StreamInfo, VideoInfo
 from vsrcli.media.pixels import layout_of
 
@@ -73,6 +74,7 @@ def _video(
         rotation=first.rotation if abs(first.rotation) <= 360 else 0,
         interlaced=first.interlaced_frame,
         hdr=first.color_trc in (_PQ, _HLG),
+        mastering=read_mastering(first),
     )
 
 

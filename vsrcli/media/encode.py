@@ -16,6 +16,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from vsrcli.errors import EncodeError
 from vsrcli.frames import Color, Frame, Layout, Role
+from vsrcli.media.hdr import encoder_parameters
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import EXACT, best_format, layout_of, to_av
@@ -104,7 +105,7 @@ def add_video(
     """The encoder's stream in an output container, set up to keep the source's time and colour."""
     codec = encoder_named(options.codec or default_codec(container.format.name))
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
-    private = _private(codec, options)
+    private = _private(codec, options, info)
     try:
         stream = cast(
             av.VideoStream, container.add_stream(codec.name, rate=info.rate, options=private)
@@ -234,7 +235,7 @@ def _sws_matrix(matrix: int) -> int:
     return 1 if matrix == _BT709 else 5
 
 
-def _private(codec: Codec, options: VideoOptions) -> dict[str, str]:
+def _private(codec: Codec, options: VideoOptions, info: VideoInfo) -> dict[str, str]:
     chosen: dict[str, str] = {}
     quality = _QUALITY.get(codec.name)
     crf = options.crf
@@ -252,10 +253,15 @@ def _private(codec: Codec, options: VideoOptions) -> dict[str, str]:
             raise EncodeError(f"{codec.name} has no preset {preset!r}; use {', '.join(_PRESETS)}")
         chosen["preset"] = preset
     chosen |= options.extra
+    key, told = encoder_parameters(codec.name, info.mastering)
+    if info.mastering and not told:
+        log.warning("%s is not told the HDR mastering metadata; libx265 keeps it", codec.name)
     if codec.name == "libx265":  # it prints on stderr by itself, past FFmpeg's log
-        chosen["x265-params"] = f"log-level=none:{chosen.get('x265-params', '')}".rstrip(":")
+        told = f"log-level=none:{told}".rstrip(":")
     elif codec.name == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")
+    if told:  # the user's own come last, so they win
+        chosen[key] = f"{told}:{chosen.get(key, '')}".rstrip(":")
     return chosen
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vsrcli.frames import Color, Layout, Picture
+from vsrcli.media.hdr import Mastering
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class VideoInfo:
     interlaced: bool
     hdr: bool
     """PQ or HLG transfer."""
+    mastering: Mastering | None = None
 
     @property
     def picture(self) -> Picture:

@@ -1,0 +1,69 @@
+"""Static HDR metadata (SMPTE ST 2086 and content light level): read from a frame, told to encoders.
+
+FFmpeg's encoders do not take it from frames through PyAV, so it goes in as their own options.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.sidedata.sidedata import SideData
+
+_DISPLAY, _LIGHT = struct.Struct("22i"), struct.Struct("2I")
+_XY, _NITS = 50_000, 10_000
+"""Steps in one, of chromaticities and of luminances, as H.264 and H.265 write them."""
+_KEYS = {"libx264": ("x264-params", "cll"), "libx265": ("x265-params", "max-cll")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mastering:
+    """The display that a film was graded on, and how bright the film gets."""
+
+    display: tuple[Fraction, ...]
+    """x and y of red, green, blue and white, least and most luminance in cd/m2; empty: unknown."""
+    light: tuple[int, ...]
+    """Brightest pixel and brightest mean of a frame, cd/m2; empty: unknown."""
+
+
+def read_mastering(frame: av.VideoFrame) -> Mastering | None:
+    """What the frame says of itself; None if that is nothing."""
+    held: Iterable[SideData] = iter(frame.side_data)  # its stubs say Mapping, and mean this
+    found = {item.type.name: bytes(item) for item in held}
+    display, light = found.get("MASTERING_DISPLAY_METADATA"), found.get("CONTENT_LIGHT_LEVEL")
+    if not display and not light:
+        return None
+    return Mastering(
+        display=_display(_DISPLAY.unpack_from(display)) if display else (),
+        light=_LIGHT.unpack_from(light) if light else (),
+    )
+
+
+def _display(numbers: Sequence[int]) -> tuple[Fraction, ...]:
+    """FFmpeg's struct: ten fractions, then whether the primaries and the luminances are known."""
+    if not (numbers[20] and numbers[21] and all(numbers[1:20:2])):
+        return ()
+    return tuple(Fraction(a, b) for a, b in zip(numbers[:20:2], numbers[1:20:2], strict=True))
+
+
+def encoder_parameters(encoder: str, mastering: Mastering | None) -> tuple[str, str]:
+    """The option that tells an encoder, and its value; an empty one if the encoder has none."""
+    key, light_key = _KEYS.get(encoder, ("", ""))
+    parts = []
+    if mastering and key:
+        parts += ["hdr10=1", "repeat-headers=1"] if encoder == "libx265" else []
+        if mastering.display:
+            name = "master-display" if encoder == "libx265" else "mastering-display"
+            parts.append(f"{name}={_words(mastering.display)}")
+        if mastering.light:
+            parts.append(f"{light_key}={mastering.light[0]},{mastering.light[1]}")
+    return key, ":".join(parts)
+
+
+def _words(display: Sequence[Fraction]) -> str:
+    rx, ry, gx, gy, bx, by, wx, wy = (round(value * _XY) for value in display[:8])
+    least, most = (round(value * _NITS) for value in display[8:])
+    return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})"
