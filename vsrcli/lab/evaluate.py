@@ -3,7 +3,7 @@
 The rule (the papers'): the true picture is cut to sides divisible by r, degraded in 8-bit RGB, its
 BT.601 studio luma goes through the model, and r pixels are cropped on each side (8 on clips). The
 low-resolution RGB is rounded to 8 bit; luma is not rounded, going in or coming out (that costs
-every model up to 0.1 dB at x2). Gains are over Keys bicubic treated the same.
+every model up to 0.1 dB at x2). Gains are over Keys bicubic on the grid of the degradation.
 """
 
 from collections import deque
@@ -168,18 +168,27 @@ def _row(path: Path, upscale: ClipUpscale, scale: int, degrade: str, crop: int, 
             waiting.append((true, DEGRADATIONS[degrade](true, scale)))
             yield waiting[-1][1]
 
-    rows = [_figures(path.stem, *waiting.popleft(), ours, scale, crop) for ours in upscale(small())]
+    rows = [
+        _figures(path.stem, *waiting.popleft(), ours, scale, degrade, crop)
+        for ours in upscale(small())
+    ]
     if not rows:
         raise InputError(f"{path} has no frames")
     return _mean(path.stem, rows, len(rows))
 
 
 def _figures(
-    name: str, true: RgbU8, small: RgbU8, ours: NDArray[np.floating], scale: int, crop: int
+    name: str,
+    true: RgbU8,
+    small: RgbU8,
+    ours: NDArray[np.floating],
+    scale: int,
+    degrade: str,
+    crop: int,
 ) -> Row:
     inner = (slice(crop, -crop or None),) * 2
     reference = luma(true)[inner]
-    plain = bicubic.upscale(luma(small), scale)
+    plain = bicubic.upscale(luma(small), scale, from_zero=degrade == "bd")
     ours, base = (np.clip(plane, 0, 255)[inner] for plane in (ours, plain))
     return Row(
         name=name,
