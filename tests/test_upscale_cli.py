@@ -215,3 +215,26 @@ def test_api_does_what_the_command_does(tmp_path: Path, upscale: Vsr) -> None:
     assert [step.frame for step in seen] == list(range(1, 13))
     assert facts(tmp_path / "api.mp4").pictures == facts(tmp_path / "cli.mp4").pictures
     assert Fraction(seen[-1].out_time_s).limit_denominator(1000) == Fraction(11, 25)
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="needs the peak memory of a child process")
+def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+    peaks = []
+    for frames in (80, 480):
+        source = make(tmp_path / f"{frames}.mkv", Clip(frames=frames, size=(160, 90)))
+        order = (
+            *VSR,
+            "upscale",
+            str(source),
+            *BICUBIC,
+            "--preset",
+            "ultrafast",
+            "-loglevel",
+            "quiet",
+        )
+        process = subprocess.Popen(order)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        peaks.append(usage.ru_maxrss)
+    assert peaks[1] < 1.1 * peaks[0]
