@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,19 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from vsrcli.errors import WeightsError
+from vsrcli.errors import InputError, WeightsError
 from vsrcli.lab.clips import read_frames
 from vsrcli.lab.degrade import bd, bicubic
 from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.metrics import psnr
 from vsrcli.lab.sequence import recurrent
+from vsrcli.lab.temporal import recipe as recipe_module
 from vsrcli.lab.temporal.cells import egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
-from vsrcli.lab.temporal.train import Degrade
-from vsrcli.media.images import read_rgb
+from vsrcli.lab.temporal.train import Degrade, train
+from vsrcli.media.images import read_rgb, write_png
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
 
@@ -170,3 +172,32 @@ def test_official_checkpoint_gives_the_authors_frames(tmp_path):
     for ours, theirs in zip(out, wanted, strict=False):
         inner = (slice(0, theirs.shape[0]), slice(0, theirs.shape[1]))
         assert psnr(theirs.astype(np.float32), np.round(ours[inner])) >= 60
+
+
+def test_every_shipped_recipe_trains_a_step(tmp_path):
+    """Loads, and the loop runs, writes a checkpoint and goes on from it."""
+    stills = tmp_path / "stills"
+    stills.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        coarse = rng.integers(0, 256, (20, 20, 3)).astype(np.uint8)
+        write_png(stills / f"{index}.png", coarse.repeat(8, 0).repeat(8, 1))
+    recipes = sorted((Path(recipe_module.__file__).parent / "recipes").glob("*.toml"))
+    assert recipes
+    loaded = [recipe_module.load_recipe(path) for path in recipes]
+    assert [r.id for r in loaded] == [p.stem for p in recipes]
+    assert all(abs(sum(s.share for s in r.stages) - 1) < 1e-9 for r in loaded)
+    for recipe in (r for r in loaded if r.id in ("rlsp-7-48-bd", "egvsr-psnr-bd")):
+        small = replace(recipe, layers=3, features=16, batch=1, length=3, patch=16, shrinks=(1.0,))
+        reports = []
+        for _ in range(2):
+            train(small, stills, tmp_path, minutes=0.001, on_report=reports.append)
+        assert reports[1].step > reports[0].step
+        assert all(np.isfinite(r.recurrent) for r in reports)
+
+
+def test_unknown_recipe_key_is_named(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text('id = "r"\nfamily = "rlsp"\nlayer = 7\n')
+    with pytest.raises(InputError, match="layer"):
+        recipe_module.load_recipe(path)

@@ -26,52 +26,13 @@ from vsrcli.lab.degrade import BD_RADIUS, BD_SIGMA, shrink, shrink_matrix
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
+from vsrcli.lab.temporal.recipe import Recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.media.images import read_rgb
 
 HELD_BACK = 12
 REPORT_S = 60.0
 Net = Rlsp | Egvsr
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A share of the run with its own motion; earlier motions stay in the mix."""
-
-    share: float
-    motion: Motion
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """All that decides how one recurrent net is trained."""
-
-    id: str
-    family: str = "rlsp"
-    layers: int = 7
-    """Convolutions of RLSP, residual blocks of EGVSR."""
-    features: int = 64
-    scale: int = 4
-    flow_weight: float = 0.0
-    """Of the error of a net's own flow against the true one, LR px."""
-    flow_share: float = 0.0
-    """Share of the run that is spent on the flow first."""
-    degrade: str = "bd"
-    optimiser: str = "muon"
-    lr: float = 3e-3
-    batch: int = 4
-    length: int = 10
-    patch: int = 64
-    ema: float = 0.998
-    warmup: float = 0.02
-    mask: float = 0.5
-    """Share of the current frame hidden at the start."""
-    noise: float = 0.04
-    """Standard deviation at the start."""
-    crutch: float = 0.4
-    """Share of the run in which mask and noise fall to zero."""
-    stages: tuple[Stage, ...] = ()
-    shrinks: tuple[float, ...] = (1.0, 0.7, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,96 @@
+"""A recurrent net's recipe: its shape, its data, its curriculum, read from a small TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vsrcli.errors import InputError
+from vsrcli.lab.temporal.motion import Motion
+
+FAMILIES = ("rlsp", "egvsr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A share of the run with its own motion; earlier motions stay in the mix."""
+
+    share: float
+    motion: Motion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that decides how one recurrent net is trained."""
+
+    id: str
+    summary: str = ""
+    family: str = "rlsp"
+    layers: int = 7
+    """Convolutions of RLSP, residual blocks of EGVSR."""
+    features: int = 64
+    scale: int = 4
+    degrade: str = "bd"
+    """bd, or bicubic: the centred grid that every model for real video is trained on."""
+    flow_weight: float = 0.0
+    """Of the error of a net's own flow against the true one, LR px."""
+    flow_share: float = 0.0
+    """Share of the run that is spent on the flow first."""
+    optimiser: str = "muon"
+    lr: float = 3e-3
+    batch: int = 4
+    length: int = 10
+    patch: int = 64
+    """Side of a low-resolution patch, px; a multiple of 8."""
+    ema: float = 0.998
+    warmup: float = 0.02
+    mask: float = 0.0
+    """Share of the current frame that is hidden at the start."""
+    noise: float = 0.0
+    """Greatest standard deviation at the start."""
+    crutch: float = 0.4
+    """Share of the run in which mask and noise fall to zero."""
+    shrinks: tuple[float, ...] = (1.0, 0.7, 0.5)
+    stages: tuple[Stage, ...] = (Stage(share=1.0, motion=Motion()),)
+
+
+def shipped(path: Path) -> Path:
+    """`path`, or the shipped recipe of that name (with or without .toml)."""
+    inside = Path(__file__).parent / "recipes" / f"{path.stem}.toml"
+    return inside if not path.exists() and inside.exists() else path
+
+
+def is_recurrent(path: Path) -> bool:
+    """Whether a recipe file is one of these."""
+    return _table(path).get("family") in FAMILIES
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe in `path`. Raises InputError for unknown keys and values that cannot be meant."""
+    table = _table(path)
+    try:
+        stages = tuple(_stage(entry) for entry in table.pop("stage", ()))
+        if "shrinks" in table:
+            table["shrinks"] = tuple(table["shrinks"])
+        recipe = Recipe(**table)
+    except (TypeError, KeyError) as exc:
+        raise InputError(f"recipe {path}: {exc}") from exc
+    if recipe.patch % 8:
+        raise InputError(f"recipe {path}: patch must be a multiple of 8")
+    return replace(recipe, stages=stages) if stages else recipe
+
+
+def _stage(entry: dict[str, Any]) -> Stage:
+    share = entry.pop("share")
+    if "speed" in entry:
+        entry["speed"] = tuple(entry["speed"])
+    return Stage(share=share, motion=Motion(**entry))
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as exc:
+        raise InputError(f"cannot read recipe {path}: {exc}") from exc
