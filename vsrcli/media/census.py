@@ -143,7 +143,7 @@ def centre(frame: Frame, width: int, height: int) -> Frame:
 def list_streams(path: Path) -> tuple[str, tuple[StreamInfo, ...]]:
     """The container's name and its streams, for a file without video. Raises InputError."""
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(local(path), metadata_errors="replace") as container:
             return container.format.name, tuple(stream_info(s) for s in container.streams)
     except (av.FFmpegError, OSError, ValueError) as exc:
         raise InputError(f"{path} cannot be opened as a media file ({exc})") from exc
@@ -152,7 +152,7 @@ def list_streams(path: Path) -> tuple[str, tuple[StreamInfo, ...]]:
 def _count_packets(path: Path, index: int) -> tuple[int, list[int]]:
     """Packets that show a frame, and the times of those that say so."""
     count, stamps = 0, []
-    with av.open(str(path), metadata_errors="replace") as container:
+    with av.open(local(path), metadata_errors="replace") as container:
         for packet in container.demux(container.streams[index]):
             if packet.size and not packet.is_discard:
                 count += 1

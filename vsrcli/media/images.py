@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.errors import InputError
+from vsrcli.media.source import local
 
 RgbU8 = NDArray[np.uint8]
 """(H, W, 3), 0..255, R G B."""
@@ -17,7 +18,7 @@ RgbU8 = NDArray[np.uint8]
 def read_rgb(path: Path) -> RgbU8:
     """The picture as (H, W, 3) 8-bit RGB. Raises InputError if it is not a picture."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(local(path)) as container:
             frame = next(container.decode(video=0))
             return np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
     except (av.FFmpegError, StopIteration) as exc:
@@ -27,7 +28,7 @@ def read_rgb(path: Path) -> RgbU8:
 def write_png(path: Path, rgb: RgbU8) -> None:
     """(H, W, 3) 8-bit RGB written losslessly."""
     height, width = rgb.shape[:2]
-    with av.open(str(path), "w", format="image2", container_options={"update": "1"}) as container:
+    with av.open(local(path), "w", format="image2", container_options={"update": "1"}) as container:
         stream = container.add_stream("png", rate=1)
         stream.width, stream.height, stream.pix_fmt = width, height, "rgb24"
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
