@@ -15,7 +15,7 @@ from vsrcli.errors import InputError
 from vsrcli.frames import Frame, Role
 from vsrcli.media.describe import stream_info
 from vsrcli.media.info import StreamInfo
-from vsrcli.media.source import Source
+from vsrcli.media.source import Source, local
 
 _COARSE_TICKS = 10
 """Intervals of fewer ticks than this must be equal: a coarse clock hides no rounding."""
