@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.sidedata.sidedata import SideData
@@ -31,7 +32,7 @@ class Mastering:
 
 def read_mastering(frame: av.VideoFrame) -> Mastering | None:
     """What the frame says of itself; None if that is nothing."""
-    held: Iterable[SideData] = iter(frame.side_data)  # its stubs say Mapping, and mean this
+    held = cast(Iterable[SideData], iter(frame.side_data))  # its stubs say Mapping
     found = {item.type.name: bytes(item) for item in held}
     display, light = found.get("MASTERING_DISPLAY_METADATA"), found.get("CONTENT_LIGHT_LEVEL")
     if not display and not light:
