@@ -26,25 +26,10 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Muon for parameters of two and more dimensions, Adam (0.9, 0.99) for the others.
+    """Muon for parameters of two and more dimensions, Adam (0.9, 0.99) for the others."""
 
-    `adam_last` gives the last kernel to Adam at a tenth of the rate.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        lr: float,
-        momentum: float = 0.95,
-        *,
-        adam_last: bool = False,
-    ) -> None:
-        params = list(params)
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
-        kernels = [param for param in params if param.ndim >= 2]
-        self._by_adam = {id(param) for param in params if param.ndim < 2}
-        if adam_last:
-            self._by_adam.add(id(kernels[-1]))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -61,8 +46,8 @@ class Muon(Optimizer):
             state["square"] = torch.zeros_like(param)
             state["step"] = 0
         state["step"] += 1
-        if id(param) in self._by_adam:
-            self._adam(param, grad, state, lr if param.ndim < 2 else 0.1 * lr)
+        if param.ndim < 2:
+            self._adam(param, grad, state, lr)
             return
         mean = state["mean"].lerp_(grad, 1 - momentum)
         matrix = grad.lerp(mean, momentum).flatten(1)
@@ -77,9 +62,7 @@ class Muon(Optimizer):
 
 
 def make_optimiser(name: str, params: Iterable[Tensor], lr: float) -> Optimizer:
-    """`muon`, `muon-adam` (Adam for the last kernel) or `adam`."""
+    """`muon` or `adam`."""
     if name == "muon":
         return Muon(params, lr)
-    if name == "muon-adam":
-        return Muon(params, lr, adam_last=True)
     return torch.optim.Adam(params, lr, betas=(0.9, 0.99))

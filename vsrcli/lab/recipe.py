@@ -18,10 +18,8 @@ class Recipe:
     """Keyword arguments of the network, by scale."""
     name: str = ""
     """File name of the recipe."""
-    begin_from: str = ""
-    """Id of a model whose first layers of equal shape, trained at the same scale, are taken over."""
     optimiser: str = "muon"
-    """muon, muon-adam (Adam for the last kernel) or adam."""
+    """muon or adam."""
     lr: float = 2e-3
     batch: int = 16
     patch: dict[int, int] = field(default_factory=lambda: {2: 32, 3: 28, 4: 24})

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsrcli.errors import InputError
 from vsrcli.lab.data import Pair, batches, cut_bank, is_jpeg, load_pairs, pictures
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.lab.optim import make_optimiser
@@ -72,8 +71,6 @@ def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
     """A new state, or the one in `checkpoint` when there is one."""
     torch.manual_seed(scale)
     net = build(recipe.family, scale, recipe.shapes[scale])
-    if recipe.begin_from and not checkpoint.exists():
-        take_over(net, checkpoint.with_name(f"{recipe.begin_from}-x{scale}.pt"))
     state = State(
         net=net,
         average={k: v.clone() for k, v in net.state_dict().items()},
@@ -86,18 +83,6 @@ def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
         state.average = saved["average"]
         state.step, state.spent_s = saved["step"], saved["spent_s"]
     return state
-
-
-def take_over(net: LumaNet, checkpoint: Path) -> None:
-    """Copy the averaged first layers of another model's checkpoint, as long as shapes agree."""
-    if not checkpoint.exists():
-        raise InputError(f"this recipe begins from {checkpoint.name}; train that first")
-    averages = torch.load(checkpoint, weights_only=True)["average"].values()
-    with torch.no_grad():
-        for ours, other in zip(net.parameters(), averages, strict=False):
-            if ours.shape != other.shape:
-                break
-            ours.copy_(other)
 
 
 def save(state: State, checkpoint: Path) -> None:

@@ -58,7 +58,7 @@ def grouped(x: Tensor, maps: int, channels: int) -> Tensor:
     return x.view(len(x), maps, channels, -1, *x.shape[2:])
 
 
-def centre_taps(weight: Tensor) -> None:
-    """Set the middle tap of every filter of (out, in, k, k) to 1 (edge-SR's initial state)."""
+def centre_taps(weight: Tensor, value: float = 1.0) -> None:
+    """Set the middle tap of every filter of (out, in, k, k) (to 1: edge-SR's initial state)."""
     with torch.no_grad():
-        weight[:, :, weight.shape[2] // 2, weight.shape[3] // 2] = 1.0
+        weight[:, :, weight.shape[2] // 2, weight.shape[3] // 2] = value

@@ -74,9 +74,10 @@ class EsrCnn(LumaNet):
         self.channels = channels
         self.config = f"C{channels} D{depth} S{features}"
         head = self.conv(features, 2 * channels * scale**2, 3, bias=False)
-        self.filter = nn.Sequential(
-            self.conv(1, depth, 5), nn.Tanh(), self.conv(depth, features, 3), nn.Tanh(), head
-        )
+        body = self.conv(1, depth, 5), self.conv(depth, features, 3)
+        for conv in (*body, head):  # grey passes at first, and no key starts at the saddle of key²
+            centre_taps(conv.weight, 1 / conv.in_channels)
+        self.filter = nn.Sequential(body[0], nn.Tanh(), body[1], nn.Tanh(), head)
 
     def phases(self, x: Tensor) -> Tensor:
         value, key = grouped(self.filter(x), 2, self.channels).unbind(1)
