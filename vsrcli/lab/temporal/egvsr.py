@@ -14,6 +14,9 @@ from torch.nn import functional
 FLOW_REACH = 24.0
 """Largest flow, LR px: FNet ends in 24 tanh."""
 SLOPE = 0.2
+GREY, CONTRAST = 0.45, 4.0
+"""FNet sees (x - grey) * contrast and the amplified difference of the frames: it learns the flow in
+a minute so, and not in ten without."""
 
 
 class FNet(nn.Module):
@@ -29,10 +32,16 @@ class FNet(nn.Module):
         self.flow = nn.Sequential(
             nn.Conv2d(2 * f, f, 3, padding=1), nn.LeakyReLU(SLOPE), nn.Conv2d(f, 2, 3, padding=1)
         )
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.flow[2].weight, std=1e-3)  # type: ignore[arg-type]
 
     def forward(self, pair: Tensor) -> Tensor:
-        x = pair
+        now, before = ((part - GREY) * CONTRAST for part in (pair[:, :3], pair[:, 3:]))
+        # The first layer's inputs in other words: motion shows in the difference, which is small.
+        x = torch.cat([now, CONTRAST * (now - before)], 1)
         for stage in self.down:
             x = functional.max_pool2d(stage(x), 2)
         for stage in self.up:

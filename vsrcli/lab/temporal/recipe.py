@@ -34,6 +34,8 @@ class Recipe:
     scale: int = 4
     degrade: str = "bd"
     """bd, or bicubic: the centred grid that every model for real video is trained on."""
+    contrast: float = 0.0
+    """RLSP: gain on differences in time while training; folded away at export."""
     flow_weight: float = 0.0
     """Of the error of a net's own flow against the true one, LR px."""
     flow_share: float = 0.0

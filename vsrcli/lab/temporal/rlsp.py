@@ -33,9 +33,13 @@ class Rlsp(nn.Module):
         features: int = 64,
         scale: int = 4,
         ablation: Ablation = Ablation(),
+        contrast: float = 0.0,
     ) -> None:
         super().__init__()
         self.scale, self.features, self.ablation = scale, features, ablation
+        self.contrast = contrast
+        """Gain on what differs in time while training, 0 for plain inputs. Differences are small;
+        an optimiser that moves all directions at one pace then finds them last or never."""
         self.phases = 3 * scale**2
         inputs = 9 + features + self.phases
         widths = [inputs, *[features] * (layers - 2)]
@@ -62,9 +66,12 @@ class Rlsp(nn.Module):
         """(B, 9, H, W) of t-1, t, t+1 and the state to (B, 3r², H, W) phases of y_t and the new
         state."""
         centre = window[:, 3:6]
+        former = window[:, :3]
         if not self.ablation.neighbours:
             window = torch.cat([centre] * 3, 1)
         hidden, last = state[:, : self.features], state[:, self.features :]
+        if self.contrast:
+            window, last = self._contrasted(window, former, last)
         if not self.ablation.hidden:
             hidden = hidden * 0
         if not self.ablation.feedback:
@@ -75,6 +82,32 @@ class Rlsp(nn.Module):
         out = self.head(x)
         phases = out[:, : self.phases] + centre.repeat_interleave(self.scale**2, 1)
         return phases, torch.cat([functional.relu(out[:, self.phases :]), phases], 1)
+
+    def _contrasted(self, window: Tensor, former: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Neighbours as differences from the current frame and the last output as its detail, both
+        amplified: linear in the same inputs, so `folded` undoes it exactly."""
+        centre, gain = window[:, 3:6], self.contrast
+        around = [gain * (window[:, i : i + 3] - centre) for i in (0, 6)]
+        detail = gain * (last - former.repeat_interleave(self.scale**2, 1))
+        return torch.cat([around[0], centre, around[1]], 1), detail
+
+    def folded(self) -> Rlsp:
+        """The same function with plain inputs, as the paper states it."""
+        shape = {"layers": len(self.body) + 1, "features": self.features, "scale": self.scale}
+        net = Rlsp(**shape, ablation=self.ablation)
+        net.load_state_dict(self.state_dict())
+        if not self.contrast:
+            return net
+        first, gain, f = net.body[0], self.contrast, self.features
+        assert isinstance(first, nn.Conv2d)
+        weight = first.weight.data
+        before, after = gain * weight[:, 0:3], gain * weight[:, 6:9]
+        detail = gain * weight[:, 9 + f :]
+        own = torch.stack([part.sum(1) for part in detail.chunk(3, 1)], 1)
+        weight[:, 3:6] -= before + after
+        weight[:, 0:3], weight[:, 6:9] = before - own, after
+        weight[:, 9 + f :] = detail
+        return net
 
     def forward(self, frames: Tensor, *, stateless: bool = False, static: bool = False) -> Tensor:
         """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W).

@@ -136,14 +136,19 @@ def _step(
 ) -> None:
     for group in state.optimiser.param_groups:
         group["lr"] = recipe.lr * _rate(progress, recipe.warmup)
-    side = recipe.patch * recipe.scale
     motion = _motion(recipe, progress, generator)
-    hr, flow = sequences(stills, motion, recipe.batch, recipe.length, side, generator)
-    lr = degrade(hr.flatten(0, 1)).view(recipe.batch, recipe.length, 3, recipe.patch, recipe.patch)
+    lesson = isinstance(state.net, Egvsr) and progress < recipe.flow_share
+    batch, length = (12, 2) if lesson else (recipe.batch, recipe.length)
+    side = recipe.patch * recipe.scale
+    hr, flow = sequences(stills, motion, batch, length, side, generator)
+    lr = degrade(hr.flatten(0, 1)).view(batch, length, 3, recipe.patch, recipe.patch)
     target = functional.pixel_unshuffle(hr, recipe.scale)
     crutch = max(0.0, 1 - progress / recipe.crutch) if recipe.crutch else 0.0
     seen = _hindered(lr, recipe, crutch, generator)
-    loss = _loss(state.net, seen, target, flow, recipe, progress)
+    if lesson:
+        loss = _flow_loss(state.net, seen, flow, recipe)
+    else:
+        loss = _loss(state.net, seen, target, flow, recipe)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 1.0)
@@ -156,23 +161,30 @@ def _step(
             state.average[key].lerp_(value, 1 - keep)
 
 
-def _loss(
-    net: Net, seen: Tensor, target: Tensor, flow: Tensor, recipe: Recipe, progress: float
-) -> Tensor:
+def _loss(net: Net, seen: Tensor, target: Tensor, flow: Tensor, recipe: Recipe) -> Tensor:
     """Mean square error of the picture; a net with a flow of its own is shown the true one too."""
     with torch.autocast(seen.device.type, torch.bfloat16):
-        if isinstance(net, Rlsp):
-            phases, guessed = net(seen), None
-        else:
-            phases, guessed = net.run(seen)
+        phases, guessed = (net(seen), None) if isinstance(net, Rlsp) else net.run(seen)
     loss: Tensor = (phases.float() - target).square().mean()
     if guessed is None or not recipe.flow_weight:
         return loss
-    true = functional.avg_pool2d(flow.flatten(0, 1), recipe.scale).view_as(guessed) / recipe.scale
-    error = (guessed - true)[:, 1:].abs().mean()
-    lessons = recipe.flow_weight * (1 if progress < recipe.flow_share else 0.1)
-    total: Tensor = loss * (0.1 if progress < recipe.flow_share else 1) + lessons * error
-    return total
+    error = (guessed - _small(flow, recipe.scale))[:, 1:].abs().mean()
+    return loss + recipe.flow_weight * error
+
+
+def _flow_loss(net: Net, seen: Tensor, flow: Tensor, recipe: Recipe) -> Tensor:
+    """Of the flow alone, on pairs of frames, LR px."""
+    assert isinstance(net, Egvsr)
+    with torch.autocast(seen.device.type, torch.bfloat16):
+        guessed = net.fnet(torch.cat([seen[:, 1], seen[:, 0]], 1))
+    error: Tensor = (guessed.float() - _small(flow, recipe.scale)[:, 1]).abs().mean()
+    return error
+
+
+def _small(flow: Tensor, scale: int) -> Tensor:
+    """HR flow (B, T, 2, rH, rW) in HR px as LR flow in LR px."""
+    small = functional.avg_pool2d(flow.flatten(0, 1), scale) / scale
+    return small.view(*flow.shape[:2], *small.shape[1:])
 
 
 def _hindered(lr: Tensor, recipe: Recipe, amount: float, generator: torch.Generator) -> Tensor:
@@ -259,7 +271,7 @@ def _start(recipe: Recipe, checkpoint: Path, device: torch.device) -> State:
     state = State(
         net=net,
         average={k: v.clone() for k, v in net.state_dict().items()},
-        optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr),
+        optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr, 1.0),
     )
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True, map_location=device)
@@ -274,7 +286,12 @@ def build(recipe: Recipe) -> Net:
     """A new net of the recipe's family and shape."""
     if recipe.family == "egvsr":
         return Egvsr(blocks=recipe.layers, features=recipe.features, scale=recipe.scale)
-    return Rlsp(layers=recipe.layers, features=recipe.features, scale=recipe.scale)
+    return Rlsp(
+        layers=recipe.layers,
+        features=recipe.features,
+        scale=recipe.scale,
+        contrast=recipe.contrast,
+    )
 
 
 def channels_last(net: Net) -> Net:
