@@ -23,8 +23,8 @@ from vsrcli.runtime.engines import open_engine
 TOLERANCE = 1e-5
 ODD_SIZES = ((1, 1, 17, 29), (2, 1, 8, 5), (1, 1, 1, 1))
 TRAINED_ON = (
-    "161 sharp stills: T91 and General100 (61, research use) and the BSDS500 training set "
-    "(100, research use), one in twelve held back to validate"
+    "sharp stills: 61 of T91 and General100 (from an MIT repository), 100 of the BSDS500 training "
+    "set (non-commercial research terms); one in twelve held back to validate"
 )
 BICUBIC_ID = "bicubic"
 MEASURED_ON = {"set5": "set5", "bsd100_part": "bsd100-part"}

@@ -26,10 +26,19 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Muon for parameters of two and more dimensions, Adam (0.9, 0.99) for the others."""
+    """Muon for parameters of two and more dimensions, Adam (0.9, 0.99) for the others.
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+    The first kernel moves `first` times as far: it looks at small differences of grey levels and
+    must grow large before the tanh behind it bends.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, *, first: float = 1.0
+    ) -> None:
+        params = list(params)
         super().__init__(params, {"lr": lr, "momentum": momentum})
+        self._first = next(param for param in params if param.ndim >= 2)
+        self._factor = first
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -51,7 +60,8 @@ class Muon(Optimizer):
             return
         mean = state["mean"].lerp_(grad, 1 - momentum)
         matrix = grad.lerp(mean, momentum).flatten(1)
-        param.sub_(orthogonal(matrix).view_as(param), alpha=lr * 0.2 * max(matrix.shape) ** 0.5)
+        step = lr * 0.2 * max(matrix.shape) ** 0.5 * (self._factor if param is self._first else 1)
+        param.sub_(orthogonal(matrix).view_as(param), alpha=step)
 
     @staticmethod
     def _adam(param: Tensor, grad: Tensor, state: dict[str, Tensor], lr: float) -> None:
@@ -61,8 +71,8 @@ class Muon(Optimizer):
         param.sub_(lr * mean / (square.sqrt() + 1e-8))
 
 
-def make_optimiser(name: str, params: Iterable[Tensor], lr: float) -> Optimizer:
-    """`muon` or `adam`."""
+def make_optimiser(name: str, params: Iterable[Tensor], lr: float, first: float) -> Optimizer:
+    """`muon` (whose first kernel moves `first` times as far) or `adam`."""
     if name == "muon":
-        return Muon(params, lr)
+        return Muon(params, lr, first=first)
     return torch.optim.Adam(params, lr, betas=(0.9, 0.99))

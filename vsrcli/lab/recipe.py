@@ -21,6 +21,8 @@ class Recipe:
     optimiser: str = "muon"
     """muon or adam."""
     lr: float = 2e-3
+    first: float = 1.0
+    """How many times as far Muon moves the first kernel."""
     batch: int = 16
     patch: dict[int, int] = field(default_factory=lambda: {2: 32, 3: 28, 4: 24})
     """Side of a low-resolution patch, px, by scale."""

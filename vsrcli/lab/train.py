@@ -74,7 +74,7 @@ def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
     state = State(
         net=net,
         average={k: v.clone() for k, v in net.state_dict().items()},
-        optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr),
+        optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr, recipe.first),
     )
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)

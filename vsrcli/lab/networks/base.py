@@ -58,6 +58,13 @@ def grouped(x: Tensor, maps: int, channels: int) -> Tensor:
     return x.view(len(x), maps, channels, -1, *x.shape[2:])
 
 
+def widen(weight: Tensor, factor: float = 4.0) -> None:
+    """Scale a kernel's deviation from its mean, so that tanh behind it bends from the start."""
+    with torch.no_grad():
+        mean = weight.mean((2, 3), keepdim=True)
+        weight.sub_(mean).mul_(factor).add_(mean)
+
+
 def centre_taps(weight: Tensor, value: float = 1.0) -> None:
     """Set the middle tap of every filter of (out, in, k, k) (to 1: edge-SR's initial state)."""
     with torch.no_grad():

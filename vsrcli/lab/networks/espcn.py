@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from vsrcli.lab.networks.base import LumaNet, Padding
+from vsrcli.lab.networks.base import LumaNet, Padding, widen
 
 
 class Espcn(LumaNet):
@@ -22,6 +22,8 @@ class Espcn(LumaNet):
             nn.Tanh(),
             self.conv(features, scale**2, 3),
         )
+
+        widen(self.net[0].weight)
 
     def phases(self, x: Tensor) -> Tensor:
         y: Tensor = self.net(x).sigmoid()

@@ -7,7 +7,7 @@ The reduction is taken before the shuffle: the shuffle moves values and does not
 
 from torch import Tensor, nn
 
-from vsrcli.lab.networks.base import LumaNet, Padding, centre_taps, grouped
+from vsrcli.lab.networks.base import LumaNet, Padding, centre_taps, grouped, widen
 
 
 class _OneLayer(LumaNet):
@@ -77,6 +77,8 @@ class EsrCnn(LumaNet):
         body = self.conv(1, depth, 5), self.conv(depth, features, 3)
         for conv in (*body, head):  # grey passes at first, and no key starts at the saddle of key²
             centre_taps(conv.weight, 1 / conv.in_channels)
+        for conv in body:
+            widen(conv.weight)
         self.filter = nn.Sequential(body[0], nn.Tanh(), body[1], nn.Tanh(), head)
 
     def phases(self, x: Tensor) -> Tensor:
