@@ -15,15 +15,15 @@ class Espcn(LumaNet):
     ) -> None:
         super().__init__(scale=scale, border=4, padding=padding)
         self.config = f"D{depth} S{features}"
+        first = self.conv(1, depth, 5)
+        widen(first.weight)
         self.net = nn.Sequential(
-            self.conv(1, depth, 5),
+            first,
             nn.Tanh(),
             self.conv(depth, features, 3),
             nn.Tanh(),
             self.conv(features, scale**2, 3),
         )
-
-        widen(self.net[0].weight)
 
     def phases(self, x: Tensor) -> Tensor:
         y: Tensor = self.net(x).sigmoid()
