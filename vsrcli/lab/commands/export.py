@@ -8,17 +8,28 @@ from pathlib import Path
 def add(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("recipe", help="recipe file or name, or 'bicubic'")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), required=True)
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="of a single-frame model")
     parser.add_argument("--checkpoints", type=Path, help="folder that `train --out` wrote")
     parser.add_argument("--weights", type=Path, default=Path("weights"))
-    parser.add_argument("--measure", type=Path, help="folder with set5 and bsd100-part")
+    parser.add_argument(
+        "--measure", type=Path, help="folder with set5 and bsd100-part; of a recurrent model clips"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Export, check, measure, and say so in one line."""
+    from vsrcli.errors import UsageError
     from vsrcli.lab.export import BICUBIC_ID, export, export_bicubic, measure
     from vsrcli.lab.recipe import load_recipe, shipped
+    from vsrcli.lab.temporal.recipe import is_recurrent
+    from vsrcli.lab.temporal.recipe import shipped as shipped_recurrent
 
+    path = shipped_recurrent(Path(args.recipe))
+    if path.exists() and is_recurrent(path):
+        sys.stdout.write(f"{_recurrent(args, path)}\n")
+        return
+    if args.scale is None:
+        raise UsageError("a single-frame model is exported for one --scale: 2, 3 or 4")
     if args.recipe == BICUBIC_ID:
         done = export_bicubic(args.scale, args.weights)
     else:
@@ -30,3 +41,16 @@ def run(args: argparse.Namespace) -> None:
         figures = measure(done.file.parent, args.scale, args.measure)
         line += "".join(f"  {key} {value}" for key, value in figures.items())
     sys.stdout.write(f"{line}\n")
+
+
+def _recurrent(args: argparse.Namespace, path: Path) -> str:
+    from vsrcli.lab.temporal.export import export_recurrent, measure_clips
+    from vsrcli.lab.temporal.recipe import load_recipe
+
+    recipe = load_recipe(path)
+    done = export_recurrent(recipe, args.checkpoints / f"{recipe.id}.pt", args.weights)
+    line = f"{done.file}  {done.graph.config}  {done.graph.params} params  off by {done.error:.1e}"
+    if args.measure:
+        found = measure_clips(done.file.parent, args.measure, recipe.scale, recipe.degrade)
+        line += "".join(f"  {key} {value}" for key, value in found.items())
+    return line

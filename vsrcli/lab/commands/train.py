@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab train`: one model at one scale, for a number of core-minutes."""
+"""`python -m vsrcli.lab train`: one model from its recipe, for a time budget; it can go on."""
 
 import argparse
 import sys
@@ -8,17 +8,33 @@ from pathlib import Path
 def add(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("recipe", type=Path, help="recipe file, or the name of a shipped recipe")
-    parser.add_argument("--minutes", type=float, required=True, help="core-minutes in all")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), required=True)
+    parser.add_argument(
+        "--minutes", type=float, required=True, help="core-minutes in all; on a GPU plain minutes"
+    )
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="of a single-frame model")
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp stills")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="of a recurrent model: cpu, cuda")
+    parser.add_argument(
+        "--slice", type=float, help="stop after so many minutes; run again to go on (recurrent)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Train and print a line now and then."""
     import torch
 
+    from vsrcli.lab.temporal.recipe import is_recurrent, shipped
+
+    torch.set_num_threads(args.threads)
+    path = shipped(args.recipe)
+    recurrent = path.exists() and is_recurrent(path)
+    sys.stdout.write(f"{_recurrent(args, path) if recurrent else _single(args)}\n")
+
+
+def _single(args: argparse.Namespace) -> Path:
+    from vsrcli.errors import UsageError
     from vsrcli.lab.recipe import load_recipe, shipped
     from vsrcli.lab.train import Report, train
 
@@ -28,7 +44,29 @@ def run(args: argparse.Namespace) -> None:
             f"train {report.train_psnr:.3f} dB  valid {report.valid_psnr:.3f} dB\n"
         )
 
-    torch.set_num_threads(args.threads)
+    if args.scale is None:
+        raise UsageError("a single-frame model is trained for one --scale: 2, 3 or 4")
     recipe = load_recipe(shipped(args.recipe))
-    path = train(recipe, args.scale, args.data, args.out, minutes=args.minutes, on_report=show)
-    sys.stdout.write(f"{path}\n")
+    return train(recipe, args.scale, args.data, args.out, minutes=args.minutes, on_report=show)
+
+
+def _recurrent(args: argparse.Namespace, path: Path) -> Path:
+    from vsrcli.lab.temporal.recipe import load_recipe
+    from vsrcli.lab.temporal.train import Report, train
+
+    def show(report: Report) -> None:
+        sys.stderr.write(
+            f"{report.minutes:7.2f} min  step {report.step:6d}  loss {report.loss:.3e}  "
+            f"{report.recurrent:.3f} dB, without state {report.stateless:.3f}, "
+            f"without neighbours {report.static:.3f}\n"
+        )
+
+    return train(
+        load_recipe(path),
+        args.data,
+        args.out,
+        minutes=args.slice or args.minutes,
+        total_minutes=args.minutes,
+        device=args.device,
+        on_report=show,
+    )

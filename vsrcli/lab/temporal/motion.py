@@ -2,8 +2,7 @@
 
 A camera moves over a still: translation with slight acceleration, zoom and rotation, in high-
 resolution pixels a frame; a second still may slide over the first behind a soft mask (occlusion and
-parallax). The curriculum widens `Motion` step by step: a net learns alignment from narrow motion
-and loses the gradient towards it in a broad distribution (COMPUTE of this project's design notes).
+parallax). `Stage`s of a recipe can widen `Motion` step by step.
 """
 
 from __future__ import annotations

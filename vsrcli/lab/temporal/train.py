@@ -1,10 +1,10 @@
-"""Training of recurrent nets: motion curriculum, masked frames, a gap that is watched.
+"""Training of recurrent nets, with what they gain from time watched in every report.
 
-A plain loop stops at a single-picture net: the gradient towards the other frames is far smaller
-than that towards the current one. Three things raise it here. `mask` hides blocks of the current
-frame, so that only neighbours and state can fill them; `noise` makes averaging over time pay from
-the first step; both fall to zero over their share of the run. And motion widens stage by stage.
-Every report says what the net is worth without state and without neighbours: no gap, no recurrence.
+A plain loop stops at a single-picture net: what differs between frames is small, so its gradient is,
+and an optimiser that moves all directions at one pace (Muon) finds the differences last or never.
+RLSP therefore trains on amplified differences (`contrast`, folded away at export) and EGVSR's FNet
+learns the known flow of synthetic motion first. Every report says what the net is worth without its
+state and without its neighbours: no gap, no recurrence.
 """
 
 from __future__ import annotations

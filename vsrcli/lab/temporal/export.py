@@ -1,0 +1,118 @@
+"""From a recurrent checkpoint to `weights/<id>`: cell, parity check, card, measured figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from vsrcli.errors import WeightsError
+from vsrcli.lab.card import Card, GraphCard, read_card, write_card
+from vsrcli.lab.evaluate import evaluate
+from vsrcli.lab.export import Exported, checked, store
+from vsrcli.lab.temporal.cells import STATE, egvsr_cell, rlsp_cell
+from vsrcli.lab.temporal.recipe import Recipe
+from vsrcli.lab.temporal.rlsp import Rlsp
+from vsrcli.lab.temporal.train import Net, build
+from vsrcli.runtime.engines import open_engine
+
+TRAINED_ON = (
+    "synthetic camera motion over 161 sharp stills: T91 and General100 (61, research use) and the "
+    "BSDS500 training set (100, research use), one in twelve held back to validate"
+)
+_STEPS, _SIDE = 4, 16
+
+
+def export_recurrent(recipe: Recipe, checkpoint: Path, weights: Path) -> Exported:
+    """The averaged weights of a checkpoint as `weights`/<id>, proved equal to torch over time."""
+    if not checkpoint.exists():
+        raise WeightsError(f"no checkpoint {checkpoint}; train {recipe.id} first")
+    saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    net = build(recipe)
+    net.load_state_dict(saved["average"])
+    net.eval()
+    model = rlsp_cell(net.folded()) if isinstance(net, Rlsp) else egvsr_cell(net)
+    error = checked(_parity(model, net), checkpoint.name)
+    window, states, config, border = _form(net, recipe)
+    card = Card(
+        id=recipe.id,
+        family=recipe.family,
+        summary=recipe.summary,
+        licence="MIT",
+        trained_on=TRAINED_ON,
+        recipe=f"{recipe.id}.toml",
+        graphs=(),
+        color="rgb",
+        temporal="recurrent",
+        before=window[0],
+        after=window[1],
+        state=states,
+    )
+    folder = weights / recipe.id
+    graph = store(
+        model,
+        card,
+        folder,
+        scale=recipe.scale,
+        config=config,
+        params=sum(p.numel() for p in net.parameters()),
+        border=border,
+        train_minutes=saved["spent_s"] / 60,
+    )
+    return Exported(file=folder / graph.file, graph=graph, error=error)
+
+
+def measure_clips(folder: Path, clips: Path, scale: int, degrade: str) -> dict[str, float]:
+    """Figures of the clips in `clips`, put on the card in `folder`."""
+    found = evaluate(folder, clips, scale=scale, degrade=degrade)
+    figures = {f"{row.name}_psnr_y": round(row.psnr_y, 2) for row in found.rows}
+    figures |= {f"{row.name}_gain_db": round(row.gain_db, 2) for row in found.rows}
+    figures["mean_psnr_y"] = round(found.mean.psnr_y, 2)
+    figures["mean_ssim"] = round(found.mean.ssim, 4)
+    card = read_card(folder)
+    graph = next(g for g in card.graphs if g.scale == scale)
+    measured = GraphCard(**{**vars(graph), "measured": figures})
+    write_card(card.with_graph(measured), folder)
+    return figures
+
+
+def _form(
+    net: Net, recipe: Recipe
+) -> tuple[tuple[int, int], tuple[dict[str, str | int], ...], str, int]:
+    """Window, states, shape in the paper's letters, receptive border of one step."""
+    if isinstance(net, Rlsp):
+        state: dict[str, str | int] = {"name": STATE, "channels": net.state_channels}
+        return (1, 1), (state,), f"{recipe.layers}-{recipe.features}", recipe.layers
+    state = {"name": "last", "channels": 3, "scale": recipe.scale}
+    return (1, 0), (state,), f"B{recipe.layers} F{recipe.features}", 2 * recipe.layers + 2
+
+
+def _parity(model: onnx.ModelProto, net: Net) -> float:
+    """Largest difference from torch over a few frames."""
+    engine = open_engine(model.SerializeToString(), device="cpu", threads=1)
+    torch.manual_seed(0)
+    frames = torch.rand(1, _STEPS, 3, _SIDE, _SIDE)
+    with torch.no_grad():
+        wanted = torch.nn.functional.pixel_shuffle(net(frames)[0], net.scale).numpy()
+    names = [n for n in engine.inputs if n != "frames"]
+    large = _SIDE * net.scale
+    shapes = {
+        STATE: (1, getattr(net, "state_channels", 0), _SIDE, _SIDE),
+        "last": (1, 3, large, large),
+    }
+    states = {n: np.zeros(shapes[n], np.float32) for n in names}
+    errors = []
+    for t in range(_STEPS):
+        made = engine.run({"frames": _window(net, frames, t).numpy(), **states})
+        errors.append(float(np.abs(made["y"][0] - wanted[t]).max()))
+        states = {n: made[f"{n}_next"] for n in names}
+    engine.close()
+    return max(errors)
+
+
+def _window(net: Net, frames: Tensor, t: int) -> Tensor:
+    around = (t - 1, t, t + 1) if isinstance(net, Rlsp) else (t - 1, t)
+    return torch.cat([frames[:, min(max(i, 0), _STEPS - 1)] for i in around], 1)
