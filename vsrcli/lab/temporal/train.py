@@ -2,9 +2,9 @@
 
 A plain loop stops at a single-picture net: what differs between frames is small, so its gradient
 is, and an optimiser that moves all directions at one pace (Muon) finds the differences last or
-never. RLSP therefore trains on amplified differences (`contrast`, folded away at export) and EGVSR's FNet
-learns the known flow of synthetic motion first. Every report says what the net is worth without its
-state and without its neighbours: no gap, no recurrence.
+never. RLSP therefore trains on amplified differences (`contrast`, folded away at export) and
+EGVSR's FNet learns the known flow of synthetic motion first. Every report says what the net is
+worth without its state and without its neighbours: no gap, no recurrence.
 """
 
 from __future__ import annotations
