@@ -5,7 +5,6 @@ shuffle: `deconv_to_phases` rewrites its weights. Our own nets train that convol
 deconvolution of side r·t for a t x t kernel): the zeros it would keep cost the same.
 """
 
-import torch
 from torch import Tensor, nn
 
 from vsrcli.lab.networks.base import LumaNet, Padding
@@ -34,21 +33,18 @@ class Fsrcnn(LumaNet):
         features: int,
         layers: int,
         padding: Padding = "replicate",
-        tail: int | None = None,
     ) -> None:
-        tail = tail or tail_kernel(scale)
+        tail = tail_kernel(scale)
         super().__init__(scale=scale, border=2 + layers + tail // 2, padding=padding)
         self.config = f"D{depth} S{features} M{layers}"
         widths = [depth, features] + [features] * layers + [depth]
         kernels = [5, 1] + [3] * layers + [1]
         parts: list[nn.Module] = []
         for inputs, outputs, kernel in zip([1, *widths], widths, kernels, strict=False):
-            parts += [self.conv(inputs, outputs, kernel), nn.PReLU(init=0.25)]
+            conv = self.conv(inputs, outputs, kernel)
+            nn.init.kaiming_normal_(conv.weight, a=0.25)
+            parts += [conv, nn.PReLU(init=0.25)]
         self.net = nn.Sequential(*parts, self.conv(depth, scale**2, tail))
-        with torch.no_grad():
-            for part in self.net.children():
-                if isinstance(part, nn.Conv2d) and part.out_channels != scale**2:
-                    nn.init.kaiming_normal_(part.weight, a=0.25)
 
     def phases(self, x: Tensor) -> Tensor:
         y: Tensor = self.net(x)
