@@ -1,5 +1,6 @@
 """From a checkpoint to `weights/<id>`: ONNX file, parity check, card, measured figures."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,12 +43,13 @@ class Exported:
 
 
 def parity(model: bytes, net: LumaNet, inputs: list[NDArray[np.float32]]) -> float:
-    """Largest difference between the graph and the torch network."""
+    """Largest difference between the graph and the torch network, run in float64."""
     engine = open_engine(model, device="cpu", threads=1)
+    exact = copy.deepcopy(net).double().eval()
     errors = []
     for x in inputs:
         with torch.no_grad():
-            expected = net.eval()(torch.from_numpy(x)).numpy()
+            expected = exact(torch.from_numpy(x).double()).numpy()
         errors.append(float(np.abs(engine.run({"x": x})["y"] - expected).max()))
     engine.close()
     return max(errors)
