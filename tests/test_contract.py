@@ -31,9 +31,12 @@ each_graph = pytest.mark.parametrize(("name", "scale"), ALL)
 
 
 @contextmanager
-def driver_of(model: Model, scale: int, pix_fmt: str, size: tuple[int, int]) -> Iterator[Driver]:
+def driver_of(
+    model: Model, scale: int, pix_fmt: str, size: tuple[int, int], full_range: bool | None = None
+) -> Iterator[Driver]:
     """A model on the CPU, ready for pictures of this format and size."""
-    picture = Picture(layout=layout_of(pix_fmt), color=Color(), width=size[0], height=size[1])
+    color = Color(full_range=full_range)
+    picture = Picture(layout=layout_of(pix_fmt), color=color, width=size[0], height=size[1])
     driver = open_driver(model, scale, picture=picture, device="cpu", threads=1)
     try:
         yield driver
@@ -140,10 +143,12 @@ def test_odd_and_tiny_sizes(name: str, scale: int, size: tuple[int, int]) -> Non
 
 @each_graph
 @pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
-def test_flat_picture_stays_flat(name: str, scale: int, pix_fmt: str) -> None:
+@pytest.mark.parametrize("full_range", [False, True])
+def test_flat_picture_stays_flat(name: str, scale: int, pix_fmt: str, full_range: bool) -> None:
+    """At every level, blacker than black and whiter than white too: nets have not seen those."""
     layout, size = layout_of(pix_fmt), (32, 32)
-    with driver_of(MODELS[name], scale, pix_fmt, size) as driver:
-        for share in (0.07, 0.25, 0.5, 0.75, 0.92):
+    with driver_of(MODELS[name], scale, pix_fmt, size, full_range=full_range) as driver:
+        for share in (0, 0.03, 0.07, 0.25, 0.5, 0.75, 0.92, 0.97, 1):
             level = round(share * layout.peak)
             flat = np.full((32, 32), level, layout.dtype)
             (out,) = driver.push(frame_of((flat,), layout, size))

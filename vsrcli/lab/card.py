@@ -39,6 +39,7 @@ class Card:
     graphs: tuple[GraphCard, ...]
     color: str = "y"
     temporal: str = "frame"
+    levels: str = "any"
     output: str = "rgb"
     peak: float = 1.0
     before: int = 0
@@ -73,6 +74,8 @@ def read_card(folder: Path) -> Card:
 def write_card(card: Card, folder: Path) -> Path:
     """`card` as `folder`/model.toml, written whole, then put in place."""
     top = ["id", "family", "summary", "color", "temporal", "licence", "trained_on", "recipe"]
+    if card.levels != "any":
+        top.append("levels")
     if card.temporal == "recurrent":
         top += ["output", "peak", "before", "after"]
     lines = [f"schema = {SCHEMA}", *(_entry(key, getattr(card, key)) for key in top)]

@@ -114,6 +114,7 @@ def export(recipe: Recipe, scale: int, checkpoint: Path, weights: Path) -> Expor
         trained_on=TRAINED_ON,
         recipe=recipe.name,
         graphs=(),
+        levels="studio",
     )
     folder = weights / recipe.id
     graph = store(

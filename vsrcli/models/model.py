@@ -84,6 +84,8 @@ class Model:
     recipe: str
     folder: Path
     graphs: tuple[Graph, ...]
+    levels: str = "any"
+    """Luma a "y" model was trained on: "studio" (16 to 235 of 255, nothing beyond) or "any"."""
     window: tuple[int, int] = (0, 0)
     """LR frames before and after the current one that a recurrent cell sees."""
     states: tuple[State, ...] = ()
@@ -142,11 +144,20 @@ def _model(data: dict[str, Any], folder: Path) -> Model:
         recipe=data["recipe"],
         folder=folder,
         graphs=tuple(_graph(entry, folder) for entry in data["graph"]),
+        levels=_one_of(data, "levels", ("any", "studio")),
         window=(int(data.get("before", 0)), int(data.get("after", 0))),
         states=tuple(State(**entry) for entry in data.get("state", ())),
         output=data.get("output", "rgb"),
         peak=float(data.get("peak", 1)),
     )
+
+
+def _one_of(data: dict[str, Any], key: str, known: tuple[str, ...]) -> str:
+    """The entry, or the first of the known words if there is none."""
+    value = str(data.get(key, known[0]))
+    if value not in known:
+        raise ValueError(f'{key} = "{value}"; it must be one of {", ".join(known)}')
+    return value
 
 
 def _graph(entry: dict[str, Any], folder: Path) -> Graph:

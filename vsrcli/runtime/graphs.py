@@ -7,6 +7,8 @@ Both are made for one plane size, which lets the engine plan its memory once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vsrcli.frames import Siting
@@ -30,14 +32,27 @@ from vsrcli.runtime.wire import (
 )
 
 SOURCE, TARGET = "planes_in", "planes_out"
+_BLACK, _WHITE = np.float32(16 / 255), np.float32(235 / 255)
+_REACH_OF_STUDIO = np.float32(219 / 255)
 
 
-def wrap_planes(model: bytes, scale: int, *, bits: int, shape: Shape) -> bytes:
+def wrap_planes(
+    model: bytes,
+    scale: int,
+    *,
+    bits: int,
+    shape: Shape,
+    studio: bool = False,
+    full_range: bool = False,
+) -> bytes:
     """A float model (one input, one output, (N, 1, H, W), code / 255) as a graph of code values.
 
     The new graph takes and gives planes of `bits` bits: uint8 up to 8, uint16 above. Rounded to
     nearest, clipped to what the bits hold. Above 8 bits a code value is divided by
     255 * 2**(bits - 8), so that studio white is the same number at every depth.
+
+    A net trained on `studio` luma has never seen anything beyond, and gives anything for it: full
+    range is brought to studio range and back; blacker than black and whiter than white go past it.
     """
     graph = graph_of(model)
     source, target = single_ports(model)
@@ -50,19 +65,60 @@ def wrap_planes(model: bytes, scale: int, *, bits: int, shape: Shape) -> bytes:
         and not (shuffled and number == NODE and payload == last.payload)
     )
     ends = Builder()
-    unit = np.float32(255 << max(bits - 8, 0))
     values = ends.node("Cast", [SOURCE], to=FLOAT)
-    ends.node("Mul", [values, 1 / unit], source)
+    # What goes past the net is added to its r² phases, so there must be phases.
+    levels = _Levels(bits=bits, studio=studio and shuffled, full_range=full_range)
+    beyond = levels.enter(ends, values, source)
     head = ends.take()
     # Rounded before the shuffle, where there is one: it then moves bytes instead of floats.
     if shuffled:
-        codes = _round(ends, last.inputs[0], bits, gain=unit)
+        codes = levels.leave(ends, last.inputs[0], beyond)
         _shuffle(ends, codes, scale, shape, TARGET)
     else:
-        _round(ends, target, bits, gain=unit, output=TARGET)
+        levels.leave(ends, target, beyond, TARGET)
     joined = head + body + ends.take() + _ports(scale, bits, shape)
     rest = b"".join(field(n, p) for n, p in fields(model) if n != GRAPH)
     return rest + field(GRAPH, joined)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Levels:
+    """Code values to what a net was trained on, and back."""
+
+    bits: int
+    studio: bool
+    full_range: bool
+
+    def enter(self, graph: Builder, codes: str, output: str) -> str:
+        """Codes as the net's input; the name of what lies beyond studio range, or ""."""
+        if self.studio and self.full_range:
+            scaled = graph.node("Mul", [codes, _REACH_OF_STUDIO / self._peak])
+            graph.node("Add", [scaled, _BLACK], output)
+            return ""
+        values = graph.node("Mul", [codes, 1 / self._unit], "" if self.studio else output)
+        if not self.studio:
+            return ""
+        graph.node("Clip", [values, _BLACK, _WHITE], output)
+        return graph.node("Sub", [values, output])
+
+    def leave(self, graph: Builder, values: str, beyond: str, output: str = "") -> str:
+        """The net's output as codes."""
+        if beyond:
+            values = graph.node("Add", [values, beyond])
+        if self.studio and self.full_range:
+            values = graph.node("Sub", [values, _BLACK])
+            return _round(
+                graph, values, self.bits, gain=self._peak / _REACH_OF_STUDIO, output=output
+            )
+        return _round(graph, values, self.bits, gain=self._unit, output=output)
+
+    @property
+    def _unit(self) -> np.float32:
+        return np.float32(255 << max(self.bits - 8, 0))
+
+    @property
+    def _peak(self) -> np.float32:
+        return np.float32((1 << self.bits) - 1)
 
 
 def bicubic_graph(

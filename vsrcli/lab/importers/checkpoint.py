@@ -74,6 +74,7 @@ def import_checkpoint(
         trained_on="see its authors",
         recipe="",
         graphs=(),
+        levels="studio",
     )
     folder = out_dir / card.id
     graph = store(

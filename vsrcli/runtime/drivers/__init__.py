@@ -56,7 +56,14 @@ def open_driver(
     if model.temporal is Temporal.FRAME and model.color == "y":
         from vsrcli.runtime.drivers.frame import FrameDriver
 
-        return FrameDriver(graph.load(), scale, picture=picture, device=device, threads=threads)
+        return FrameDriver(
+            graph.load(),
+            scale,
+            picture=picture,
+            studio=model.levels == "studio",
+            device=device,
+            threads=threads,
+        )
     if model.temporal is Temporal.RECURRENT and model.color == "rgb":
         from vsrcli.runtime.drivers.recurrent import RecurrentDriver
 

@@ -23,13 +23,16 @@ class FrameDriver:
         scale: int,
         *,
         picture: Picture,
+        studio: bool,
         device: str,
         threads: int,
     ) -> None:
         self.scale = scale
         self._layout = picture.layout
         self._engines: dict[Role, Engine] = {
-            role: open_engine(_graph(role, model, scale, picture), device=device, threads=threads)
+            role: open_engine(
+                _graph(role, model, scale, picture, studio), device=device, threads=threads
+            )
             for role in dict.fromkeys(picture.layout.roles)
         }
         self.device = next(iter(self._engines.values())).name
@@ -71,12 +74,15 @@ class FrameDriver:
         return plane[:height, :width]
 
 
-def _graph(role: Role, model: bytes, scale: int, picture: Picture) -> bytes:
+def _graph(role: Role, model: bytes, scale: int, picture: Picture, studio: bool) -> bytes:
     layout = picture.layout
     indices = layout.planes_of(role)
     shape = (len(indices), *layout.size(indices[0], picture.width, picture.height))
     if role in (Role.LUMA, Role.RGB):
-        return wrap_planes(model, scale, bits=layout.bits, shape=shape)
+        full = role is Role.RGB or bool(picture.color.full_range)
+        return wrap_planes(
+            model, scale, bits=layout.bits, shape=shape, studio=studio, full_range=full
+        )
     sub = (layout.chroma_w, layout.chroma_h) if role is Role.CHROMA else (1, 1)
     siting = picture.color.siting
     return bicubic_graph(scale, bits=layout.bits, shape=shape, siting=siting, sub=sub)
