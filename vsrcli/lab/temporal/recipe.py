@@ -48,12 +48,6 @@ class Recipe:
     """Side of a low-resolution patch, px; a multiple of 8."""
     ema: float = 0.998
     warmup: float = 0.02
-    mask: float = 0.0
-    """Share of the current frame that is hidden at the start."""
-    noise: float = 0.0
-    """Greatest standard deviation at the start."""
-    crutch: float = 0.4
-    """Share of the run in which mask and noise fall to zero."""
     shrinks: tuple[float, ...] = (1.0, 0.7, 0.5)
     stages: tuple[Stage, ...] = (Stage(share=1.0, motion=Motion()),)
 

@@ -143,12 +143,10 @@ def _step(
     hr, flow = sequences(stills, motion, batch, length, side, generator)
     lr = degrade(hr.flatten(0, 1)).view(batch, length, 3, recipe.patch, recipe.patch)
     target = functional.pixel_unshuffle(hr, recipe.scale)
-    crutch = max(0.0, 1 - progress / recipe.crutch) if recipe.crutch else 0.0
-    seen = _hindered(lr, recipe, crutch, generator)
     if lesson:
-        loss = _flow_loss(state.net, seen, flow, recipe)
+        loss = _flow_loss(state.net, lr, flow, recipe)
     else:
-        loss = _loss(state.net, seen, target, flow, recipe)
+        loss = _loss(state.net, lr, target, flow, recipe)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 1.0)
@@ -185,22 +183,6 @@ def _small(flow: Tensor, scale: int) -> Tensor:
     """HR flow (B, T, 2, rH, rW) in HR px as LR flow in LR px."""
     small = functional.avg_pool2d(flow.flatten(0, 1), scale) / scale
     return small.view(*flow.shape[:2], *small.shape[1:])
-
-
-def _hindered(lr: Tensor, recipe: Recipe, amount: float, generator: torch.Generator) -> Tensor:
-    """The frames with noise and with blocks hidden (set to the frame's mean), less as time goes."""
-    if not amount:
-        return lr
-    seen = lr
-    if recipe.noise:
-        level = recipe.noise * amount * torch.rand(len(lr), 1, 1, 1, 1, generator=generator)
-        seen = seen + torch.randn(lr.shape, generator=generator).to(lr) * level.to(lr)
-    if recipe.mask:
-        cells = torch.rand(*lr.shape[:2], 1, 8, 8, generator=generator) < 0.5 * recipe.mask * amount
-        hidden = cells.to(lr).repeat_interleave(recipe.patch // 8, 3)
-        hidden = hidden.repeat_interleave(recipe.patch // 8, 4)
-        seen = seen + hidden * (seen.mean((3, 4), keepdim=True) - seen)
-    return seen
 
 
 def _motion(recipe: Recipe, progress: float, generator: torch.Generator) -> Motion:
