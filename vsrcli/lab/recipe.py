@@ -30,6 +30,8 @@ class Recipe:
     """Factors the pictures are shrunk by before they are degraded; 1 = as they are."""
     jpeg_shrinks: tuple[float, ...] = (0.75, 0.5)
     """The same for JPEG pictures: shrinking hides the coder's blocks, which no net can predict."""
+    flats: int = 0
+    """Patches of each batch that are one flat grey: a sigmoid learns black and white late."""
     ema: float = 0.999
     loss: str = "mse"
     warmup: float = 0.02

@@ -144,7 +144,10 @@ def _endless(
     while True:
         bank = cut_bank(pairs, net.scale, net.border, recipe.patch[net.scale], rng)
         for _ in range(max(1, BANK_STEPS * recipe.batch // len(bank.lr))):
-            yield from batches(bank, recipe.batch, net.scale, generator)
+            for lr, hr in batches(bank, recipe.batch, net.scale, generator):
+                grey = (16 + 219 * torch.rand(recipe.flats, 1, 1, 1, generator=generator)) / 255
+                lr[: recipe.flats], hr[: recipe.flats] = grey, grey
+                yield lr, hr
 
 
 def train(
