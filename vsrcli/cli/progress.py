@@ -34,6 +34,8 @@ def shown(kind: ProgressKind, *, quiet: bool = False) -> Iterator[Display]:
         yield _Json()
     elif kind is ProgressKind.none or quiet:
         yield _Nothing()
+    elif not sys.stderr.isatty():
+        yield _LastLine()
     else:
         yield from _bar()
 
@@ -44,6 +46,13 @@ class _Nothing:
 
     def done(self, report: Report) -> None:
         pass
+
+
+class _LastLine(_Nothing):
+    """Where no bar can be drawn: one line of what was done, without waiting for rich to load."""
+
+    def done(self, report: Report) -> None:
+        print(_summary(report), file=sys.stderr)  # noqa: T201
 
 
 class _Json:
@@ -113,13 +122,16 @@ def _bar() -> Iterator[Display]:
 
             def done(self, report: Report) -> None:
                 bar.stop()
-                size = f"{report.width}x{report.height}"
-                rate = report.frames / max(report.seconds, 1e-6)
-                made = f"{report.frames} frames, {size}, {report.model} x{report.scale}"
-                took = f"{report.seconds:.1f} s ({rate:.1f} fps)"
-                console.print(f"{report.target}: {made}, {took}", highlight=False, soft_wrap=True)
+                console.print(_summary(report), highlight=False, soft_wrap=True)
 
         yield Drawn()
+
+
+def _summary(report: Report) -> str:
+    rate = report.frames / max(report.seconds, 1e-6)
+    size = f"{report.width}x{report.height}"
+    made = f"{report.frames} frames, {size}, {report.model} x{report.scale}"
+    return f"{report.target}: {made}, {report.seconds:.1f} s ({rate:.1f} fps)"
 
 
 def _memory() -> str:
