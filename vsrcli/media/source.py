@@ -18,7 +18,7 @@ from vsrcli.frames import Frame
 from vsrcli.media.describe import describe
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.packet import SidePacket
-from vsrcli.media.pixels import plain_copy, planes_of
+from vsrcli.media.pixels import layout_of, plain_copy, planes_of
 
 log = logging.getLogger("vsr")
 _AV_TIME_BASE = 1_000_000
@@ -200,7 +200,7 @@ class Source:
     def _frame(self, frame: av.VideoFrame) -> Frame:
         if self._first is None:
             self._first = frame
-            self._layout = describe(self.path, self.container, self.stream, frame).video.layout
+            self._layout = layout_of(frame.format.name)
         first = self._first
         if (frame.width, frame.height, frame.format.name) != (
             first.width,

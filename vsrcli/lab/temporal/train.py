@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from math import cos, log10, pi
+from math import log10
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,9 @@ from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.recipe import Recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
+from vsrcli.lab.train import HELD_BACK, rate
 from vsrcli.media.images import read_rgb
 
-HELD_BACK = 12
 REPORT_S = 60.0
 Net = Rlsp | Egvsr
 
@@ -135,7 +135,7 @@ def _step(
     progress: float,
 ) -> None:
     for group in state.optimiser.param_groups:
-        group["lr"] = recipe.lr * _rate(progress, recipe.warmup)
+        group["lr"] = recipe.lr * rate(progress, recipe.warmup)
     motion = _motion(recipe, progress, generator)
     lesson = isinstance(state.net, Egvsr) and progress < recipe.flow_share
     batch, length = (12, 2) if lesson else (recipe.batch, recipe.length)
@@ -196,12 +196,6 @@ def _motion(recipe: Recipe, progress: float, generator: torch.Generator) -> Moti
     if reached and torch.rand(1, generator=generator) < 1 / 3:
         reached = int(torch.randint(reached, (1,), generator=generator))
     return recipe.stages[reached].motion
-
-
-def _rate(progress: float, warmup: float) -> float:
-    if progress < warmup:
-        return progress / warmup + 1e-3
-    return 0.5 * (1 + cos(pi * min(1.0, (progress - warmup) / (1 - warmup)))) + 1e-3
 
 
 def _load(folder: Path, recipe: Recipe, device: torch.device) -> tuple[Stills, Stills]:
