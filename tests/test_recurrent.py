@@ -131,10 +131,45 @@ def test_shots_of_one_frame(toy):
     assert run(driver, items) == [(0, 7000.0), (1, 9000.0), (2, 50.0)]
 
 
+def predicted_warm(values, length):
+    """What the toy cell gives for a shot whose first frames were run backwards before it."""
+    run_in = values[length:0:-1]
+    return predicted([*run_in, *values])[len(run_in) :]
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_warm_up_runs_the_opening_backwards(toy, length):
+    """Also of shots that are not longer than it, and of a single frame."""
+    shots = [[40000, 30000, 20000, 9000, 500], [1000, 3000, 9000, 27000], [7000], [100, 60000]]
+    driver = open_driver(toy, 1, picture=PICTURE, device="cpu", warm_up=length)
+    items = [
+        item
+        for i, values in enumerate(shots)
+        for item in (Cut(score=50), *(frame(v, 100 * i + t) for t, v in enumerate(values)))
+    ]
+    got = run(driver, items[1:])
+    assert [at for at, _ in got] == [
+        100 * i + t for i, shot in enumerate(shots) for t in range(len(shot))
+    ]
+    wanted = [v for values in shots for v in predicted_warm(values, length)]
+    np.testing.assert_allclose([v for _, v in got], wanted, atol=1)
+    assert abs(got[0][1] - predicted(shots[0])[0]) > 500
+
+
+def test_warm_up_holds_back_no_more_than_its_frames(toy):
+    driver = open_driver(toy, 1, picture=PICTURE, device="cpu", warm_up=3)
+    ready = [len(driver.push(frame(1000, i))) for i in range(8)]
+    assert ready == [0, 0, 0, 3, 1, 1, 1, 1]
+    assert len(driver.flush()) == 1
+
+
 def test_nothing_in_gives_nothing_out(toy):
     driver = open_driver(toy, 1, picture=PICTURE, device="cpu")
     assert driver.flush() == []
     driver.close()
+    warm = open_driver(toy, 1, picture=PICTURE, device="cpu", warm_up=2)
+    assert warm.flush() == []
+    warm.close()
 
 
 @pytest.mark.parametrize("matrix", [1, 5, 6, 7, 9])

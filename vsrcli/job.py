@@ -10,6 +10,9 @@ from vsrcli.errors import UsageError
 from vsrcli.media.encode import VideoOptions
 
 DEFAULT_MODEL = "espcn"
+DEFAULT_SCENE_THRESHOLD = 10.0
+DEFAULT_WARM_UP = 4
+"""Most of what 8 frames gain, at half the cost (examples/warm_up.py)."""
 AUDIO_MODES = ("copy", "aac", "none")
 ON_ERROR = ("fail", "skip")
 
@@ -34,8 +37,12 @@ class Job:
     end_s: Fraction | None = None
     overwrite: bool = False
     on_error: str = "fail"
-    scene_threshold: float | None = 10.0
-    """Per cent; None finds no cuts."""
+    scene_cut: bool = True
+    """Whether a recurrent model's state starts afresh where the picture cuts."""
+    scene_threshold: float | None = None
+    """Per cent that make a cut; None: DEFAULT_SCENE_THRESHOLD."""
+    warm_up: int | None = None
+    """Frames of each shot that fill a recurrent model's state; None: DEFAULT_WARM_UP."""
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
@@ -50,6 +57,10 @@ class Job:
         _require(self.audio in AUDIO_MODES, f"-c:a must be one of {', '.join(AUDIO_MODES)}")
         _require(self.on_error in ON_ERROR, f"--on-error must be one of {', '.join(ON_ERROR)}")
         _require(self.threads >= 0, "--threads must be 0 or more")
+        threshold = self.scene_threshold
+        _require(threshold is None or 0 < threshold <= 100, "--scene-threshold must be 0 to 100")
+        _require(self.scene_cut or threshold is None, "give --scene-threshold or --no-scene-cut")
+        _require(self.warm_up is None or 0 <= self.warm_up <= 64, "--warm-up must be 0 to 64")
         start, end = self.start_s or 0, self.end_s
         _require(start >= 0, "-ss must not be negative")
         _require(end is None or end > start, "the end (-to, or -ss plus -t) must lie after -ss")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vsrcli.frames import Frame
-from vsrcli.job import Job
+from vsrcli.job import DEFAULT_SCENE_THRESHOLD, DEFAULT_WARM_UP, Job
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model, Temporal
@@ -81,6 +81,7 @@ def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> 
             device=job.device,
             precision=job.precision,
             threads=job.threads,
+            warm_up=DEFAULT_WARM_UP if job.warm_up is None else job.warm_up,
         )
         stack.enter_context(closing(driver))
         sink = stack.enter_context(
@@ -96,6 +97,8 @@ def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> 
         log.info("%s x%d on %s: %dx%d to %dx%d", model.id, size.scale, driver.device,
                  video.width, video.height, size.width, size.height)  # fmt: skip
 
+        if model.temporal is Temporal.FRAME:
+            _warn_of_unused(job, model)
         if video.interlaced:
             log.warning("the picture is interlaced: it is upscaled as it is, field lines and all")
         decoded = stack.enter_context(prefetch(source.items(), _DECODED_AHEAD))
@@ -136,7 +139,21 @@ def run_model(items: Iterator[Frame | Cut | T], driver: Driver) -> Iterator[Fram
 
 def _threshold(job: Job, model: Model) -> float | None:
     """Without memory there is nothing to reset, so a frame model's cuts are not looked for."""
-    return None if model.temporal is Temporal.FRAME else job.scene_threshold
+    if model.temporal is Temporal.FRAME or not job.scene_cut:
+        return None
+    return DEFAULT_SCENE_THRESHOLD if job.scene_threshold is None else job.scene_threshold
+
+
+def _warn_of_unused(job: Job, model: Model) -> None:
+    given = {
+        "--scene-threshold": job.scene_threshold is not None,
+        "--no-scene-cut": not job.scene_cut,
+        "--warm-up": job.warm_up is not None,
+    }
+    if unused := [option for option, is_given in given.items() if is_given]:
+        log.warning(
+            "%s has no effect: %s upscales each frame on its own", " and ".join(unused), model.id
+        )
 
 
 def _expected_frames(job: Job, frames: int, rate: float) -> int:

@@ -22,6 +22,7 @@ from vsrcli.cli.options import (
 from vsrcli.errors import UsageError
 
 _PICTURE, _TIME = "Picture encoding", "Part of the source"
+_SHOTS = "Shots (recurrent models)"
 
 
 def upscale(
@@ -83,6 +84,25 @@ def upscale(
     on_error: Annotated[
         str, typer.Option(help="fail or skip: what to do with packets that cannot be decoded.")
     ] = "fail",
+    scene_threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT",
+            help="What makes a cut. Default 10.",
+            rich_help_panel=_SHOTS,
+        ),
+    ] = None,
+    no_scene_cut: Annotated[
+        bool, typer.Option("--no-scene-cut", help="One shot, no cuts.", rich_help_panel=_SHOTS)
+    ] = False,
+    warm_up: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Frames run backwards before each shot. Default 4.",
+            rich_help_panel=_SHOTS,
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = 0,
@@ -126,6 +146,9 @@ def upscale(
         end_s=(start_s or 0) + length_s if length_s is not None else end_s,
         overwrite=yes,
         on_error=on_error,
+        scene_cut=not no_scene_cut,
+        scene_threshold=scene_threshold,
+        warm_up=warm_up,
         device=device,
         precision=precision,
         threads=threads,

@@ -43,8 +43,11 @@ def open_driver(
     device: str = "auto",
     precision: str = "auto",
     threads: int = 0,
+    warm_up: int = 0,
 ) -> Driver:
     """The driver for a model, ready for frames like this picture.
+
+    `warm_up` frames of each shot are run once before its first, by models with a state.
 
     Raises ModelError if the model lacks the scale or its kind is not supported, WeightsError if its
     files are not what the card says, DeviceError if the device cannot be used.
@@ -66,9 +69,12 @@ def open_driver(
         )
     if model.temporal is Temporal.RECURRENT and model.color == "rgb":
         from vsrcli.runtime.drivers.recurrent import RecurrentDriver
+        from vsrcli.runtime.drivers.warm_up import WarmUp
 
-        cell = graph.load()
-        return RecurrentDriver(cell, model, scale, picture=picture, device=device, threads=threads)
+        recurrent = RecurrentDriver(
+            graph.load(), model, scale, picture=picture, device=device, threads=threads
+        )
+        return WarmUp(recurrent, warm_up) if warm_up else recurrent
     raise ModelError(
         f"{model.id} is a {model.temporal.value} {model.color} model, which this version of "
         "vsr cannot run; `vsr models` lists those it can"
