@@ -14,6 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="of a single-frame model")
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp stills")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
+    parser.add_argument("--pack", type=Path, help="folder that `degrade` made (recurrent)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="of a recurrent model: cpu, cuda")
     parser.add_argument(
@@ -25,9 +26,14 @@ def run(args: argparse.Namespace) -> None:
     """Train and print a line now and then."""
     import torch
 
+    from vsrcli.lab.restore.recipe import is_restoring
+    from vsrcli.lab.restore.recipe import shipped as shipped_restoring
     from vsrcli.lab.temporal.recipe import is_recurrent, shipped
 
     torch.set_num_threads(args.threads)
+    if is_restoring(shipped_restoring(args.recipe)):
+        sys.stdout.write(f"{_restoring(args, shipped_restoring(args.recipe))}\n")
+        return
     path = shipped(args.recipe)
     recurrent = path.exists() and is_recurrent(path)
     sys.stdout.write(f"{_recurrent(args, path) if recurrent else _single(args)}\n")
@@ -67,6 +73,29 @@ def _recurrent(args: argparse.Namespace, path: Path) -> Path:
         args.out,
         minutes=args.slice or args.minutes,
         total_minutes=args.minutes,
+        device=args.device,
+        on_report=show,
+    )
+
+
+def _restoring(args: argparse.Namespace, path: Path) -> Path:
+    from vsrcli.lab.restore.recipe import load_recipe
+    from vsrcli.lab.restore.train import Report, train
+
+    def show(report: Report) -> None:
+        numbers = report.losses | report.figures
+        parts = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        sys.stderr.write(
+            f"{report.minutes:7.2f} min  step {report.step:6d}  {report.stage}  {parts}\n"
+        )
+
+    return train(
+        load_recipe(path),
+        args.data,
+        args.out,
+        minutes=args.slice or args.minutes,
+        total_minutes=args.minutes,
+        pack=args.pack,
         device=args.device,
         on_report=show,
     )

@@ -1,0 +1,1 @@
+"""RealBasicVSR: cleaning, alignment by flow, propagation both ways; its training and export."""

@@ -1,0 +1,114 @@
+"""A RealBasicVSR recipe: the net's shape and its three lessons, read from a small TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vsrcli.errors import InputError
+from vsrcli.lab.restore.network import SCALE, Shape
+
+FAMILY = "realbasicvsr"
+KINDS = ("flow", "pixel", "gan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A share of the run with a lesson of its own.
+
+    `flow` teaches SPyNet alone, on moving stills of known flow. `pixel` is the paper's stage 1:
+    output and cleaning loss. `gan` is its stage 2: the same, and a discriminator's judgement.
+    """
+
+    kind: str
+    share: float
+    batch: int
+    length: int
+    patch: int
+    """Side of a low-resolution patch, px."""
+    lr: float
+    flow_rate: float = 0.1
+    """Of `lr`, for SPyNet, in lessons that are not about flow."""
+    cleaning: float = 0.5
+    """Weight of the cleaning loss."""
+    adversarial: float = 0.02
+    feature: float = 0.5
+    """Weight of the L1 distance of the discriminator's features."""
+    sharpen: float = 0.5
+    """Amount of unsharp masking of the truth in `gan`."""
+    judged: int = 4
+    """Frames of a batch that the discriminator sees."""
+    warmup: float = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that decides how one net is trained."""
+
+    id: str
+    family: str
+    summary: str
+    shape: Shape
+    stages: tuple[Stage, ...]
+    threshold: float = 5.0
+    """Of dynamic cleaning, mean |residue| in 255ths."""
+    judge: int = 32
+    """Features of the discriminator's first layer."""
+    optimiser: str = "muon"
+    ema: float = 0.998
+    shrinks: tuple[float, ...] = (1.0, 0.7, 0.5)
+    """Of the stills, before they move."""
+
+    @property
+    def scale(self) -> int:
+        """Of output to input sides."""
+        return SCALE
+
+    def at(self, progress: float) -> tuple[Stage, float]:
+        """The lesson at 0..1 of the run, and how far it has come, 0..1."""
+        start = 0.0
+        for stage in self.stages:
+            if progress < start + stage.share or stage is self.stages[-1]:
+                return stage, min(1.0, (progress - start) / stage.share)
+            start += stage.share
+        raise AssertionError
+
+
+def shipped(path: Path) -> Path:
+    """`path`, or the shipped recipe of that name (with or without .toml)."""
+    inside = Path(__file__).parent / "recipes" / f"{path.stem}.toml"
+    return inside if not path.exists() and inside.exists() else path
+
+
+def is_restoring(path: Path) -> bool:
+    """Whether a recipe file is one of these."""
+    return path.exists() and _table(path).get("family") == FAMILY
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe in `path`. Raises InputError for unknown keys and values that cannot be meant."""
+    table = _table(path)
+    try:
+        sizes = table.pop("shape", {})
+        if "flow_widths" in sizes:
+            sizes["flow_widths"] = tuple(sizes["flow_widths"])
+        stages = tuple(Stage(**entry) for entry in table.pop("stage"))
+        if "shrinks" in table:
+            table["shrinks"] = tuple(table["shrinks"])
+        recipe = Recipe(shape=Shape(**sizes), stages=stages, **table)
+    except (TypeError, KeyError) as exc:
+        raise InputError(f"recipe {path}: {exc}") from exc
+    if unknown := [s.kind for s in stages if s.kind not in KINDS]:
+        raise InputError(f"recipe {path}: no stage {unknown[0]!r}; there is {', '.join(KINDS)}")
+    if not stages or abs(sum(s.share for s in stages) - 1) > 1e-6:
+        raise InputError(f"recipe {path}: the shares of the stages must add up to 1")
+    return recipe
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as exc:
+        raise InputError(f"cannot read recipe {path}: {exc}") from exc

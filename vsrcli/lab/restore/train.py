@@ -1,0 +1,345 @@
+"""Training a RealBasicVSR: the flow first, then pixels, then a discriminator's judgement.
+
+Budgets are in core-minutes on a CPU and plain minutes elsewhere. A run can be cut into slices; it
+goes on from its checkpoint. The end of each lesson is kept as a file of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from math import log10
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.restore.data import (
+    Source,
+    enlarged,
+    flow_batch,
+    load_stills,
+    open_sources,
+    sharpened,
+    shrunk,
+)
+from vsrcli.lab.restore.judge import Judge, feature_distance, judged_real
+from vsrcli.lab.restore.network import RealBasicVsr
+from vsrcli.lab.restore.recipe import Recipe, Stage
+from vsrcli.lab.temporal.motion import Stills
+from vsrcli.lab.train import charbonnier, rate
+
+REPORT_S = 60.0
+_LUMA = (0.257, 0.504, 0.098)
+_HELD = {"count": 4, "length": 8, "patch": 56}
+_CROP = 8
+Optimisers = dict[str, torch.optim.Optimizer]
+Net = TypeVar("Net", bound=torch.nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Where a training stands."""
+
+    step: int
+    minutes: float
+    stage: str
+    losses: dict[str, float]
+    """Means since the last report."""
+    figures: dict[str, float]
+    """On what is held back: PSNR-Y of net and bicubic, dB, over all frames; mean error of the flow
+    and of no flow at all on moving stills, LR px."""
+
+
+@dataclass(kw_only=True)
+class State:
+    """Everything a checkpoint holds."""
+
+    net: RealBasicVsr
+    judge: Judge
+    average: dict[str, Tensor]
+    optimisers: Optimisers
+    stage: str
+    step: int = 0
+    stage_step: int = 0
+    spent_s: float = 0.0
+    losses: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    out: Path,
+    *,
+    minutes: float,
+    total_minutes: float | None = None,
+    pack: Path | None = None,
+    device: str = "cpu",
+    on_report: Callable[[Report], None],
+) -> Path:
+    """Trains for `minutes` more; lessons and schedules run over `total_minutes`. The checkpoint.
+
+    `folder` holds sharp stills; `pack` degraded sequences, without which moving stills stand in.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    where, checkpoint = torch.device(device), out / f"{recipe.id}.pt"
+    state = start(recipe, checkpoint, where)
+    stills = load_stills(folder, recipe.shrinks, where)
+    source, held = open_sources(stills, pack, where)
+    generator = torch.Generator().manual_seed(state.step)
+    budget_s = 60 * (total_minutes or minutes)
+    clock = time.process_time if where.type == "cpu" else time.perf_counter
+    began = clock() - state.spent_s
+    stop_s, reported = state.spent_s + 60 * minutes, state.spent_s
+    while True:
+        state.spent_s = clock() - began
+        stage, progress = recipe.at(state.spent_s / budget_s)
+        if stage.kind != state.stage:
+            save(state, out / f"{recipe.id}-{state.stage}.pt")
+            _begin(state, recipe, stage)
+        _set_rates(state, stage, progress)
+        state.losses.append(_lesson(state, recipe, stage, stills[0], source, generator))
+        _follow(state, recipe)
+        done = state.spent_s >= stop_s
+        if done or state.spent_s - reported >= REPORT_S:
+            report = _report(state, recipe, stills[1], held)
+            on_report(report)
+            save(state, checkpoint)
+            with (out / f"{recipe.id}.jsonl").open("a") as log:
+                log.write(json.dumps(asdict(report)) + "\n")
+            reported = state.spent_s
+        if done:
+            if state.spent_s >= budget_s:
+                save(state, out / f"{recipe.id}-{state.stage}.pt")
+            return checkpoint
+
+
+def average_net(recipe: Recipe, checkpoint: Path) -> tuple[RealBasicVsr, float]:
+    """The net with the averaged weights of a checkpoint, and the core-minutes spent on it."""
+    saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    net = RealBasicVsr(recipe.shape)
+    net.load_state_dict(saved["average"])
+    return net.eval(), saved["spent_s"] / 60
+
+
+def start(recipe: Recipe, checkpoint: Path, device: torch.device) -> State:
+    """A new state, or the one in `checkpoint` when there is one."""
+    torch.manual_seed(0)
+    net = channels_last(RealBasicVsr(recipe.shape).to(device))
+    state = State(
+        net=net,
+        judge=channels_last(Judge(recipe.judge).to(device)),
+        average=_copied(net),
+        optimisers={},
+        stage=recipe.stages[0].kind,
+    )
+    saved = None
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True, map_location=device)
+        state.net.load_state_dict(saved["net"])
+        state.judge.load_state_dict(saved["judge"])
+        state.average, state.stage = saved["average"], saved["stage"]
+        state.step, state.stage_step = saved["step"], saved["stage_step"]
+        state.spent_s = saved["spent_s"]
+    state.optimisers = _optimisers(state, recipe)
+    for name, optimiser in state.optimisers.items():
+        if saved:
+            optimiser.load_state_dict(saved["optimisers"][name])
+    return state
+
+
+def save(state: State, checkpoint: Path) -> None:
+    """Writes the state whole, then puts it in place."""
+    part = checkpoint.with_suffix(".part")
+    kept = {
+        "net": state.net.state_dict(),
+        "judge": state.judge.state_dict(),
+        "average": state.average,
+        "optimisers": {name: each.state_dict() for name, each in state.optimisers.items()},
+        "stage": state.stage,
+        "step": state.step,
+        "stage_step": state.stage_step,
+        "spent_s": state.spent_s,
+    }
+    torch.save(kept, part)
+    part.replace(checkpoint)
+
+
+def _begin(state: State, recipe: Recipe, stage: Stage) -> None:
+    """The next lesson starts from the average of the last, with fresh optimisers."""
+    state.net.load_state_dict(state.average)
+    state.stage, state.stage_step = stage.kind, 0
+    state.optimisers = _optimisers(state, recipe)
+
+
+def _optimisers(state: State, recipe: Recipe) -> Optimisers:
+    flow = list(state.net.basicvsr.spynet.parameters())
+    known = {id(p) for p in flow}
+    rest = [p for p in state.net.parameters() if id(p) not in known]
+    made = {"flow": make_optimiser(recipe.optimiser, flow, 1.0, 1.0)}
+    if state.stage != "flow":
+        made["net"] = make_optimiser(recipe.optimiser, rest, 1.0, 1.0)
+    if state.stage == "gan":
+        made["judge"] = torch.optim.Adam(state.judge.parameters(), 1e-4, betas=(0.9, 0.99))
+    return made
+
+
+def _set_rates(state: State, stage: Stage, progress: float) -> None:
+    now = stage.lr * rate(progress, stage.warmup)
+    rates = {"flow": now if stage.kind == "flow" else now * stage.flow_rate, "net": now}
+    for name, optimiser in state.optimisers.items():
+        for group in optimiser.param_groups:
+            group["lr"] = rates.get(name, group["lr"])
+
+
+def _lesson(
+    state: State,
+    recipe: Recipe,
+    stage: Stage,
+    stills: Stills,
+    source: Source,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """One step; the parts of its loss."""
+    if stage.kind == "flow":
+        now, other, flow = flow_batch(stills, stage.batch, stage.patch, generator)
+        losses = {"flow": _flow_loss(state.net, now, other, flow)}
+    else:
+        lr, hr = source.batch(stage.batch, stage.length, stage.patch, generator)
+        losses = _picture_losses(state, stage, lr, hr)
+    total = torch.stack([part for part in losses.values() if part.requires_grad]).sum()
+    for name in ("flow", "net"):
+        if name in state.optimisers:
+            state.optimisers[name].zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(state.net.parameters(), 1.0)
+    for name in ("flow", "net"):
+        if name in state.optimisers:
+            state.optimisers[name].step()
+    return {name: value.item() for name, value in losses.items()}
+
+
+def _flow_loss(net: RealBasicVsr, now: Tensor, other: Tensor, flow: Tensor) -> Tensor:
+    """Mean error of all levels' flows, px of the frame."""
+    spynet = net.basicvsr.spynet
+    with torch.autocast(now.device.type, torch.bfloat16):
+        guesses = spynet.pyramid(now, other)
+    errors = []
+    for guess in guesses:
+        step = flow.shape[3] // guess.shape[3]
+        error = step * guess.float() - functional.avg_pool2d(flow, step)
+        errors.append((error.square().sum(1) + 1e-4).sqrt().mean())
+    return torch.stack(errors).mean()
+
+
+def _picture_losses(state: State, stage: Stage, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+    """Weighted parts of the loss of stages 1 and 2; in stage 2 the judge takes its step first."""
+    with torch.autocast(lr.device.type, torch.bfloat16):
+        made, clean = state.net(lr)
+    made, clean = made.float().flatten(0, 1), clean.float().flatten(0, 1)
+    plain = hr.flatten(0, 1)
+    true = sharpened(plain, stage.sharpen) if stage.kind == "gan" else plain
+    losses = {
+        "output": charbonnier(made - true),
+        "cleaning": stage.cleaning * charbonnier(clean - shrunk(plain)),
+    }
+    if stage.kind == "gan":
+        chosen = torch.randperm(len(made), device=made.device)[: stage.judged]
+        losses |= _verdicts(state, stage, made[chosen], true[chosen])
+    return losses
+
+
+def _verdicts(state: State, stage: Stage, made: Tensor, true: Tensor) -> dict[str, Tensor]:
+    """Adversarial and feature loss, and the judge's own, from which it has learned already."""
+    judge, optimiser = state.judge, state.optimisers["judge"]
+    with torch.autocast(made.device.type, torch.bfloat16):
+        on_true, on_made = judge(true)[0], judge(made.detach())[0]
+    error = judged_real(on_true.float(), True) + judged_real(on_made.float(), False)
+    optimiser.zero_grad(set_to_none=True)
+    error.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    judge.requires_grad_(False)
+    with torch.autocast(made.device.type, torch.bfloat16):
+        verdict, seen = judge(made)
+        wanted = judge(true)[1]
+    judge.requires_grad_(True)
+    return {
+        "adversarial": stage.adversarial * judged_real(verdict.float(), True),
+        "feature": stage.feature * feature_distance(seen, wanted),
+        "judge": error.detach(),
+    }
+
+
+def _follow(state: State, recipe: Recipe) -> None:
+    state.step += 1
+    state.stage_step += 1
+    keep = min(recipe.ema, state.stage_step / (state.stage_step + 10))
+    with torch.no_grad():
+        for key, value in state.net.state_dict().items():
+            state.average[key].lerp_(value, 1 - keep)
+
+
+@torch.no_grad()
+def _report(state: State, recipe: Recipe, stills: Stills, held: Source) -> Report:
+    net = RealBasicVsr(recipe.shape).to(next(state.net.parameters()).device)
+    net.load_state_dict(state.average)
+    net = channels_last(net).eval()
+    last = state.losses[-1].keys()
+    recent, state.losses = [each for each in state.losses if each.keys() == last], []
+    return Report(
+        step=state.step,
+        minutes=state.spent_s / 60,
+        stage=state.stage,
+        losses={name: float(np.mean([each[name] for each in recent])) for name in last},
+        figures=_flow_figures(net, stills)
+        | ({} if state.stage == "flow" else _picture_figures(net, held)),
+    )
+
+
+def _flow_figures(net: RealBasicVsr, stills: Stills) -> dict[str, float]:
+    now, other, flow = flow_batch(stills, 16, 96, torch.Generator().manual_seed(7))
+    guess = net.basicvsr.spynet(now, other)
+    inner = (..., slice(_CROP, -_CROP), slice(_CROP, -_CROP))
+    return {
+        "flow_error": float((guess - flow).square().sum(1).sqrt()[inner].mean()),
+        "no_flow_error": float(flow.square().sum(1).sqrt()[inner].mean()),
+    }
+
+
+def _picture_figures(net: RealBasicVsr, held: Source) -> dict[str, float]:
+    lr, hr = held.batch(**_HELD, generator=torch.Generator().manual_seed(7))
+    with torch.autocast(lr.device.type, torch.bfloat16):
+        made, clean = net(lr)
+    true = hr.flatten(0, 1)
+    small = shrunk(true)
+    return {
+        "psnr_y": _psnr_y(made.float().flatten(0, 1), true),
+        "bicubic_psnr_y": _psnr_y(enlarged(lr.flatten(0, 1)), true),
+        "clean_psnr_y": _psnr_y(clean.float().flatten(0, 1), small),
+        "seen_psnr_y": _psnr_y(lr.flatten(0, 1), small),
+    }
+
+
+def _psnr_y(made: Tensor, true: Tensor) -> float:
+    """dB of all pictures at once, 8 px cropped."""
+    weight = torch.tensor(_LUMA, device=made.device).view(1, 3, 1, 1)
+    error = ((made.clamp(0, 1) - true) * weight).sum(1)[:, _CROP:-_CROP, _CROP:-_CROP]
+    return -10 * log10(float(error.square().mean()))
+
+
+def _copied(net: RealBasicVsr) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in net.state_dict().items()}
+
+
+def channels_last(net: Net) -> Net:
+    """The net with its kernels in the layout that bf16 convolutions are fastest in."""
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return net
