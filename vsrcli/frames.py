@@ -125,6 +125,8 @@ class Frame:
     """In units of time_base; 0 where the source does not say."""
     index: int = 0
     """0, 1, 2 … in presentation order, within this run."""
+    shown: int = 1
+    """How often in a row, `duration` apart; more than once only where a constant rate is made."""
 
     @property
     def time_s(self) -> float:

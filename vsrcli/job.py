@@ -8,6 +8,8 @@ from pathlib import Path
 
 from vsrcli.errors import UsageError
 from vsrcli.media.encode import VideoOptions
+from vsrcli.media.fields import MODES
+from vsrcli.media.intake import Intake
 
 DEFAULT_MODEL = "espcn"
 DEFAULT_SCENE_THRESHOLD = 10.0
@@ -32,6 +34,8 @@ class Job:
     height: int | None = None
     """The output's size, px; one alone keeps the shape of the picture."""
     video: VideoOptions = field(default_factory=VideoOptions)
+    intake: Intake = field(default_factory=lambda: Intake(deinterlace="auto"))
+    """What is done to decoded frames: deinterlacing, turning, a constant rate, no alpha."""
     audio: str = "copy"
     start_s: Fraction | None = None
     end_s: Fraction | None = None
@@ -66,6 +70,9 @@ class Job:
         _require(end is None or end > start, "the end (-to, or -ss plus -t) must lie after -ss")
         crf, rate = self.video.crf, self.video.bitrate
         _require(crf is None or rate is None, "give either --crf or --bitrate, not both")
+        mode, fps = self.intake.deinterlace, self.intake.rate
+        _require(mode in MODES, f"--deinterlace must be one of {', '.join(MODES)}")
+        _require(fps is None or 0 < fps <= 1000, "--fps must be above 0 and at most 1000")
 
 
 def _require(holds: bool, otherwise: str) -> None:

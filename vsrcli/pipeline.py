@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, DEFAULT_WARM_UP, Job
+from vsrcli.media.rate import repeated
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model, Temporal
@@ -60,6 +61,9 @@ class Report:
     frames: int
     damaged: int
     """Packets that could not be decoded and were left out on request."""
+    dropped: int = 0
+    repeated: int = 0
+    """Frames that a constant rate left out, or showed once more."""
     seconds: float
 
 
@@ -69,7 +73,9 @@ def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> 
     model = resolve_model(job.model)
     span = Span(start_s=job.start_s, end_s=job.end_s)
     with ExitStack() as stack:
-        source = stack.enter_context(Source(job.source, span=span, on_error=job.on_error))
+        source = stack.enter_context(
+            Source(job.source, span=span, on_error=job.on_error, intake=job.intake)
+        )
         video = source.info.video
         size = choose_size(job, model, video)
         target = job.target or default_target(job.source, model.id, size)
@@ -105,11 +111,14 @@ def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> 
         shots = split_shots(decoded, threshold=_threshold(job, model))
         upscaled = stack.enter_context(prefetch(run_model(shots, driver), _UPSCALED_AHEAD))
         meter = _Meter(_expected_frames(job, video.frames, float(video.rate)))
-        for item in upscaled:
+        for item in repeated(upscaled):
             sink.write(item)
             if isinstance(item, Frame):
                 on_event(meter.step(item))
         sink.finish(source.frames)
+    if source.grid:
+        log.info("%s frames a second: left out %d, repeated %d", source.grid.rate,
+                 source.grid.dropped, source.grid.repeated)  # fmt: skip
     return Report(
         source=job.source,
         target=target,
@@ -120,6 +129,8 @@ def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> 
         height=size.height,
         frames=sink.frames,
         damaged=source.damaged,
+        dropped=source.grid.dropped if source.grid else 0,
+        repeated=source.grid.repeated if source.grid else 0,
         seconds=time.perf_counter() - began,
     )
 

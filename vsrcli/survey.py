@@ -129,10 +129,7 @@ def _remarks(video: VideoInfo, census: Census) -> Iterator[str]:
         count = "1 packet" if census.damaged == 1 else f"{census.damaged} packets"
         yield f"{count} cannot be decoded: `vsr upscale` stops there without --on-error skip"
     if video.interlaced:
-        yield (
-            "the picture is interlaced and would be upscaled field lines and all; deinterlace it "
-            "first (ffmpeg -vf bwdif)"
-        )
+        yield "the picture is interlaced: it would be deinterlaced first (see --deinterlace)"
 
 
 class _Collector(logging.Handler):

@@ -84,6 +84,26 @@ def seconds(text: str | None, option: str) -> Fraction | None:
         raise UsageError(f"{option} {text!r} is not a time; use seconds or HH:MM:SS.mmm") from exc
 
 
+def frame_rate(text: str | None) -> Fraction | None:
+    """FFmpeg's words for a frame rate: 25, 23.976, 30000/1001, ntsc, pal, film."""
+    if text is None:
+        return None
+    named = {"ntsc": "30000/1001", "pal": "25", "film": "24", "ntsc-film": "24000/1001"}
+    usual = {"23.976": "24000/1001", "23.98": "24000/1001"}
+    usual |= {"29.97": "30000/1001", "59.94": "60000/1001", "119.88": "120000/1001"}
+    try:
+        return Fraction(named.get(text) or usual.get(text) or text)
+    except (ValueError, ZeroDivisionError) as exc:
+        raise UsageError(f"--fps {text!r} is not a rate; use 25 or 30000/1001") from exc
+
+
+def one_of(word: str, words: tuple[str, ...], option: str) -> str:
+    """The word. Raises UsageError if it is none of those."""
+    if word not in words:
+        raise UsageError(f"{option} must be {' or '.join(words)}")
+    return word
+
+
 def bits_per_second(text: str | None) -> int | None:
     """4M, 800k or plain bits a second."""
     if text is None:

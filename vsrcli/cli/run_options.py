@@ -16,13 +16,23 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 
 import typer
 
-from vsrcli.cli.options import Device, Precision, Threads, bits_per_second, pairs, seconds
+from vsrcli.cli.options import (
+    Device,
+    Precision,
+    Threads,
+    bits_per_second,
+    frame_rate,
+    one_of,
+    pairs,
+    seconds,
+)
 from vsrcli.errors import UsageError
 
 if TYPE_CHECKING:
     from vsrcli.job import Job
 
 _PICTURE, _TIME = "Picture encoding", "Part of the source"
+_SOURCE = "Picture decoding"
 _SHOTS = "Shots, for models that use neighbouring frames"
 
 
@@ -66,6 +76,43 @@ class RunOptions:
         list[str] | None,
         typer.Option(metavar="K=V", help="May be given again.", rich_help_panel=_PICTURE),
     ] = None
+    deinterlace: Annotated[
+        str,
+        typer.Option(
+            metavar="MODE",
+            help="auto, off, send_frame or send_field (two frames for each).",
+            rich_help_panel=_SOURCE,
+        ),
+    ] = "auto"
+    autorotate: Annotated[
+        bool,
+        typer.Option(
+            "--autorotate",
+            help="Turn the picture itself, not by a tag.",
+            rich_help_panel=_SOURCE,
+        ),
+    ] = False
+    alpha: Annotated[
+        str,
+        typer.Option(help="Transparency: keep or drop.", rich_help_panel=_SOURCE),
+    ] = "keep"
+    cfr: Annotated[
+        bool,
+        typer.Option(
+            "--cfr",
+            help="Constant frame rate; frames are repeated or left out.",
+            rich_help_panel=_SOURCE,
+        ),
+    ] = False
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            "--fps",
+            metavar="RATE",
+            help="The rate of --cfr: 25, 30000/1001, ntsc …",
+            rich_help_panel=_SOURCE,
+        ),
+    ] = None
     audio_codec: Annotated[
         str, typer.Option("-c:a", "--audio-codec", help="copy, aac or none.")
     ] = "copy"
@@ -108,6 +155,7 @@ class RunOptions:
         """The run of one source. Raises UsageError for options that cannot be meant together."""
         from vsrcli.job import DEFAULT_MODEL, Job
         from vsrcli.media.encode import VideoOptions
+        from vsrcli.media.intake import Intake
 
         if self.overwrite and self.keep:
             raise UsageError("give either -y or -n, not both")
@@ -129,6 +177,13 @@ class RunOptions:
                 bitrate=bits_per_second(self.bitrate),
                 pix_fmt=self.pix_fmt,
                 extra=pairs(self.encoder_option or ()),
+            ),
+            intake=Intake(
+                deinterlace=self.deinterlace,
+                autorotate=self.autorotate,
+                alpha=one_of(self.alpha, ("keep", "drop"), "--alpha") == "keep",
+                cfr=self.cfr,
+                rate=frame_rate(self.fps),
             ),
             audio=self.audio_codec,
             start_s=start_s,

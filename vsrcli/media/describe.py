@@ -11,6 +11,7 @@ from vsrcli.frames import Color, Siting
 from vsrcli.media.hdr import read_mastering
 from vsrcli.media.info import SourceInfo, StreamInfo, VideoInfo
 from vsrcli.media.pixels import layout_of
+from vsrcli.media.turn import read_turn
 
 _AV_TIME_BASE = 1_000_000
 _PQ, _HLG, _BT2020_NCL, _RGB = 16, 18, 9, 0
@@ -58,6 +59,7 @@ def _video(
 ) -> VideoInfo:
     rate = stream.guessed_rate or stream.average_rate or Fraction(25)
     duration = _duration(container, stream)
+    turn = read_turn(first)
     return VideoInfo(
         index=stream.index,
         codec=stream.codec_context.codec.canonical_name,
@@ -71,7 +73,8 @@ def _video(
         frames=stream.frames or round(duration * rate),
         duration_s=float(duration),
         sample_aspect=stream.sample_aspect_ratio or Fraction(1),
-        rotation=first.rotation if abs(first.rotation) <= 360 else 0,
+        rotation=turn.degrees if turn else 0,
+        turn=turn,
         interlaced=first.interlaced_frame,
         hdr=first.color_trc in (_PQ, _HLG),
         mastering=read_mastering(first),

@@ -30,6 +30,8 @@ _PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
+_TURNED_IN = {"mp4", "mov", "ipod", "3gp", "3g2", "psp", "matroska", "webm", "nut"}
+"""Containers with a place for a display matrix."""
 _LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
@@ -129,10 +131,23 @@ def add_video(
     if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"
     _tag(context, encoded_color(info, pix_fmt))
-    if info.rotation:
-        stream.set_display_rotation(info.rotation)
+    if info.turn:
+        _turn(container, stream, info.turn.moved(size[0] / info.width, size[1] / info.height))
     _open(context, codec)
     return stream
+
+
+def _turn(
+    container: av.container.OutputContainer, stream: av.VideoStream, matrix: tuple[int, ...]
+) -> None:
+    """Tells the container how a player turns the picture, or the user that it cannot be told."""
+    if container.format.name in _TURNED_IN:
+        stream.set_display_matrix(matrix)
+        return
+    log.warning(
+        "%s holds no rotation, so the picture will not be turned; use --autorotate",
+        container.format.name,
+    )
 
 
 def _open(context: av.VideoCodecContext, codec: Codec) -> None:

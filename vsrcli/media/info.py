@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vsrcli.frames import Color, Layout, Picture
 from vsrcli.media.hdr import Mastering
+from vsrcli.media.turn import Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class VideoInfo:
     sample_aspect: Fraction
     rotation: int
     """Degrees counter-clockwise that a player turns the picture."""
+    turn: Turn | None
+    """How exactly, mirroring included; None: not at all."""
     interlaced: bool
     hdr: bool
     """PQ or HLG transfer."""

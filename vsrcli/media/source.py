@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +16,13 @@ from av.video.reformatter import VideoReformatter
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame
 from vsrcli.media.describe import describe
+from vsrcli.media.fields import Deinterlacer
 from vsrcli.media.info import SourceInfo
+from vsrcli.media.intake import Intake
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import layout_of, plain_copy, planes_of
+from vsrcli.media.rate import Grid
+from vsrcli.media.turn import read_turn
 
 log = logging.getLogger("vsr")
 _AV_TIME_BASE = 1_000_000
@@ -47,17 +51,25 @@ class Source:
     A context manager. Raises InputError for anything that is not readable video.
     """
 
-    def __init__(self, path: Path, *, span: Span = Span(), on_error: str = "fail") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        span: Span = Span(),
+        on_error: str = "fail",
+        intake: Intake | None = None,
+    ) -> None:
         self.path, self.span, self.on_error = path, span, on_error
+        self.intake = intake or Intake()
         self.frames = 0
-        """Frames yielded so far."""
+        """Frames yielded so far, each as often as it is to be shown."""
         self.damaged = 0
         """Packets that could not be decoded so far."""
         self._open()
         self._reformatter = VideoReformatter()
         self._head: list[Frame | SidePacket] = []
         self._first: av.VideoFrame | None = None
-        self._tail = self._produce()
+        self._tail = self._paced()
         try:
             self.info = self._first_look()
         except BaseException:
@@ -89,6 +101,7 @@ class Source:
             )
         self.stream = cast(av.VideoStream, stream)
         self.stream.thread_type = "AUTO"
+        self._decoder = self.intake.decoder(self.stream)
 
     def _first_look(self) -> SourceInfo:
         frame = self._pull_frame()
@@ -97,8 +110,12 @@ class Source:
             frame = self._retry_from_start() if late else frame
         if frame is None:
             self._explain_no_frames()
+        assert frame is not None
         assert self._first is not None
-        return describe(self.path, self.container, self.stream, self._first)
+        info = describe(self.path, self.container, self.stream, self._first)
+        rate = self.grid.rate if self.grid else None
+        video = self.intake.video(info.video, self._fields.factor, rate)
+        return replace(info, video=replace(video, time_base=frame.time_base))
 
     def _pull_frame(self) -> Frame | None:
         for item in self._tail:
@@ -112,7 +129,7 @@ class Source:
         self.container.close()
         self._open()
         self._head, self.frames, self.damaged = [], 0, 0
-        self._tail = self._produce(seek=False)
+        self._tail = self._paced(seek=False)
         return self._pull_frame()
 
     def _explain_no_frames(self) -> None:
@@ -124,8 +141,18 @@ class Source:
         start = Fraction(self.container.start_time or 0, _AV_TIME_BASE)
         return start + (self.span.start_s or 0)
 
-    def _produce(self, seek: bool = True) -> Iterator[Frame | SidePacket]:
-        self._first = None
+    def _paced(self, seek: bool = True) -> Iterator[Frame | SidePacket]:
+        """What `_produce` gives, at a constant rate where one is wanted."""
+        self._fields = Deinterlacer(self.intake.deinterlace)
+        rate = self.intake.grid_rate(self.stream, self._fields.factor)
+        self.grid = Grid(rate) if rate else None
+        items = self._produce(seek)
+        for item in self.grid.place(items) if self.grid else items:
+            self.frames += item.shown if isinstance(item, Frame) else 0
+            yield item
+
+    def _produce(self, seek: bool) -> Iterator[Frame | SidePacket]:
+        self._first, self._decoded = None, 0
         self._passed_start = False  # a frame before the start was seen: the seek was early enough
         first_wanted = self._start_time() if self.span.start_s is not None else None
         end = Fraction(self.container.start_time or 0, _AV_TIME_BASE)
@@ -170,7 +197,8 @@ class Source:
             self._note_end(packet)
             for frame in self._decode(packet):
                 clock.set(frame)
-                yield frame
+                yield from self._fields.push(frame)
+        yield from self._fields.flush()
 
     def _packets_read(self) -> Iterator[SidePacket]:
         try:
@@ -185,7 +213,9 @@ class Source:
 
     def _decode(self, packet: SidePacket) -> list[av.VideoFrame]:
         try:
-            return packet.decode()
+            if self._decoder is None:
+                return packet.decode()
+            return self._decoder.decode(packet if packet.size else None)
         except av.error.EOFError:
             return []
         except av.FFmpegError as exc:
@@ -200,7 +230,7 @@ class Source:
     def _frame(self, frame: av.VideoFrame) -> Frame:
         if self._first is None:
             self._first = frame
-            self._layout = layout_of(frame.format.name)
+            self._layout, self._turn = layout_of(frame.format.name), read_turn(frame)
         first = self._first
         if (frame.width, frame.height, frame.format.name) != (
             first.width,
@@ -213,8 +243,8 @@ class Source:
         assert base is not None
         if frame.format.name.replace("yuvj", "yuv") != self._layout.name:
             frame = plain_copy(frame, self._layout.name, self._reformatter)
-        self.frames += 1
-        return Frame(
+        self._decoded += 1
+        plain = Frame(
             planes=planes_of(frame, self._layout),
             layout=self._layout,
             width=frame.width,
@@ -222,8 +252,9 @@ class Source:
             pts=pts,
             time_base=base,
             duration=duration,
-            index=self.frames - 1,
+            index=self._decoded - 1,
         )
+        return self.intake.frame(plain, self._turn)
 
     def _conform(self, frame: av.VideoFrame, first: av.VideoFrame) -> av.VideoFrame:
         """As ffmpeg does: a picture that changes its size midway is brought to the first's."""

@@ -1,0 +1,98 @@
+"""What is done to decoded frames, on request, before anything else sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import av
+
+from vsrcli.errors import InputError
+from vsrcli.frames import Frame, Layout, Role
+from vsrcli.media.info import VideoInfo
+from vsrcli.media.pixels import layout_of
+from vsrcli.media.turn import Turn
+
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""FFmpeg's own decoders of these leave the alpha out."""
+_FASTEST = 300
+"""Frames a second; a container that claims more does not know its rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """The options of decoding. As they are by default a frame stays what the decoder gave."""
+
+    deinterlace: str = "off"
+    """auto, off, send_frame or send_field."""
+    autorotate: bool = False
+    """Turn the picture as its file says, instead of handing that on."""
+    alpha: bool = True
+    """Keep transparency."""
+    cfr: bool = False
+    """Constant frame rate: the container's, unless `rate` says which."""
+    rate: Fraction | None = None
+
+    def grid_rate(self, stream: av.VideoStream, factor: int) -> Fraction | None:
+        """Frames a second of the even grid; None: timestamps stay. Raises InputError."""
+        if self.rate or not self.cfr:
+            return self.rate
+        rate = stream.guessed_rate or stream.average_rate
+        if not rate or rate > _FASTEST:
+            raise InputError("the container does not say a usable frame rate; give one with --fps")
+        return rate * factor
+
+    def decoder(self, stream: av.VideoStream) -> av.VideoCodecContext | None:
+        """The decoder to use instead of the stream's own, if any."""
+        name = _ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
+        if not (self.alpha and name and stream.metadata.get("alpha_mode") == "1"):
+            return None
+        decoder = av.CodecContext.create(name, "r")
+        assert isinstance(decoder, av.VideoCodecContext)
+        return decoder
+
+    def frame(self, frame: Frame, turn: Turn | None) -> Frame:
+        """A decoded frame as it goes on."""
+        if not self.alpha and frame.layout.planes_of(Role.ALPHA):
+            frame = replace(frame, planes=frame.planes[:-1], layout=_opaque(frame.layout))
+        return turn.apply(frame) if turn and self.turns(turn, frame.layout) else frame
+
+    def turns(self, turn: Turn, layout: Layout) -> bool:
+        """Whether the picture itself is turned. Raises InputError where its format has no twin."""
+        if not self.autorotate or turn.quarters is None:
+            return False
+        turned = turn.layout(layout).name
+        try:
+            known = layout_of(turned).name == turned
+        except InputError:
+            known = False
+        if not known:
+            raise InputError(f"{layout.name} cannot be turned; leave out --autorotate")
+        return True
+
+    def video(self, info: VideoInfo, factor: int, grid: Fraction | None) -> VideoInfo:
+        """The facts of a stream whose frames went through this; its time base may yet change."""
+        rate = grid or info.rate * factor
+        frames = round(info.frames * rate / info.rate)
+        info = replace(info, rate=rate, frames=frames)
+        if not self.alpha and info.layout.planes_of(Role.ALPHA):
+            info = replace(info, layout=_opaque(info.layout))
+        turn = info.turn
+        if turn is None or not self.turns(turn, info.layout):
+            return info
+        width, height = turn.shape(info.width, info.height)
+        aspect = info.sample_aspect
+        return replace(
+            info,
+            width=width,
+            height=height,
+            layout=turn.layout(info.layout),
+            sample_aspect=1 / aspect if turn.swaps and aspect else aspect,
+            rotation=0,
+            turn=None,
+        )
+
+
+def _opaque(layout: Layout) -> Layout:
+    """The layout without its alpha, which is the last plane."""
+    return layout_of(layout.name.replace("yuva", "yuv").replace("gbrap", "gbrp"))

@@ -1,0 +1,88 @@
+"""Frames on an even grid, on request: `--cfr` and `--fps`. Without it every timestamp stays.
+
+Frames that share a place with a later one are left out before the model sees them; a frame that
+has to fill several places goes through the model once and is repeated after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from math import floor, gcd
+from typing import TypeVar
+
+from vsrcli.frames import Frame
+
+T = TypeVar("T")
+
+
+class Grid:
+    """Instants `1 / rate` seconds apart, the first of which is the first frame's own."""
+
+    def __init__(self, rate: Fraction) -> None:
+        self.rate = rate
+        self.dropped = 0
+        """Frames left out so far."""
+        self.repeated = 0
+        """Repetitions asked for so far."""
+        self._start = Fraction(0)
+
+    def place(self, items: Iterator[Frame | T]) -> Iterator[Frame | T]:
+        """The frames that have a place, at its instant, each with how often it is shown.
+
+        A frame waits for the next one; what is no frame passes through.
+        """
+        held: Frame | None = None
+        for item in items:
+            if not isinstance(item, Frame):
+                yield item
+                continue
+            if held is None:
+                self._start = Fraction(item.pts * item.time_base)
+            else:
+                yield from self._shown(held, until=self._slot(item))
+            held = item
+        if held is not None:
+            length = max(held.duration * held.time_base, 1 / self.rate)
+            end = held.pts * held.time_base + length
+            yield from self._shown(held, until=max(self._slot_at(end), self._slot(held) + 1))
+
+    def _shown(self, frame: Frame, *, until: int) -> Iterator[Frame]:
+        slot = self._slot(frame)
+        if until <= slot:
+            self.dropped += 1
+            return
+        base = _common(1 / self.rate, self._start)
+        step = round(1 / (self.rate * base))
+        self.repeated += until - slot - 1
+        yield replace(
+            frame,
+            pts=round(self._start / base) + slot * step,
+            time_base=base,
+            duration=step,
+            shown=until - slot,
+        )
+
+    def _slot(self, frame: Frame) -> int:
+        return self._slot_at(Fraction(frame.pts * frame.time_base))
+
+    def _slot_at(self, time_s: Fraction) -> int:
+        """The nearest place, from 0."""
+        return floor((time_s - self._start) * self.rate + Fraction(1, 2))
+
+
+def repeated(items: Iterator[Frame | T]) -> Iterator[Frame | T]:
+    """Every frame as often as it is to be shown."""
+    for item in items:
+        if isinstance(item, Frame):
+            for turn in range(item.shown):
+                yield replace(item, pts=item.pts + turn * item.duration, shown=1)
+        else:
+            yield item
+
+
+def _common(a: Fraction, b: Fraction) -> Fraction:
+    """The longest time that both are whole numbers of."""
+    both = gcd(a.numerator * b.denominator, b.numerator * a.denominator)
+    return Fraction(both, a.denominator * b.denominator)
