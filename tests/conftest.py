@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,14 @@ class Outcome:
 
 
 Vsr = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own settings must not decide how the tests end."""
+    for name in [n for n in os.environ if n.startswith("VSR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("VSR_CONFIG", os.devnull)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from vsrcli.prefetch import prefetch
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.sequences import Cut, split_shots
-from vsrcli.sizes import check_target, choose_size, default_target
+from vsrcli.sizes import Size, check_target, choose_size, default_target
 
 log = logging.getLogger("vsr")
 T = TypeVar("T")
@@ -45,6 +45,33 @@ class Progress:
     fps: float
     out_time_s: float
     eta_s: float | None
+    out_bytes: int = 0
+    """Of the file so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """Source, model and encoder are open; the first frame is next."""
+
+    source: Path
+    target: Path
+    model: str
+    device: str
+    scale: int
+    width: int
+    height: int
+    frames: int
+    """Expected in all; 0 if unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finishing:
+    """The last frame is encoded; the file is closed, counted and put in its place."""
+
+    frames: int
+
+
+Stage = Started | Finishing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +94,16 @@ class Report:
     seconds: float
 
 
-def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> Report:
-    """Runs a job from source to finished file. Raises VsrError; then no file is left behind."""
+def upscale(
+    job: Job,
+    on_event: Callable[[Progress], None] = lambda _: None,
+    *,
+    on_stage: Callable[[Stage], None] = lambda _: None,
+) -> Report:
+    """Runs a job from source to finished file. Raises VsrError; then no file is left behind.
+
+    `on_event` is called after each frame, `on_stage` before the first and after the last.
+    """
     began = time.perf_counter()
     model = resolve_model(job.model)
     span = Span(start_s=job.start_s, end_s=job.end_s)
@@ -110,11 +145,14 @@ def upscale(job: Job, on_event: Callable[[Progress], None] = lambda _: None) -> 
         decoded = stack.enter_context(prefetch(source.items(), _DECODED_AHEAD))
         shots = split_shots(decoded, threshold=_threshold(job, model))
         upscaled = stack.enter_context(prefetch(run_model(shots, driver), _UPSCALED_AHEAD))
-        meter = _Meter(_expected_frames(job, video.frames, float(video.rate)))
+        frames = _expected_frames(job, video.frames, float(video.rate))
+        on_stage(_started(job, target, driver, model, size, frames))
+        meter = _Meter(frames)
         for item in repeated(upscaled):
             sink.write(item)
             if isinstance(item, Frame):
-                on_event(meter.step(item))
+                on_event(meter.step(item, sink.bytes))
+        on_stage(Finishing(frames=sink.frames))
         sink.finish(source.frames)
     if source.grid:
         log.info("%s frames a second: left out %d, repeated %d", source.grid.rate,
@@ -146,6 +184,21 @@ def run_model(items: Iterator[Frame | Cut | T], driver: Driver) -> Iterator[Fram
         else:
             yield item
     yield from driver.flush()
+
+
+def _started(
+    job: Job, target: Path, driver: Driver, model: Model, size: Size, frames: int
+) -> Started:
+    return Started(
+        source=job.source,
+        target=target,
+        model=model.id,
+        device=driver.device,
+        scale=size.scale,
+        width=size.width,
+        height=size.height,
+        frames=frames,
+    )
 
 
 def _threshold(job: Job, model: Model) -> float | None:
@@ -181,7 +234,7 @@ class _Meter:
     def __init__(self, frames: int) -> None:
         self._frames, self._began, self._done = frames, time.perf_counter(), 0
 
-    def step(self, frame: Frame) -> Progress:
+    def step(self, frame: Frame, out_bytes: int) -> Progress:
         self._done += 1
         elapsed = max(time.perf_counter() - self._began, 1e-6)
         fps = self._done / elapsed
@@ -192,4 +245,5 @@ class _Meter:
             fps=fps,
             out_time_s=frame.time_s,
             eta_s=left / fps if self._frames and left >= 0 else None,
+            out_bytes=out_bytes,
         )

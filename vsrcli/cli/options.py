@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +39,25 @@ Precision = Annotated[
 ]
 Threads = Annotated[
     int, typer.Option(min=0, help="Of model and encoder; 0: one a core.", rich_help_panel="Engine")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="VSR_CONFIG",
+        show_envvar=False,
+        help="Default: vsr.toml here, then in the user's configuration folder.",
+        rich_help_panel="Configuration",
+    ),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        envvar="VSR_PROFILE",
+        show_envvar=False,
+        metavar="NAME",
+        help="Use [profile.NAME] of vsr.toml too.",
+        rich_help_panel="Configuration",
+    ),
 ]
 Level = Annotated[
     LogLevel, typer.Option("-loglevel", "--loglevel", help="How much is said on stderr.")

@@ -1,22 +1,24 @@
-"""How a run is shown: a bar for people, one JSON object a line for programs."""
+"""How a run is shown: a bar for people, events for programs."""
 
 from __future__ import annotations
 
-import json
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
+from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream
 from vsrcli.cli.options import ProgressKind
-from vsrcli.pipeline import Progress, Report
-
-_EVERY_S = 0.5
+from vsrcli.errors import UsageError
+from vsrcli.pipeline import Progress, Report, Stage
 
 
 class Display(Protocol):
     """Shows a run."""
+
+    def stage(self, stage: Stage) -> None:
+        """The run begins, or is about to end."""
+        ...
 
     def step(self, progress: Progress) -> None:
         """A frame was written."""
@@ -26,12 +28,35 @@ class Display(Protocol):
         """The file is in place."""
         ...
 
+    def failed(self, code: int, message: str) -> None:
+        """The run has failed and will end with this exit code."""
+        ...
+
 
 @contextmanager
-def shown(kind: ProgressKind, *, quiet: bool = False) -> Iterator[Display]:
-    """The display of this kind; a bar only where stderr is a terminal."""
+def shown(kind: ProgressKind, *, url: str | None = None, quiet: bool = False) -> Iterator[Display]:
+    """The display of this kind, and FFmpeg's -progress to `url`; a bar only on a terminal.
+
+    A failure inside is told to the displays before it goes on.
+    """
+    if kind is ProgressKind.json and url in ("-", "pipe:", "pipe:1"):
+        raise UsageError("--progress json and -progress both write on stdout; give one a file")
+    with ExitStack() as stack:
+        displays = [stack.enter_context(_display(kind, quiet=quiet))]
+        if url is not None:
+            displays.append(KeyValueEvents(stack.enter_context(key_value_stream(url))))
+        both = _All(displays)
+        try:
+            yield both
+        except BaseException as exc:
+            both.failed(*fate(exc))
+            raise
+
+
+@contextmanager
+def _display(kind: ProgressKind, *, quiet: bool) -> Iterator[Display]:
     if kind is ProgressKind.json:
-        yield _Json()
+        yield JsonEvents(sys.stdout)
     elif kind is ProgressKind.none or quiet:
         yield _Nothing()
     elif not sys.stderr.isatty():
@@ -40,11 +65,40 @@ def shown(kind: ProgressKind, *, quiet: bool = False) -> Iterator[Display]:
         yield from _bar()
 
 
+class _All:
+    """Several displays as one."""
+
+    def __init__(self, displays: Sequence[Display]) -> None:
+        self._displays = displays
+
+    def stage(self, stage: Stage) -> None:
+        for display in self._displays:
+            display.stage(stage)
+
+    def step(self, progress: Progress) -> None:
+        for display in self._displays:
+            display.step(progress)
+
+    def done(self, report: Report) -> None:
+        for display in self._displays:
+            display.done(report)
+
+    def failed(self, code: int, message: str) -> None:
+        for display in self._displays:
+            display.failed(code, message)
+
+
 class _Nothing:
+    def stage(self, stage: Stage) -> None:
+        pass
+
     def step(self, progress: Progress) -> None:
         pass
 
     def done(self, report: Report) -> None:
+        pass
+
+    def failed(self, code: int, message: str) -> None:
         pass
 
 
@@ -52,47 +106,7 @@ class _LastLine(_Nothing):
     """Where no bar can be drawn: one line of what was done, without waiting for rich to load."""
 
     def done(self, report: Report) -> None:
-        print(_summary(report), file=sys.stderr)  # noqa: T201
-
-
-class _Json:
-    """One object a line on stdout, flushed: events "progress" (at most two a second) and "done"."""
-
-    def __init__(self) -> None:
-        self._last = float("-inf")
-
-    def step(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._last < _EVERY_S and progress.frame != progress.frames:
-            return
-        self._last = now
-        _emit(
-            event="progress",
-            frame=progress.frame,
-            frames=progress.frames or None,
-            fps=round(progress.fps, 3),
-            eta_s=None if progress.eta_s is None else round(progress.eta_s, 3),
-            out_time_s=round(progress.out_time_s, 6),
-        )
-
-    def done(self, report: Report) -> None:
-        _emit(
-            event="done",
-            source=str(report.source),
-            target=str(report.target),
-            model=report.model,
-            device=report.device,
-            scale=report.scale,
-            width=report.width,
-            height=report.height,
-            frames=report.frames,
-            damaged=report.damaged,
-            seconds=round(report.seconds, 3),
-        )
-
-
-def _emit(**fields: object) -> None:
-    print(json.dumps(fields), flush=True)  # noqa: T201
+        print(summary(report), file=sys.stderr)  # noqa: T201
 
 
 def _bar() -> Iterator[Display]:
@@ -110,7 +124,7 @@ def _bar() -> Iterator[Display]:
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, fps=0.0, memory="")
 
-        class Drawn:
+        class Drawn(_Nothing):
             def step(self, progress: Progress) -> None:
                 bar.update(
                     task,
@@ -122,12 +136,13 @@ def _bar() -> Iterator[Display]:
 
             def done(self, report: Report) -> None:
                 bar.stop()
-                console.print(_summary(report), highlight=False, soft_wrap=True)
+                console.print(summary(report), highlight=False, soft_wrap=True)
 
         yield Drawn()
 
 
-def _summary(report: Report) -> str:
+def summary(report: Report) -> str:
+    """What a run did, on one line."""
     rate = report.frames / max(report.seconds, 1e-6)
     size = f"{report.width}x{report.height}"
     made = f"{report.frames} frames, {size}, {report.model} x{report.scale}"

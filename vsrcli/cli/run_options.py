@@ -7,18 +7,20 @@ a key of `vsr.toml` and of job lists.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
 from vsrcli.cli.options import (
+    Config,
     Device,
     Precision,
+    Profile,
     Threads,
     bits_per_second,
     frame_rate,
@@ -199,87 +201,10 @@ class RunOptions:
         )
 
 
-_RIVALS = (
-    ({"scale"}, {"width", "height"}),
-    ({"crf"}, {"bitrate"}),
-    ({"length"}, {"end"}),
-    ({"overwrite"}, {"keep"}),
-)
-"""Options that exclude each other: what is said nearer to the command line drops the other."""
-
-
 @cache
-def _types() -> dict[str, Any]:
+def option_types() -> dict[str, Any]:
     """Field -> its annotation, resolved."""
     return get_type_hints(RunOptions, include_extras=True)
-
-
-def changed(options: RunOptions, words: Mapping[str, object], where: str) -> RunOptions:
-    """The options with those of a TOML, JSON or CSV table put over them.
-
-    Keys are option names, with - or _. `where` names the table in errors. Raises UsageError.
-    """
-    values = {key.replace("-", "_"): word for key, word in words.items()}
-    unknown = sorted(values.keys() - _types().keys())
-    if unknown:
-        raise UsageError(f"{where} has the unknown key {unknown[0]!r}; see vsr upscale --help")
-    typed = {name: _typed(name, word, where) for name, word in values.items()}
-    return replace(_without_rivals(options, typed), **typed)
-
-
-def _without_rivals(options: RunOptions, nearer: Mapping[str, object]) -> RunOptions:
-    defaults = {field.name: field.default for field in fields(RunOptions)}
-    said = {name for name, value in nearer.items() if value != defaults[name]}
-    dropped = set[str]()
-    for pair in _RIVALS:
-        for side, other in (pair, pair[::-1]):
-            dropped |= other if said & side else set()
-    return replace(options, **{name: defaults[name] for name in dropped})
-
-
-def _typed(name: str, word: object, where: str) -> object:
-    """A value of a table as the option's type; CSV gives text for everything."""
-    wanted = get_args(_types()[name])[0]
-    kinds = [kind for kind in get_args(wanted) or (wanted,) if kind is not type(None)]
-    if get_origin(wanted) is list or any(get_origin(kind) is list for kind in kinds):
-        return [str(entry) for entry in word] if isinstance(word, list) else str(word).split()
-    try:
-        return _CASTS[kinds[0]](word)
-    except (ValueError, KeyError, TypeError) as exc:
-        kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(kinds[0])
-        raise UsageError(f"{where}: {name} = {word!r} is not {kind or 'text'}") from exc
-
-
-def _int(word: object) -> int:
-    if isinstance(word, bool | float):
-        raise ValueError(word)
-    return int(str(word))
-
-
-def _float(word: object) -> float:
-    if isinstance(word, bool):
-        raise ValueError(word)
-    return float(str(word))
-
-
-def _bool(word: object) -> bool:
-    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
-        str(word).lower()
-    ]
-
-
-def _str(word: object) -> str:
-    if isinstance(word, bool | list | dict) or word is None:
-        raise ValueError(word)
-    return str(word)
-
-
-_CASTS: dict[Any, Callable[[object], object]] = {
-    int: _int,
-    float: _float,
-    bool: _bool,
-    str: _str,
-}
 
 
 def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -296,18 +221,29 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     context = _parameter("context", typer.Context)
 
     def wrapper(context: typer.Context, **values: Any) -> None:  # noqa: ANN401  # typer parsed
-        given = {name: values.pop(name) for name in _types()}
-        command(**values, options=RunOptions(**given))
+        from vsrcli.cli.config import configured, layered
 
-    parameters = [context, *own, *(_option(name) for name in _types())]
+        given = {name: values.pop(name) for name in option_types()}
+        said = {name: value for name, value in given.items() if _is_said(context, name)}
+        configuration = configured(values.pop("config"), values.pop("profile"))
+        command(**values, options=layered(configuration, said))
+
+    files = [_parameter("config", Config, None), _parameter("profile", Profile, None)]
+    parameters = [context, *own, *(_option(name) for name in option_types()), *files]
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
     wrapper.__doc__ = command.__doc__
     return wrapper
 
 
+def _is_said(context: typer.Context, name: str) -> bool:
+    """On the command line or in the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
 def _option(name: str) -> inspect.Parameter:
-    kind, info = get_args(_types()[name])
+    kind, info = get_args(option_types()[name])
     info = copy(info)
     info.envvar, info.show_envvar = f"VSR_{name.upper()}", False
     default = next(field.default for field in fields(RunOptions) if field.name == name)

@@ -26,6 +26,12 @@ def upscale(
     progress: Annotated[
         ProgressKind, typer.Option(help="A bar, one JSON object a line, or nothing.")
     ] = ProgressKind.bar,
+    progress_url: Annotated[
+        str | None,
+        typer.Option(
+            "-progress", metavar="FILE", help="FFmpeg's key=value lines; - or pipe:1 is stdout."
+        ),
+    ] = None,
 ) -> None:
     """Upscale a video; audio, subtitles, chapters, attachments and tags come along."""
     from vsrcli.cli.progress import shown
@@ -35,5 +41,5 @@ def upscale(
     if (source is None) == (input_ is None):
         raise UsageError("name one input: vsr upscale IN, or -i IN")
     job = options.job(source or input_ or Path(), output)
-    with shown(progress, quiet=loglevel is LogLevel.quiet) as show:
-        show.done(run(job, show.step))
+    with shown(progress, url=progress_url, quiet=loglevel is LogLevel.quiet) as show:
+        show.done(run(job, show.step, on_stage=show.stage))

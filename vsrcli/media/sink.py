@@ -165,6 +165,14 @@ class Sink:
             self._retime(item)
             self._mux(list(self._converters[item.stream.index].feed(item)))
 
+    @property
+    def bytes(self) -> int:
+        """Written so far; the container and the encoder hold some more back."""
+        try:
+            return self._temp.stat().st_size
+        except OSError:  # the folder went away; writing will say so
+            return 0
+
     def _retime(self, packet: SidePacket) -> None:
         ticks = frame_ticks(self._shift, packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts + ticks

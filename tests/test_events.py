@@ -1,0 +1,157 @@
+"""What programs read about a run: JSON events, and FFmpeg's -progress."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import Clip, make
+from conftest import Vsr
+
+from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream
+from vsrcli.errors import DeviceError
+from vsrcli.pipeline import Progress
+
+QUICK = ("--model", "bicubic", "-s", "2", "--preset", "ultrafast")
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def blocks(text: str) -> list[dict[str, str]]:
+    """FFmpeg's key=value blocks, each ended by its progress line."""
+    found: list[dict[str, str]] = [{}]
+    for line in text.splitlines():
+        key, value = line.split("=", 1)
+        found[-1][key] = value.strip()
+        if key == "progress":
+            found.append({})
+    assert found.pop() == {}
+    return found
+
+
+def step(frame: int, *, frames: int = 50) -> Progress:
+    return Progress(
+        frame=frame, frames=frames, fps=25.0, out_time_s=frame / 25, eta_s=1.0, out_bytes=1000
+    )
+
+
+def test_json_events_tell_a_run_from_start_to_done(tmp_path: Path, vsr: Vsr) -> None:
+    source, target = make(tmp_path / "in.mp4", Clip(frames=30)), tmp_path / "in_x2_bicubic.mp4"
+    outcome = vsr("upscale", source, *QUICK, "--progress", "json")
+    assert (outcome.code, outcome.err) == (0, "")
+    start, *steps, last = events(outcome.out)
+    assert {event["v"] for event in (start, *steps, last)} == {1}
+    assert start == {
+        **{"v": 1, "event": "start", "source": str(source), "target": str(target)},
+        **{"model": "bicubic", "device": start["device"], "scale": 2},
+        **{"width": 192, "height": 128, "frames": 30},
+    }
+    assert {event["event"] for event in steps} == {"progress"}
+    assert {event["stage"] for event in steps[:-1]} == {"upscale"}
+    assert steps[-1]["stage"] == "finish"
+    assert (steps[-2]["frame"], steps[-2]["frames"], steps[-2]["eta_s"]) == (30, 30, 0)
+    assert steps[-2]["out_time_s"] == pytest.approx(29 / 25)
+    assert last["event"] == "done"
+    assert (last["frames"], last["width"], last["height"], last["scale"]) == (30, 192, 128, 2)
+    assert last["target"] == str(target)
+
+
+def test_json_error_carries_the_exit_code(tmp_path: Path, vsr: Vsr) -> None:
+    outcome = vsr("upscale", tmp_path / "none.mp4", "--progress", "json")
+    message = f"{tmp_path / 'none.mp4'} does not exist"
+    assert outcome.code == 3
+    assert events(outcome.out) == [{"v": 1, "event": "error", "code": 3, "message": message}]
+    assert outcome.lines == [f"vsr: {message}"]
+
+
+def test_events_are_flushed_and_rare() -> None:
+    class Stream(io.StringIO):
+        flushes = 0
+
+        def flush(self) -> None:
+            self.flushes += 1
+
+    stream = Stream()
+    shown = JsonEvents(stream, job=3)
+    for frame in (1, 2, 3, 50):
+        shown.step(step(frame))
+    found = events(stream.getvalue())
+    assert [event["frame"] for event in found] == [1, 50]  # the first, and the last of all
+    assert {event["job"] for event in found} == {3}
+    assert stream.flushes == 2
+
+
+def test_unknown_numbers_are_null() -> None:
+    stream = io.StringIO()
+    unknown = Progress(frame=1, frames=0, fps=25.0, out_time_s=0.0, eta_s=None)
+    JsonEvents(stream).step(unknown)
+    (event,) = events(stream.getvalue())
+    assert (event["frames"], event["eta_s"]) == (None, None)
+
+
+def test_ffmpeg_progress_is_what_its_readers_expect(tmp_path: Path, vsr: Vsr) -> None:
+    source, log = make(tmp_path / "in.mp4", Clip(frames=30)), tmp_path / "progress.txt"
+    assert vsr("upscale", source, *QUICK, "-progress", log, "--progress", "none").code == 0
+    *going, last = blocks(log.read_text())
+    assert going
+    assert {block["progress"] for block in going} == {"continue"}
+    assert last["progress"] == "end"
+    assert list(last) == [
+        *("frame", "fps", "bitrate", "total_size", "out_time_us", "out_time_ms", "out_time"),
+        *("dup_frames", "drop_frames", "speed", "progress"),
+    ]
+    assert (last["frame"], last["out_time"]) == ("30", "00:00:01.160000")
+    assert last["out_time_us"] == last["out_time_ms"] == "1160000"
+    assert int(last["total_size"]) == (tmp_path / "in_x2_bicubic.mp4").stat().st_size
+    assert last["bitrate"].endswith("kbits/s")
+    assert float(last["speed"].removesuffix("x")) > 0
+
+
+@pytest.mark.parametrize("url", ["-", "pipe:1"])
+def test_ffmpeg_progress_on_stdout(tmp_path: Path, vsr: Vsr, url: str) -> None:
+    outcome = vsr("upscale", make(tmp_path / "in.mp4"), *QUICK, "-progress", url)
+    assert blocks(outcome.out)[-1]["progress"] == "end"
+
+
+def test_failed_run_never_says_end() -> None:
+    stream = io.StringIO()
+    shown = KeyValueEvents(stream)
+    shown.step(step(1))
+    shown.failed(4, "the disk is full")
+    assert [block["progress"] for block in blocks(stream.getvalue())] == ["continue"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("-progress", "-", "--progress", "json"), 2, "both write on stdout"),
+        (("-progress", "tcp://localhost:1"), 2, "not supported"),
+        (("-progress", "pipe:7"), 2, "not supported"),
+        (("-progress", "nowhere/p.txt"), 4, "cannot be written"),
+    ],
+)
+def test_progress_that_cannot_be(
+    tmp_path: Path, vsr: Vsr, arguments: tuple[str, ...], code: int, word: str
+) -> None:
+    outcome = vsr("upscale", make(tmp_path / "in.mp4"), *QUICK, *arguments)
+    assert outcome.code == code
+    assert word in outcome.err
+    assert len(outcome.lines) == 1
+
+
+def test_stderr_can_take_the_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with key_value_stream("pipe:2") as stream:
+        KeyValueEvents(stream).step(step(1))
+    assert capsys.readouterr().err.startswith("frame=1\n")
+
+
+def test_every_end_has_a_code() -> None:
+    assert fate(DeviceError("no GPU")) == (7, "no GPU")
+    assert fate(KeyboardInterrupt()) == (130, "interrupted")
+    assert fate(ZeroDivisionError("x")) == (1, "internal error: ZeroDivisionError: x")
+    assert fate(BaseException()) == (143, "terminated")

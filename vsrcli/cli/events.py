@@ -1,0 +1,202 @@
+"""A run told to programs: JSON events one a line, or FFmpeg's `-progress` blocks of key=value.
+
+`vsr help progress` is the description of both; it is what render queues build on, so fields are
+only ever added while `v` is 1.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import IO
+
+from vsrcli.errors import OutputError, UsageError, VsrError
+from vsrcli.pipeline import Finishing, Progress, Report, Stage, Started
+
+SCHEMA = 1
+"""The version of the JSON events, their field `v`."""
+_EVERY_S = 0.5
+
+
+class Pace:
+    """Lets through what comes at least half a second after the last, and a run's last frame."""
+
+    def __init__(self) -> None:
+        self._last = float("-inf")
+
+    def lets(self, progress: Progress) -> bool:
+        now = time.monotonic()
+        if now - self._last < _EVERY_S and progress.frame != progress.frames:
+            return False
+        self._last = now
+        return True
+
+
+class JsonEvents:
+    """The events of one run, written to a stream. `more` is added to each."""
+
+    def __init__(self, stream: IO[str], **more: object) -> None:
+        self._stream, self._more, self._pace = stream, more, Pace()
+        self._last: Progress | None = None
+        self._began = time.monotonic()
+
+    def stage(self, stage: Stage) -> None:
+        """Writes "start", or the last "progress" of all, whose stage is "finish"."""
+        if isinstance(stage, Started):
+            self._began = time.monotonic()
+            self.write("start", **_described(stage), frames=stage.frames or None)
+        elif isinstance(stage, Finishing) and self._last is not None:
+            self.write("progress", stage="finish", **self._where(self._last))
+
+    def step(self, progress: Progress) -> None:
+        """Writes "progress", at most two a second."""
+        self._last = progress
+        if self._pace.lets(progress):
+            self.write("progress", stage="upscale", **self._where(progress))
+
+    def done(self, report: Report) -> None:
+        """Writes "done": the file is in place."""
+        self.write(
+            "done",
+            **_described(report),
+            frames=report.frames,
+            damaged=report.damaged,
+            dropped=report.dropped,
+            repeated=report.repeated,
+            seconds=round(report.seconds, 3),
+        )
+
+    def failed(self, code: int, message: str) -> None:
+        """Writes "error": nothing was written, and the process is about to exit with the code."""
+        self.write("error", code=code, message=message)
+
+    def write(self, event: str, **fields: object) -> None:
+        """One object on a line of its own, flushed."""
+        line = json.dumps({"v": SCHEMA, "event": event, **self._more, **fields})
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+    def _where(self, progress: Progress) -> dict[str, object]:
+        speed = progress.out_time_s / max(time.monotonic() - self._began, 1e-6)
+        return {
+            "frame": progress.frame,
+            "frames": progress.frames or None,
+            "fps": round(progress.fps, 3),
+            "speed": round(speed, 4),
+            "eta_s": None if progress.eta_s is None else round(progress.eta_s, 3),
+            "out_time_s": round(progress.out_time_s, 6),
+            "out_bytes": progress.out_bytes,
+        }
+
+
+def _described(run: Started | Report) -> dict[str, object]:
+    return {
+        "source": str(run.source),
+        "target": str(run.target),
+        "model": run.model,
+        "device": run.device,
+        "scale": run.scale,
+        "width": run.width,
+        "height": run.height,
+    }
+
+
+class KeyValueEvents:
+    """FFmpeg's `-progress`: a block each half second, ended by `progress=continue` or `=end`."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream, self._pace = stream, Pace()
+        self._last = Progress(frame=0, frames=0, fps=0.0, out_time_s=0.0, eta_s=None)
+        self._began = time.monotonic()
+
+    def stage(self, stage: Stage) -> None:
+        if isinstance(stage, Started):
+            self._began = time.monotonic()
+
+    def step(self, progress: Progress) -> None:
+        self._last = progress
+        if self._pace.lets(progress):
+            self._write("continue")
+
+    def done(self, report: Report) -> None:
+        self._write(
+            "end",
+            repeated=report.repeated,
+            dropped=report.dropped + report.damaged,
+            size=_size(report.target),
+        )
+
+    def failed(self, code: int, message: str) -> None:
+        """Nothing: a block that says `end` would be taken for success."""
+
+    def _write(
+        self, state: str, *, repeated: int = 0, dropped: int = 0, size: int | None = None
+    ) -> None:
+        last = self._last
+        size = last.out_bytes if size is None else size
+        micros = round(last.out_time_s * 1_000_000)
+        rate = size * 8 / 1000 / last.out_time_s if last.out_time_s > 0 else 0.0
+        speed = last.out_time_s / max(time.monotonic() - self._began, 1e-6)
+        block = {
+            "frame": last.frame,
+            "fps": f"{last.fps:.2f}",
+            "bitrate": f"{rate:6.1f}kbits/s" if rate else "N/A",
+            "total_size": size,
+            "out_time_us": micros,
+            "out_time_ms": micros,  # microseconds in FFmpeg too
+            "out_time": _clock(micros),
+            "dup_frames": repeated,
+            "drop_frames": dropped,
+            "speed": f"{speed:4.3g}x",
+            "progress": state,
+        }
+        self._stream.write("".join(f"{key}={value}\n" for key, value in block.items()))
+        self._stream.flush()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a pipe, or many pictures
+        return 0
+
+
+def _clock(micros: int) -> str:
+    sign, rest = ("-" if micros < 0 else ""), abs(micros)
+    seconds, rest = divmod(rest, 1_000_000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{sign}{hours:02}:{minutes:02}:{seconds:02}.{rest:06}"
+
+
+@contextmanager
+def key_value_stream(url: str) -> Iterator[IO[str]]:
+    """What `-progress` names: a file, `-`, `pipe:1` or `pipe:2`. Raises UsageError, OutputError."""
+    with _opened(url) as stream:
+        yield stream
+
+
+def _opened(url: str) -> AbstractContextManager[IO[str]]:
+    if url in ("-", "pipe:", "pipe:1", "pipe:2"):
+        return nullcontext(sys.stderr if url == "pipe:2" else sys.stdout)
+    if url.startswith("pipe:") or "://" in url:
+        raise UsageError(f"-progress {url!r} is not supported; use a file, pipe:1 or pipe:2")
+    try:
+        return Path(url).open("w", encoding="utf-8")
+    except OSError as exc:
+        raise OutputError(f"-progress {url} cannot be written: {exc.strerror}") from exc
+
+
+def fate(exc: BaseException) -> tuple[int, str]:
+    """The exit code that an exception leads to, and its message."""
+    if isinstance(exc, VsrError):
+        return exc.exit_code, " ".join(str(exc).split())
+    if isinstance(exc, KeyboardInterrupt):
+        return 130, "interrupted"
+    if isinstance(exc, Exception):
+        return 1, f"internal error: {type(exc).__name__}: {exc}"
+    return 143, "terminated"
