@@ -15,13 +15,17 @@ import pytest
 import vsrcli
 
 PACKAGE = Path(vsrcli.__file__).parent
-STAGES = {"media", "runtime", "models", "sequences", "frames", "errors", "job", "prefetch", "sizes"}
+STAGES = {
+    *("media", "runtime", "models", "sequences", "cuts"),
+    *("frames", "errors", "job", "prefetch", "sizes"),
+}
 WHOLE = STAGES | {"pipeline", "estimate", "health", "survey", ""}
 ALLOWED = {
     "errors": set(),
     "prefetch": set(),
     "frames": {"errors"},
-    "sequences": {"frames", "errors"},
+    "cuts": {"frames"},
+    "sequences": {"cuts", "frames", "errors"},
     "models": {"frames", "errors"},
     "media": {"frames", "errors"},
     "runtime": {"models", "frames", "errors"},

@@ -12,7 +12,7 @@ from vsrcli.media.fields import MODES
 from vsrcli.media.intake import Intake
 
 DEFAULT_MODEL = "espcn"
-DEFAULT_SCENE_THRESHOLD = 10.0
+DEFAULT_SCENE_THRESHOLD = 25.0
 DEFAULT_WARM_UP = 4
 """Most of what 8 frames gain, at half the cost (examples/warm_up.py)."""
 AUDIO_MODES = ("copy", "aac", "none")

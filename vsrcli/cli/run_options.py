@@ -134,7 +134,7 @@ class RunOptions:
         float | None,
         typer.Option(
             metavar="PERCENT",
-            help="What makes a cut. Default 10.",
+            help="What makes a cut. Default 25.",
             rich_help_panel=_SHOTS,
         ),
     ] = None

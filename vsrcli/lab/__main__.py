@@ -11,6 +11,7 @@ COMMANDS = {
     "export": ("export", "write a checkpoint into the weights folder"),
     "eval": ("evaluate", "measure PSNR-Y and SSIM on a folder"),
     "import": ("import_", "rebuild a published checkpoint as a model folder"),
+    "cuts": ("cuts", "measure the cut detector on joined clips"),
 }
 
 

@@ -1,0 +1,34 @@
+"""`python -m vsrcli.lab cuts`: precision and recall of the cut detector on joined clips."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("folders", type=Path, nargs="+", help="clips without cuts at their start")
+    parser.add_argument("--method", choices=("ours", "scdet"), default="ours")
+    parser.add_argument("--thresholds", default="5,10,15,20,25,30,35,40,50")
+    parser.add_argument("--sections", type=int, default=2, help="at most so many of a clip")
+    parser.add_argument("--rounds", type=int, default=4, help="orders in which they are joined")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print one row a threshold, with the false calls by what was taken for a cut."""
+    from vsrcli.lab import cuts
+
+    clips = [cuts.clip_sections(path, args.sections) for path in cuts.clip_paths(args.folders)]
+    reels = [cuts.joined(clips, seed) for seed in range(args.rounds)]
+    scored = [list(cuts.METHODS[args.method](cuts.frames_of(reel))) for reel in reels]
+    kinds = Counter(event.kind for reel in reels for event in reel.events)
+    there = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    sys.stdout.write(f"{sum(map(len, scored))} frames: {there}\n")
+    sys.stdout.write("threshold  precision  recall     F1  false calls\n")
+    for threshold in map(float, args.thresholds.split(",")):
+        pairs = zip(reels, scored, strict=True)
+        found = cuts.summed([cuts.measured(reel, values, threshold) for reel, values in pairs])
+        false = ", ".join(f"{count} {kind}" for kind, count in found.false.items() if count)
+        figures = f"{found.precision:9.3f}  {found.recall:6.3f}  {found.f1:.3f}"
+        sys.stdout.write(f"{threshold:9g}  {figures}  {false}\n")
