@@ -59,6 +59,10 @@ class DeviceError(VsrError):
     exit_code = 7
 
 
+class OutOfMemoryError(DeviceError):
+    """An engine could not get the memory for a run; what it took is free again."""
+
+
 class EncodeError(VsrError):
     """The encoder is missing, or refused the settings or a frame."""
 

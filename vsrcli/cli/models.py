@@ -76,8 +76,10 @@ def show(
     print_lines(f"{model.id}: {model.summary}", "")
     print_table((), ((key, value) for key, value in facts.items() if value))
     print_lines("")
-    headings = ("scale", "precision", "shape", "params", "training", "file")
-    print_table(headings, (_graph_row(g) for g in model.graphs), right=("params", "training"))
+    part = ("part",) if any(g.part for g in model.graphs) else ()
+    headings = ("scale", "precision", *part, "shape", "params", "training", "file")
+    rows = ([_graph_row(g)[heading] for heading in headings] for g in model.graphs)
+    print_table(headings, rows, right=("params", "training"))
     print_lines("")
     _print_measured(model)
 
@@ -153,14 +155,14 @@ def import_(
 
 
 def _row(model: Model) -> dict[str, object]:
-    best = next((g for g in model.graphs if g.scale == 4), None)
-    measured = best.measured if best else {}
+    best = [g for g in model.graphs if g.scale == 4]
+    measured = best[0].measured if best else {}
     return {
         "id": model.id,
         "family": model.family,
         "kind": model.temporal.value,
         "scales": " ".join(str(s) for s in model.scales),
-        "params": _count(best.params) if best else None,
+        "params": _count(sum(g.params for g in best)) if best else None,
         "dB x4": _decibel(measured.get("set5_psnr_y")),
         "gain": _decibel(measured.get("set5_gain_db"), sign="+"),
         "licence": model.licence,
@@ -178,10 +180,16 @@ def _decibel(value: float | None, sign: str = "") -> str | None:
     return None if value is None else f"{round(value, 2) + 0.0:{sign}.2f}"  # no -0.00
 
 
-def _graph_row(graph: Graph) -> tuple[object, ...]:
-    minutes = f"{graph.train_minutes:g} min" if graph.train_minutes else None
-    params = graph.params or None
-    return (f"x{graph.scale}", graph.precision, graph.config, params, minutes, graph.file.name)
+def _graph_row(graph: Graph) -> dict[str, object]:
+    return {
+        "scale": f"x{graph.scale}",
+        "precision": graph.precision,
+        "part": graph.part,
+        "shape": graph.config,
+        "params": graph.params or None,
+        "training": f"{graph.train_minutes:g} min" if graph.train_minutes else None,
+        "file": graph.file.name,
+    }
 
 
 def _print_measured(model: Model) -> None:
@@ -189,8 +197,9 @@ def _print_measured(model: Model) -> None:
     if not names:
         print_lines("Nothing measured is on the card.")
         return
-    rows = ((n, *(_figure(n, g.measured.get(n)) for g in model.graphs)) for n in names)
-    scales = [f"x{g.scale} {g.precision}" for g in model.graphs]
+    graphs = [g for g in model.graphs if g.measured or not g.part]
+    rows = ((n, *(_figure(n, g.measured.get(n)) for g in graphs)) for n in names)
+    scales = [f"x{g.scale} {g.precision}" for g in graphs]
     print_table(("measured", *scales), rows, right=scales)
 
 
@@ -218,6 +227,7 @@ def _graph_document(graph: Graph) -> dict[str, Any]:
     return {
         "scale": graph.scale,
         "precision": graph.precision,
+        "part": graph.part or None,
         "file": graph.file.name,
         "sha256": graph.sha256,
         "config": graph.config,

@@ -23,6 +23,10 @@ class GraphCard:
     border: int
     train_minutes: float = 0.0
     precision: str = "fp32"
+    part: str = ""
+    """Of a model of several graphs."""
+    work: int = 0
+    """Bytes an LR px of intermediate values, of a part."""
     measured: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -46,11 +50,13 @@ class Card:
     after: int = 0
     state: tuple[Mapping[str, str | int], ...] = ()
     """Of a recurrent cell: name, channels and, where it is not 1, scale of each state."""
+    clean_threshold: float = 0.0
+    """Of a bidirectional model."""
 
     def with_graph(self, graph: GraphCard) -> "Card":
-        """The card with `graph` in place of one of the same scale and precision, sorted."""
-        key = (graph.scale, graph.precision)
-        others = [g for g in self.graphs if (g.scale, g.precision) != key]
+        """The card with `graph` in place of one of the same scale, precision and part, sorted."""
+        key = (graph.scale, graph.precision, graph.part)
+        others = [g for g in self.graphs if (g.scale, g.precision, g.part) != key]
         return replace(self, graphs=tuple(sorted([*others, graph], key=lambda g: g.scale)))
 
 
@@ -78,12 +84,15 @@ def write_card(card: Card, folder: Path) -> Path:
         top.append("levels")
     if card.temporal == "recurrent":
         top += ["output", "peak", "before", "after"]
+    if card.clean_threshold:
+        top.append("clean_threshold")
     lines = [f"schema = {SCHEMA}", *(_entry(key, getattr(card, key)) for key in top)]
     for state in card.state:
         lines += ["", "[[state]]", *(_entry(key, value) for key, value in state.items())]
     for graph in card.graphs:
         lines += ["", "[[graph]]"]
         keys = ["scale", "precision", "file", "sha256", "config", "params", "border"]
+        keys = ["part", *keys, "work"] if graph.part else keys
         lines += [_entry(key, getattr(graph, key)) for key in [*keys, "train_minutes"]]
         if graph.measured:
             lines += ["[graph.measured]", *(_entry(k, v) for k, v in graph.measured.items())]

@@ -78,11 +78,14 @@ def store(
     params: int,
     border: int,
     train_minutes: float = 0.0,
+    part: str = "",
+    work: int = 0,
 ) -> GraphCard:
     """Write one graph and put it on the card in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     data = model.SerializeToString(deterministic=True)
-    file = folder / f"{card.id}-x{scale}.onnx"
+    name = "-".join(filter(None, (card.id, f"x{scale}", part)))
+    file = folder / f"{name}.onnx"
     file.write_bytes(data)
     graph = GraphCard(
         scale=scale,
@@ -92,6 +95,8 @@ def store(
         params=params,
         border=border,
         train_minutes=round(train_minutes, 1),
+        part=part,
+        work=work,
     )
     old = read_card(folder).graphs if (folder / CARD).exists() else ()
     write_card(replace(card, graphs=old).with_graph(graph), folder)

@@ -10,11 +10,14 @@ from vsrcli.models.find import (
     search_path,
 )
 from vsrcli.models.model import Graph, Model, Temporal
+from vsrcli.models.tuning import UNTUNED, Tuning
 
 __all__ = [
+    "UNTUNED",
     "Graph",
     "Model",
     "Temporal",
+    "Tuning",
     "find_folder",
     "find_model",
     "list_models",

@@ -14,6 +14,8 @@ from vsrcli.errors import ModelError, WeightsError
 
 CARD = "model.toml"
 SCHEMA = 1
+PARTS = ("clean", "flow", "backward", "forward", "reconstruct")
+"""Graphs of a bidirectional model."""
 
 
 class Temporal(Enum):
@@ -35,6 +37,8 @@ class Graph:
     precision: str
     file: Path
     sha256: str
+    part: str = ""
+    """What it does in a model of several graphs; empty where one graph is the whole model."""
     config: str = ""
     """The shape in the paper's letters: D22 S32."""
     params: int = 0
@@ -42,6 +46,8 @@ class Graph:
     """Receptive border, LR px."""
     train_minutes: float = 0.0
     """Core-minutes spent on training."""
+    work: int = 0
+    """Bytes an LR px of intermediate values that a run of it needs at once; of a part."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """Figures that `vsr eval` printed, by name: set5_psnr_y, set5_gain_db …"""
 
@@ -94,6 +100,8 @@ class Model:
     """Of an RGB model: "rgb", or "y" for a net that gives luma only (chroma is then bicubic)."""
     peak: float = 1.0
     """White at the net's input and output."""
+    clean_threshold: float = 0.0
+    """Of a bidirectional model: cleaning is repeated until it changes less, mean |residue|."""
 
     @property
     def scales(self) -> tuple[int, ...]:
@@ -102,9 +110,13 @@ class Model:
 
     def graph(self, scale: int, precision: str = "fp32") -> Graph:
         """The graph of a scale. Raises ModelError naming what there is."""
-        for graph in self.graphs:
-            if graph.scale == scale and graph.precision == precision:
-                return graph
+        return next(iter(self.parts(scale, precision).values()))
+
+    def parts(self, scale: int, precision: str = "fp32") -> dict[str, Graph]:
+        """All graphs of a scale by part. Raises ModelError naming what there is."""
+        found = {g.part: g for g in self.graphs if (g.scale, g.precision) == (scale, precision)}
+        if found:
+            return found
         if scale not in self.scales:
             has = ", ".join(f"x{s}" for s in self.scales)
             raise ModelError(f"{self.id} has no x{scale}; it has {has}. Use one of these --scale")
@@ -149,6 +161,7 @@ def _model(data: dict[str, Any], folder: Path) -> Model:
         states=tuple(State(**entry) for entry in data.get("state", ())),
         output=data.get("output", "rgb"),
         peak=float(data.get("peak", 1)),
+        clean_threshold=float(data.get("clean_threshold", 0)),
     )
 
 
@@ -168,7 +181,9 @@ def _graph(entry: dict[str, Any], folder: Path) -> Graph:
         sha256=entry["sha256"],
         config=entry.get("config", ""),
         params=int(entry.get("params", 0)),
+        part=entry.get("part", ""),
         border=int(entry.get("border", 0)),
+        work=int(entry.get("work", 0)),
         train_minutes=float(entry.get("train_minutes", 0)),
         measured=entry.get("measured", {}),
     )

@@ -45,7 +45,7 @@ def decode_graph(picture: Picture) -> bytes:
     graph = Builder()
     to_rgb(graph, [f"in_{i}" for i in color_planes(picture)], picture, "newest")
     return model_of(
-        graph.take() + _plane_ports(INPUT, "in", picture) + _frame_port(OUTPUT, picture)
+        graph.take() + plane_ports(INPUT, "in", picture) + frame_port(OUTPUT, picture)
     )
 
 
@@ -66,9 +66,9 @@ def step_graph(cell: bytes, model: Model, scale: int, picture: Picture) -> bytes
         current = (*older, "newest")[before]
         rgb = _luma_onto(graph, rgb, current, scale, picture)
     from_rgb(graph, rgb, large, [f"out_{i}" for i in color_planes(picture)])
-    ports = _plane_ports(INPUT, "in", picture) + _plane_ports(OUTPUT, "out", large)
-    ports += b"".join(_frame_port(INPUT, picture, name) for name in older)
-    ports += _frame_port(OUTPUT, picture) + _state_ports(model, picture)
+    ports = plane_ports(INPUT, "in", picture) + plane_ports(OUTPUT, "out", large)
+    ports += b"".join(frame_port(INPUT, picture, name) for name in older)
+    ports += frame_port(OUTPUT, picture) + _state_ports(model, picture)
     rest = b"".join(field(n, p) for n, p in fields(cell) if n != GRAPH)
     return rest + field(GRAPH, head + body + graph.take() + ports)
 
@@ -90,7 +90,8 @@ def _luma_onto(graph: Builder, luma: str, frame: str, scale: int, picture: Pictu
     return graph.node("Add", [base, change])
 
 
-def _plane_ports(number: int, name: str, picture: Picture) -> bytes:
+def plane_ports(number: int, name: str, picture: Picture) -> bytes:
+    """Graph inputs or outputs `name`_0 … for the colour planes of a picture."""
     kind = UINT8 if picture.layout.bits <= 8 else UINT16
     sizes = {
         i: picture.layout.size(i, picture.width, picture.height) for i in color_planes(picture)
@@ -100,7 +101,8 @@ def _plane_ports(number: int, name: str, picture: Picture) -> bytes:
     )
 
 
-def _frame_port(number: int, picture: Picture, name: str = "newest") -> bytes:
+def frame_port(number: int, picture: Picture, name: str = "newest") -> bytes:
+    """A graph input or output for an RGB frame of the picture's size."""
     return field(number, port(name, FLOAT, (1, 3, picture.height, picture.width)))
 
 

@@ -49,7 +49,7 @@ def check_model(folder: Path) -> ModelCheck:
 
 def _graph_problem(model: Model, graph: Graph) -> str:
     """Empty if the graph loads and does what the card says."""
-    name = f"x{graph.scale} {graph.precision}"
+    name = " ".join(filter(None, (f"x{graph.scale}", graph.precision, graph.part)))
     try:
         data = graph.load()
         if model.temporal is Temporal.FRAME and model.color == "y":

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from vsrcli.errors import ModelError
 from vsrcli.frames import Frame, Picture
-from vsrcli.models import Model, Temporal
+from vsrcli.models import UNTUNED, Model, Temporal, Tuning
+from vsrcli.runtime.cleaning import ShotCleaning
 
-__all__ = ["Driver", "open_driver"]
+__all__ = ["Carried", "Driver", "open_driver"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """What a driver carries from one frame to the next, on the host."""
+
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    held: int = 0
+    """Frames at the end of those pushed that have not come back yet."""
 
 
 class Driver(Protocol):
@@ -44,16 +58,20 @@ def open_driver(
     precision: str = "auto",
     threads: int = 0,
     warm_up: int = 0,
+    tuning: Tuning = UNTUNED,
+    on_shot: Callable[[ShotCleaning], None] = lambda _: None,
 ) -> Driver:
     """The driver for a model, ready for frames like this picture.
 
-    `warm_up` frames of each shot are run once before its first, by models with a state.
+    `warm_up` frames of each shot are run once before its first, by models with a state. `on_shot`
+    hears of each shot that was cleaned. Raises UsageError if `tuning` is of another kind of model.
 
     Raises ModelError if the model lacks the scale or its kind is not supported, WeightsError if its
     files are not what the card says, DeviceError if the device cannot be used.
     """
     from vsrcli.runtime.devices import choose_device
 
+    tuning.check(model)
     graph = model.graph(scale, "fp32" if precision == "auto" else precision)
     device = choose_device(device)
     if model.temporal is Temporal.FRAME and model.color == "y":
@@ -75,6 +93,19 @@ def open_driver(
             graph.load(), model, scale, picture=picture, device=device, threads=threads
         )
         return WarmUp(recurrent, warm_up) if warm_up else recurrent
+    if model.temporal is Temporal.BIDIRECTIONAL and model.color == "rgb":
+        from vsrcli.runtime.drivers.bidirectional import BidirectionalDriver
+
+        return BidirectionalDriver(
+            model,
+            scale,
+            picture=picture,
+            device=device,
+            threads=threads,
+            precision=graph.precision,
+            tuning=tuning,
+            on_shot=on_shot,
+        )
     raise ModelError(
         f"{model.id} is a {model.temporal.value} {model.color} model, which this version of "
         "vsr cannot run; `vsr models` lists those it can"

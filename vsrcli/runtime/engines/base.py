@@ -45,6 +45,10 @@ class Engine(Protocol):
         """A copy of the array in the engine's memory, to be fed or written into run after run."""
         ...
 
+    def get(self, tensor: Tensor) -> Array:
+        """A copy on the host of a tensor that `put` made."""
+        ...
+
     def close(self) -> None:
         """Frees the session; the engine must not be used afterwards."""
         ...

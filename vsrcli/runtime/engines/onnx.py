@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from vsrcli.errors import DeviceError, WeightsError
+from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.runtime.engines.base import Array, Port, Tensor
 
 _DTYPES: dict[str, type] = {
@@ -69,7 +69,13 @@ class OnnxEngine:
         return {name: value.numpy() for name, value in made if name not in into}
 
     def put(self, array: Array) -> Tensor:
-        return ort.OrtValue.ortvalue_from_numpy(array.copy(), self._kind, self._index)
+        try:
+            return ort.OrtValue.ortvalue_from_numpy(array.copy(), self._kind, self._index)
+        except Exception as exc:  # as above
+            raise _run_error(exc) from exc
+
+    def get(self, tensor: Tensor) -> Array:
+        return np.array(tensor.numpy())
 
     def _bind_output(self, binding: ort.IOBinding, name: str, target: Array | Tensor) -> None:
         if target is None:
@@ -151,7 +157,7 @@ def _contiguous(value: Array | Tensor) -> Array | Tensor:
 def _run_error(exc: Exception) -> DeviceError:
     text = _first_line(exc)
     if any(sign in text.lower() for sign in ("failed to allocate", "bad_alloc", "out of memory")):
-        return DeviceError(f"out of memory in the model: {text}; try a smaller input")
+        return OutOfMemoryError(f"out of memory in the model: {text}; try a smaller input")
     return DeviceError(f"the engine failed: {text}")
 
 

@@ -1,0 +1,50 @@
+"""How much memory a graph's intermediate values take at once, found by running it."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import onnx
+
+from vsrcli.runtime.engines import open_engine
+
+SIDE = 64
+_IN_PLACE = {"Relu", "LeakyRelu", "Add", "Identity", "Reshape", "Cast"}
+"""Operators that an engine fuses or writes over their first input."""
+
+
+def work_bytes(model: onnx.ModelProto) -> int:
+    """Bytes an input pixel: the largest sum of values alive together, ports of the graph aside."""
+    sizes = _sizes(model)
+    graph = model.graph
+    ports = {port.name for port in (*graph.input, *graph.output)}
+    last = {name: index for index, node in enumerate(graph.node) for name in node.input}
+    alive: dict[str, int] = {}
+    most = 0
+    for index, node in enumerate(graph.node):
+        for name in node.output:
+            if name not in ports:
+                alive[name] = sizes.get(name, 0)
+        if node.op_type in _IN_PLACE and node.input[0] in alive:
+            del alive[node.input[0]]
+        most = max(most, sum(alive.values()))
+        alive = {name: size for name, size in alive.items() if last.get(name, 0) > index}
+    return round(most / SIDE**2)
+
+
+def _sizes(model: onnx.ModelProto) -> dict[str, int]:
+    """Bytes of every value on a picture of SIDE x SIDE."""
+    open_all = copy.deepcopy(model)
+    known = {port.name for port in open_all.graph.output}
+    for node in open_all.graph.node:
+        named = (name for name in node.output if name and name not in known)
+        open_all.graph.output.extend(onnx.ValueInfoProto(name=name) for name in named)
+    engine = open_engine(open_all.SerializeToString(), device="cpu", threads=1)
+    feeds = {}
+    for name, port in engine.inputs.items():
+        shape = [SIDE if side is None else side for side in port.shape]
+        feeds[name] = np.zeros(shape, port.dtype)
+    made = engine.run(feeds)
+    engine.close()
+    return {name: value.nbytes for name, value in made.items()}

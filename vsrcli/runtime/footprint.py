@@ -1,0 +1,70 @@
+"""How much memory a bidirectional model will take, and so how long its chunks can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vsrcli.frames import Picture
+from vsrcli.models import Model
+
+LONGEST = 30
+"""Frames of a chunk by default, where memory allows."""
+SHARE = 0.5
+"""Of the free memory that a default chunk may take."""
+_FLOAT = 4
+_STRIP_BYTES = 256 << 20
+"""What the reconstruction of one strip may take."""
+_FEATURES_AT_ONCE = 6
+_ENCODING = 3
+"""Large RGB frames alive at once while one is turned into planes, besides itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Bytes that a model's driver takes."""
+
+    fixed: int
+    """Weights, states and the values inside the graphs."""
+    frame: int
+    """Each frame of a chunk."""
+    ahead: int
+    """Each look-ahead frame."""
+    rows: int
+    """Of a strip of the reconstruction."""
+
+    def of(self, chunk: int, overlap: int) -> int:
+        """Of a run with chunks of this size."""
+        return self.fixed + chunk * self.frame + overlap * self.ahead
+
+    def chunk_in(self, free: int, overlap: int) -> int:
+        """The longest chunk that fits; at least 1."""
+        return max(1, (free - self.fixed - overlap * self.ahead) // self.frame)
+
+
+def footprint(model: Model, scale: int, features: int, picture: Picture) -> Footprint:
+    """Predicted from the card, the features' count and the picture's size."""
+    graphs = model.parts(scale)
+    pixels = picture.width * picture.height
+    sample = picture.layout.dtype.itemsize
+    planes = sum(
+        height * width
+        for index in range(len(picture.layout.roles))
+        for height, width in (picture.layout.size(index, picture.width, picture.height),)
+    )
+    small, large = planes * sample, planes * sample * scale**2
+    frame, motion, feature = (n * _FLOAT * pixels for n in (3, 2, features))
+    row_bytes = max(1, graphs["reconstruct"].work) * picture.width
+    rows = max(8, min(picture.height, _STRIP_BYTES // row_bytes))
+    halo = 2 * graphs["reconstruct"].border
+    inside = [g.work * pixels for name, g in graphs.items() if name != "reconstruct"]
+    inside.append(row_bytes * min(picture.height, rows + halo))
+    weights = sum(graph.file.stat().st_size for graph in graphs.values())
+    return Footprint(
+        fixed=2 * weights
+        + sum(inside)
+        + _FEATURES_AT_ONCE * feature
+        + (1 + _ENCODING) * frame * scale**2,
+        frame=feature + frame + 2 * motion + small + large,
+        ahead=frame + 2 * motion + small,
+        rows=rows,
+    )

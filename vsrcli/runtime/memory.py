@@ -1,0 +1,74 @@
+"""How much memory is free for a run."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+"""(limit, use) of the control group that a container runs in, versions 2 and 1."""
+
+
+def free_bytes(device: str) -> int | None:
+    """Bytes that a new allocation on `device` (cpu, cuda, cuda:N) can count on; None if unknown."""
+    kind, _, index = device.partition(":")
+    return _free_on_gpu(int(index or 0)) if kind == "cuda" else min(_free_here(), default=None)
+
+
+def _free_here() -> Iterator[int]:
+    """What the machine has left, and what the limits of this process leave."""
+    if available := _field("/proc/meminfo", "MemAvailable"):
+        yield available
+    for limit, use in _CGROUPS:
+        most, used = _number(limit), _number(use)
+        if most is not None and used is not None:
+            yield max(0, most - used + _field("/sys/fs/cgroup/memory.stat", "inactive_file"))
+    if sys.platform != "win32":
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if most != resource.RLIM_INFINITY:
+            yield max(0, most - _field("/proc/self/status", "VmSize"))
+
+
+def _field(path: str, name: str) -> int:
+    """A number of a /proc file in bytes; 0 if it is not there."""
+    try:
+        for line in Path(path).read_text().splitlines():
+            words = line.replace(":", " ").split()
+            if words[:1] == [name]:
+                return int(words[1]) * (1024 if words[-1] == "kB" else 1)
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def _number(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):  # "max" stands for no limit
+        return None
+
+
+def _free_on_gpu(index: int) -> int | None:
+    """Asks CUDA's own runtime, which onnxruntime has loaded."""
+    for version in (13, 12):
+        try:
+            runtime = ctypes.CDLL(f"libcudart.so.{version}")
+        except OSError:
+            continue
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        if runtime.cudaSetDevice(index) or runtime.cudaMemGetInfo(
+            ctypes.byref(free), ctypes.byref(total)
+        ):
+            return None
+        return free.value
+    return None

@@ -1,0 +1,114 @@
+"""The last step of a restoring model in strips: at the output's size its values would fill memory.
+
+A strip is computed from its own rows and a halo above and below, which is as much as its pixels
+depend on, so the strips joined equal the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from vsrcli.frames import Picture
+from vsrcli.runtime.cells import color_planes, frame_port, plane_ports
+from vsrcli.runtime.colour import from_rgb, resolved
+from vsrcli.runtime.resample import enlarge, settle
+from vsrcli.runtime.wire import (
+    FLOAT,
+    GRAPH,
+    INPUT,
+    INT64,
+    OUTPUT,
+    Builder,
+    field,
+    fields,
+    graph_of,
+    messages,
+    model_of,
+    port,
+)
+
+WHOLE = "whole_"
+"""Before the name of an input that is cut to a strip's rows."""
+TOP, BOTTOM = "strip_top", "strip_bottom"
+FRAME = "frame"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """Rows `top` … `bottom` - 1 of a frame, computed from those `above` … `below` - 1."""
+
+    top: int
+    bottom: int
+    above: int
+    below: int
+
+
+def strips_of(height: int, rows: int, halo: int) -> list[Strip]:
+    """A picture's strips, as equal as can be, none of more than `rows` rows without its halo."""
+    count = -(-height // max(1, rows))
+    ends = [height * i // count for i in range(count + 1)]
+    return [
+        Strip(top=a, bottom=b, above=max(0, a - halo), below=min(height, b + halo))
+        for a, b in pairwise(ends)
+    ]
+
+
+def cut_graph(part: bytes) -> bytes:
+    """A graph of frames as one that takes whole frames and two row numbers (int64, one value)."""
+    graph = graph_of(part)
+    names = [_name(payload) for number, payload in messages(graph) if number == INPUT]
+    cuts = Builder()
+    for name in names:
+        cuts.node("Slice", [WHOLE + name, TOP, BOTTOM, np.array([2], np.int64)], name)
+    body = b"".join(field(n, p) for n, p in fields(graph) if n not in (INPUT, OUTPUT))
+    sides = (1, "c", "height", "width")
+    ports = b"".join(field(INPUT, port(WHOLE + name, FLOAT, sides)) for name in names)
+    ports += b"".join(field(INPUT, port(name, INT64, (1,))) for name in (TOP, BOTTOM))
+    ports += b"".join(field(n, p) for n, p in messages(graph) if n == OUTPUT)
+    rest = b"".join(field(n, p) for n, p in fields(part) if n != GRAPH)
+    return rest + field(GRAPH, cuts.take() + body + ports)
+
+
+def encode_graph(
+    picture: Picture, scale: int, strips: list[Strip], *, strength: float = 1.0
+) -> bytes:
+    """`strip_0` … (RGB with their halo) to `out_0` …, the planes of the large picture.
+
+    Below a `strength` of 1 the graph takes the clean LR `frame` too and blends with its bicubic.
+    """
+    picture = resolved(picture)
+    large = replace(picture, width=picture.width * scale, height=picture.height * scale)
+    graph = Builder()
+    inner = [_inside(graph, f"strip_{i}", s, scale) for i, s in enumerate(strips)]
+    rgb = graph.node("Concat", inner, axis=2)
+    ports = b""
+    if strength < 1:
+        base = graph.node("Mul", [_bicubic(graph, picture, scale), np.float32(1 - strength)])
+        rgb = graph.node("Add", [graph.node("Mul", [rgb, np.float32(strength)]), base])
+        ports += frame_port(INPUT, picture, FRAME)
+    from_rgb(graph, rgb, large, [f"out_{i}" for i in color_planes(picture)])
+    for i, strip in enumerate(strips):
+        shape = (1, 3, (strip.below - strip.above) * scale, large.width)
+        ports += field(INPUT, port(f"strip_{i}", FLOAT, shape))
+    return model_of(graph.take() + ports + plane_ports(OUTPUT, "out", large))
+
+
+def _inside(graph: Builder, name: str, strip: Strip, scale: int) -> str:
+    """A strip's picture without its halo."""
+    rows = ((strip.top - strip.above) * scale, (strip.bottom - strip.above) * scale)
+    ends = [np.array([v], np.int64) for v in (*rows, 2)]
+    return graph.node("Slice", [name, *ends])
+
+
+def _bicubic(graph: Builder, picture: Picture, scale: int) -> str:
+    shape, factors = (3, picture.height, picture.width), (scale, scale)
+    planes = graph.node("Transpose", [FRAME], perm=(1, 0, 2, 3))
+    made = settle(graph, enlarge(graph, planes, shape, factors, (0.0, 0.0)), shape, factors)
+    return graph.node("Transpose", [made], perm=(1, 0, 2, 3))
+
+
+def _name(message: bytes) -> str:
+    return next(payload.decode() for number, payload in messages(message) if number == 1)
