@@ -19,7 +19,7 @@ STAGES = {
     *("media", "runtime", "models", "sequences", "cuts"),
     *("frames", "errors", "job", "prefetch", "sizes"),
 }
-WHOLE = STAGES | {"pipeline", "estimate", "health", "survey", ""}
+WHOLE = STAGES | {"pipeline", "batch", "naming", "estimate", "health", "survey", ""}
 ALLOWED = {
     "errors": set(),
     "prefetch": set(),
@@ -31,6 +31,8 @@ ALLOWED = {
     "runtime": {"models", "frames", "errors"},
     "job": {"media", "errors"},
     "sizes": {"job", "media", "models", "errors"},
+    "naming": {"job", "sizes", "models", "errors"},
+    "batch": {"pipeline", "job", "errors"},
     "pipeline": STAGES,
     "estimate": STAGES,
     "survey": STAGES | {"estimate"},
@@ -154,7 +156,13 @@ def test_command_line_imports_the_heavy_parts_inside_commands() -> None:
     heavy = {"media", "runtime", "pipeline", "lab", "job"}
     eager = {
         *("cli/__init__.py", "cli/main.py", "cli/options.py", "cli/upscale.py", "cli/probe.py"),
-        *("cli/doctor.py", "cli/models.py", "cli/evaluate.py"),
+        *(
+            "cli/batch.py",
+            "cli/run_options.py",
+            "cli/doctor.py",
+            "cli/models.py",
+            "cli/evaluate.py",
+        ),
     }
     wrong = [
         f"{entry.file}:{entry.line} imports {entry.module}"

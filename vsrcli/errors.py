@@ -8,7 +8,8 @@
     ├── WeightsError         6  a weights file is missing, altered or not what its card says
     ├── DeviceError          7  the engine or device asked for is not usable here
     ├── EncodeError          8  the encoder is missing or refused the settings
-    └── ResumeError          9  unfinished work does not belong to this run
+    ├── ResumeError          9  unfinished work does not belong to this run
+    └── BatchError          10  some runs of a batch failed
 
 The number is the process's exit code. 130 and 143 mean that SIGINT or SIGTERM stopped the run.
 Every message is one line: what is wrong, then what to do.
@@ -73,3 +74,9 @@ class ResumeError(VsrError):
     """Unfinished work on disk does not belong to this run."""
 
     exit_code = 9
+
+
+class BatchError(VsrError):
+    """Some runs of a batch failed; its report says which, and why."""
+
+    exit_code = 10

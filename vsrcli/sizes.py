@@ -31,9 +31,7 @@ class Size:
 def choose_size(job: Job, model: Model, video: VideoInfo) -> Size:
     """The output size of a job. Raises ModelError if the model lacks the scale."""
     if job.width is None and job.height is None:
-        scale = job.scale or (
-            _DEFAULT_SCALE if _DEFAULT_SCALE in model.scales else model.scales[-1]
-        )
+        scale = job.scale or default_scale(model)
         model.graph(scale)
         return Size(
             scale=scale, width=video.width * scale, height=video.height * scale, resized=False
@@ -51,11 +49,20 @@ def choose_size(job: Job, model: Model, video: VideoInfo) -> Size:
     return Size(scale=scale, width=width, height=height, resized=resized)
 
 
+def default_scale(model: Model) -> int:
+    """4 where the model has it, else its largest."""
+    return _DEFAULT_SCALE if _DEFAULT_SCALE in model.scales else model.scales[-1]
+
+
+def kept_suffix(source: Path) -> str:
+    """The source's suffix, or .mkv where its container cannot be written as it should."""
+    return source.suffix if source.suffix.lower() in _KEPT_SUFFIXES else ".mkv"
+
+
 def default_target(source: Path, model: str, size: Size) -> Path:
     """IN_x4_espcn.mp4 beside the source; Matroska where the source's container cannot be kept."""
-    suffix = source.suffix if source.suffix.lower() in _KEPT_SUFFIXES else ".mkv"
     mark = f"{size.width}x{size.height}" if size.resized else f"x{size.scale}"
-    return source.with_name(f"{source.stem}_{mark}_{Path(model).name}{suffix}")
+    return source.with_name(f"{source.stem}_{mark}_{Path(model).name}{kept_suffix(source)}")
 
 
 def check_target(target: Path, source: Path, *, overwrite: bool) -> None:

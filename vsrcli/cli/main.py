@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 
 from vsrcli import __version__
-from vsrcli.cli import doctor, evaluate, models, probe, upscale
+from vsrcli.cli import batch, doctor, evaluate, models, probe, upscale
 from vsrcli.errors import VsrError
 
 _HELP = """Video super-resolution that treats media as FFmpeg does.
 
 Exit codes: 0 done, 1 other error, 2 usage, 3 input, 4 output, 5 model, 6 weights, 7 device,
-8 encoder, 9 resume, 130 interrupted, 143 terminated. VSR_DEBUG=1 shows tracebacks.
+8 encoder, 9 resume, 10 some of a batch, 130 interrupted, 143 terminated.
+VSR_DEBUG=1 shows tracebacks.
 """
 
 _INTERRUPTED = 130
@@ -31,6 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("upscale")(upscale.upscale)
+app.command("batch")(batch.batch)
 app.command("probe")(probe.probe)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.doctor)

@@ -1,0 +1,263 @@
+"""`vsr batch`: what is named, where it goes, what is skipped, and how failures and stops end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import Clip, make
+from conftest import Outcome, Vsr
+from facts import facts
+
+from vsrcli.batch import Failure, Warned, run_all
+from vsrcli.cli.joblist import entries
+from vsrcli.errors import UsageError
+from vsrcli.job import Job
+from vsrcli.naming import FIELDS, pattern_of
+
+QUICK = ("--model", "bicubic", "-s", "2", "--preset", "ultrafast")
+TINY = Clip(frames=2, audio=())
+
+
+@pytest.fixture
+def batch(vsr: Vsr) -> Vsr:
+    """`vsr batch` of quick runs."""
+
+    def call(*arguments: object) -> Outcome:
+        return vsr("batch", *QUICK, *arguments)
+
+    return call
+
+
+def planned(outcome: Outcome) -> list[str]:
+    """What --dry-run says."""
+    assert outcome.code == 0, outcome.err
+    return outcome.out.splitlines()
+
+
+def test_goes_on_after_failures_and_skips_what_is_done(tmp_path: Path, batch: Vsr) -> None:
+    make(tmp_path / "a.mp4", TINY)
+    (tmp_path / "b.mp4").write_text("no video")
+    (tmp_path / "deep").mkdir()
+    make(tmp_path / "deep" / "c.mp4", TINY)
+    report = tmp_path / "report.json"
+    outcome = batch(tmp_path, "--jobs", 2, "--report", report)
+    assert (outcome.code, outcome.out) == (10, "")
+    assert facts(tmp_path / "deep" / "c_x2_bicubic.mp4").size == (192, 128)
+    assert outcome.lines[-2:] == [
+        "2 done, 1 failed",
+        "vsr: 1 of 3 failed; those that are done are skipped next time",
+    ]
+    found = json.loads(report.read_text())
+    assert (found["v"], found["done"], found["failed"], found["skipped"]) == (1, 2, 1, 0)
+    assert [job["state"] for job in found["jobs"]] == ["done", "failed", "done"]
+    assert [job["code"] for job in found["jobs"]] == [0, 3, 0]
+    assert "cannot be opened" in found["jobs"][1]["message"]
+    assert found["jobs"][0]["frames"] == 2
+
+    (tmp_path / "b.mp4").unlink()
+    again = batch(tmp_path)  # the outputs are there now, and are not upscaled themselves
+    assert again.code == 0
+    assert again.lines[-1] == "2 skipped"
+
+
+def test_older_output_needs_y_and_redo_does_all(tmp_path: Path, batch: Vsr) -> None:
+    source, target = make(tmp_path / "a.mp4", TINY), tmp_path / "a_x2_bicubic.mp4"
+    assert batch(source).code == 0
+    os.utime(target, (1, 1))
+    outcome = batch(source)
+    assert (outcome.code, "older than its source" in outcome.err) == (10, True)
+    assert target.stat().st_mtime == 1
+    assert batch(source, "-y").lines[-1] == "1 done"
+    assert batch(source, "-y").lines[-1] == "1 skipped"
+    assert batch(source, "--redo").lines[-1] == "1 done"
+
+
+def test_folders_keep_their_shape_under_o(tmp_path: Path, batch: Vsr) -> None:
+    for name in ("in/a.mp4", "in/sub/b.AVI", "in/.hidden/c.mp4", "in/notes.txt", "in/.d.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    out = tmp_path / "out"
+    assert planned(batch(tmp_path / "in", "-o", out, "--dry-run")) == [
+        f"upscale {tmp_path}/in/a.mp4 -> {out}/a_x2_bicubic.mp4",
+        f"upscale {tmp_path}/in/sub/b.AVI -> {out}/sub/b_x2_bicubic.mkv",
+    ]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "options", "name"),
+    [
+        ("{parent}/{stem}.new.mkv", (), "a.new.mkv"),
+        ("{parent}/{index}_{size}_{model}{suffix}", (), "1_x2_bicubic.mp4"),
+        ("{parent}/{stem}-{size}.mp4", ("--height", "1080"), "a-1080p.mp4"),
+        ("{parent}/{stem}-{size}.mp4", ("--height", "100", "--width", "9"), "a-9x100.mp4"),
+        ("{parent}/{stem}-{size}.mp4", ("--width", "640"), "a-640w.mp4"),
+    ],
+)
+def test_pattern_names_the_output(
+    tmp_path: Path, vsr: Vsr, pattern: str, options: tuple[str, ...], name: str
+) -> None:
+    (tmp_path / "a.mp4").write_text("")
+    sized = options or ("-s", "2")
+    order = ("batch", "--model", "bicubic", *sized, tmp_path / "a.mp4", "-o", pattern, "--dry-run")
+    assert planned(vsr(*order))[0].endswith(f"-> {tmp_path / name}")
+
+
+@pytest.mark.parametrize("words", ["{stem}{what}", "{", "{stem!x}", "{0}", "{stem.x.y}"])
+def test_pattern_that_is_none_is_refused(words: str) -> None:
+    with pytest.raises(UsageError, match="fields are"):
+        pattern_of(words)
+
+
+def test_pattern_of_a_folder_with_braces() -> None:
+    values = dict.fromkeys(FIELDS, "v") | {"folder": "f"}
+    assert pattern_of("a}b").format(**values) == "a}b/f/v_v_vv"
+
+
+def test_two_sources_for_one_output_are_refused(tmp_path: Path, batch: Vsr) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.mp4").write_text("")
+    outcome = batch(tmp_path / "a/x.mp4", tmp_path / "b/x.mp4", "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert "would both become" in outcome.err
+
+
+def test_patterns_and_repeated_names(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.mp4", "c.mkv"):
+        (tmp_path / name).write_text("")
+    found = entries([f"{tmp_path}/*.mp4", str(tmp_path / "a.mp4"), str(tmp_path / "c.mkv")])
+    assert [entry.source.name for entry in found] == ["a.mp4", "b.mp4", "c.mkv"]
+    with pytest.raises(UsageError, match="matches no file"):
+        entries([f"{tmp_path}/*.mov"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no video"):
+        entries([str(tmp_path / "empty")])
+
+
+TOML = '[[job]]\ninput = "a.mp4"\n[[job]]\ninput = "a.mp4"\noutput = "big.mkv"\nscale = 4\n'
+JSON = '[{"input": "a.mp4"}, {"input": "a.mp4", "output": "big.mkv", "scale": 4}]'
+JSON_TABLE = f'{{"job": {JSON}}}'
+CSV = "\ufeffinput,output,scale\na.mp4,,\na.mp4,big.mkv,4\n"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"), [("toml", TOML), ("json", JSON), ("json", JSON_TABLE), ("csv", CSV)]
+)
+def test_job_lists_say_input_output_and_options(
+    tmp_path: Path, batch: Vsr, suffix: str, text: str
+) -> None:
+    (tmp_path / "a.mp4").write_text("")
+    listed = tmp_path / f"list.{suffix}"
+    listed.write_text(text, encoding="utf-8")
+    assert planned(batch(listed, "--dry-run")) == [
+        f"upscale {tmp_path}/a.mp4 -> {tmp_path}/a_x2_bicubic.mp4",
+        f"upscale {tmp_path}/a.mp4 -> {tmp_path}/big.mkv",
+    ]
+
+
+def test_job_lists_options_win(tmp_path: Path, batch: Vsr) -> None:
+    make(tmp_path / "a.mp4", TINY)
+    (tmp_path / "list.toml").write_text('[[job]]\ninput = "a.mp4"\nscale = 3\nencoder = "ffv1"')
+    assert batch(tmp_path / "list.toml", "-o", "{parent}/{stem}_{size}.mkv").code == 0
+    assert facts(tmp_path / "a_x3.mkv").size == (288, 192)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("l.toml", "[[job]]\noutput = 'a'", ("job 1", "no input")),
+        ("l.toml", "[[job]]\ninput = 'a'\nsize = 3", ("job 1", "no option 'size'")),
+        ("l.toml", "[[job]]\ninput = 'a'\nscale = 'x'", ("job 1", "a whole number")),
+        ("l.toml", "[[job]]\ninput = 'a'\noutput = 3", ("output = 3",)),
+        ("l.toml", "job = 3", ("is no job list",)),
+        ("l.toml", "[[job]", ("is not TOML",)),
+        ("l.json", "{", ("is not JSON",)),
+        ("l.json", "[1]", ("is no job list",)),
+        ("l.csv", "input\na,b\n", ("more cells",)),
+    ],
+)
+def test_bad_lists_are_told_in_one_line(
+    tmp_path: Path, batch: Vsr, name: str, text: str, words: tuple[str, ...]
+) -> None:
+    (tmp_path / name).write_text(text)
+    outcome = batch(tmp_path / name)
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert all(word in outcome.err for word in words)
+
+
+def test_what_cannot_begin_fails_alone(tmp_path: Path, vsr: Vsr) -> None:
+    make(tmp_path / "a.mp4", TINY)
+    rows = [{"input": "a.mp4"}, {"input": "none.mp4"}, {"input": "a.mp4", "model": "nix"}]
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+    outcome = vsr("batch", tmp_path / "list.json", "--progress", "json", *QUICK)
+    assert outcome.code == 10
+    events = [json.loads(line) for line in outcome.out.splitlines()]
+    assert {(event["event"], event.get("job")) for event in events} == {
+        *{("start", 0), ("progress", 0), ("done", 0), ("report", None)},
+        *{("error", 1), ("error", 2)},
+    }
+    codes = {event["job"]: event["code"] for event in events if event["event"] == "error"}
+    assert codes == {1: 3, 2: 5}
+    assert events[-1] == {
+        **{"v": 1, "event": "report", "done": 1, "failed": 2, "skipped": 0, "stopped": 0},
+    }
+
+
+def test_warnings_name_the_source(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "a.mp4", TINY)
+    outcome = vsr("batch", source, "--model", "bicubic", "--height", 100, "--progress", "none")
+    assert outcome.code == 0
+    assert f"vsr: warning: {source}: bicubic runs at x2" in outcome.err
+
+
+def test_run_that_dies_is_a_failure(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.mp4", Clip(frames=100))
+    job = Job(source=source, target=tmp_path / "o.mp4", model="bicubic")
+    ended: list[Failure] = []
+
+    def kill_at_first(_: int, event: object) -> None:
+        import multiprocessing
+
+        if isinstance(event, Failure):
+            ended.append(event)
+        elif not isinstance(event, Warned):
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    (result,) = run_all([job], on_event=kill_at_first)
+    assert result.state == "failed"
+    assert "signal 9" in ended[0].message
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_stop_every_run_cleanly(tmp_path: Path, number: int, code: int) -> None:
+    source = make(tmp_path / "a.mkv", Clip(frames=120, size=(320, 180), audio=()))
+    for name in ("b", "c"):
+        (tmp_path / f"{name}.mkv").hardlink_to(source)
+    order = [sys.executable, "-m", "vsrcli", "batch", str(tmp_path), "--jobs", "2", "-o"]
+    order += [str(tmp_path / "out"), "--preset", "slow", "--model", "bicubic"]
+    order += ["--progress", "json", "--report", str(tmp_path / "r.json")]
+    with subprocess.Popen(
+        order, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert b'"start"' in process.stdout.readline()
+        began = time.monotonic()
+        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        process.communicate(timeout=30)
+    assert process.returncode == code
+    assert time.monotonic() - began < 10
+    report: dict[str, Any] = json.loads((tmp_path / "r.json").read_text())
+    assert report["stopped"] == 3
+    assert not [path for path in (tmp_path / "out").iterdir() if path.suffix == ".mkv"]

@@ -1,0 +1,89 @@
+"""`vsr batch`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsrcli.cli.options import Level, LogLevel, ProgressKind, set_log_level
+from vsrcli.cli.run_options import RunOptions, takes_run_options
+from vsrcli.errors import BatchError
+
+
+@takes_run_options
+def batch(
+    options: RunOptions,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN...",
+            help="Files, folders, quoted patterns, or job lists (.toml, .json, .csv).",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="A folder, or a pattern: 'out/{folder}/{stem}_{size}_{model}{suffix}'.",
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="How many at a time.")] = 1,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Also those whose output is there and newer.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report as JSON, too.")
+    ] = None,
+    loglevel: Level = LogLevel.warning,
+    progress: Annotated[
+        ProgressKind, typer.Option(help="A line a video, one JSON object a line, or nothing.")
+    ] = ProgressKind.bar,
+) -> None:
+    """Upscale many videos: goes on when one fails, skips what is done, reports at the end.
+
+    Exit code 0 if all are done, now or before; 10 if some failed.
+    """
+    from vsrcli.batch import Interrupted, State, run_all
+    from vsrcli.cli.batch_plan import plan
+    from vsrcli.cli.batch_report import open_log, print_plan, write_report
+    from vsrcli.job import Job
+
+    set_log_level(loglevel)
+    began = time.time()
+    planned = plan(inputs, output, options, redo=redo)
+    if dry_run:
+        print_plan(planned)
+        return
+    told = open_log(progress, planned, quiet=loglevel is LogLevel.quiet)
+    todo = {index: job for index, job in enumerate(planned) if isinstance(job, Job)}
+    places = list(todo)
+    cause: BaseException | None = None
+    try:
+        ended = run_all(
+            list(todo.values()),
+            at_once=jobs,
+            on_event=lambda index, event: told.event(places[index], event),
+        )
+    except Interrupted as exc:
+        ended, cause = exc.results, exc.cause
+    by_place = dict(zip(places, ended, strict=True))
+    results = [by_place.get(i, job) for i, job in enumerate(planned)]
+    over = [result for result in results if not isinstance(result, Job)]
+    told.end(over)
+    if report:
+        write_report(report, over, began=began)
+    if cause:
+        raise cause
+    failed = sum(result.state is State.FAILED for result in over)
+    if failed:
+        raise BatchError(
+            f"{failed} of {len(over)} failed; those that are done are skipped next time"
+        )

@@ -1,0 +1,78 @@
+"""What a batch will do: a job for each source, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vsrcli.batch import Failure, Result, State
+from vsrcli.cli.config import layered, typed
+from vsrcli.cli.joblist import Entry, entries
+from vsrcli.cli.run_options import RunOptions
+from vsrcli.errors import InputError, OutputError, UsageError, VsrError
+from vsrcli.job import Job
+from vsrcli.naming import is_done, pattern_of, target_of
+from vsrcli.runtime.bare import resolve_model
+
+Planned = Job | Result
+"""A run to do, or one that is over before it began."""
+
+
+def plan(
+    inputs: Sequence[str], output: str | None, options: RunOptions, *, redo: bool
+) -> list[Planned]:
+    """A job for each source, a result for those that cannot be or need not be run.
+
+    A source that another one's run makes is left out: a folder may be given again and again.
+    Raises UsageError where the inputs or `output` say nothing that can be done.
+    """
+    pattern = pattern_of(output)
+    planned = [_job(i, entry, pattern, options) for i, entry in enumerate(entries(inputs), 1)]
+    made = {job.target for job in planned if isinstance(job, Job)}
+    planned = [job for job in planned if job.source not in made]
+    _check_targets(planned)
+    return [_unless_done(job, redo=redo) if isinstance(job, Job) else job for job in planned]
+
+
+def _job(index: int, entry: Entry, pattern: str, options: RunOptions) -> Planned:
+    own = layered(options, typed(entry.words, entry.where))
+    try:
+        job = own.job(entry.source, entry.target)
+        if not job.source.exists():
+            raise InputError(f"{job.source} does not exist")
+        target = job.target or target_of(
+            job, pattern, resolve_model(job.model), folder=entry.folder, index=index
+        )
+        return replace(job, target=target)
+    except VsrError as exc:
+        return _failed(entry.source, entry.target, exc)
+
+
+def _check_targets(planned: Sequence[Planned]) -> None:
+    taken: dict[Path, Path] = {}
+    for job in planned:
+        if not isinstance(job, Job) or job.target is None:
+            continue
+        other = taken.setdefault(job.target.absolute(), job.source)
+        if other != job.source:
+            raise UsageError(
+                f"{other} and {job.source} would both become {job.target}; use {{folder}}, "
+                "{stem} or {index} in -o"
+            )
+
+
+def _unless_done(job: Job, *, redo: bool) -> Planned:
+    if redo:
+        return replace(job, overwrite=True)
+    if is_done(job):
+        return Result(source=job.source, target=job.target, state=State.SKIPPED)
+    if job.target is not None and job.target.exists() and not job.overwrite:
+        message = f"{job.target} is older than its source; use -y to replace such, or --redo"
+        return _failed(job.source, job.target, OutputError(message))
+    return job
+
+
+def _failed(source: Path, target: Path | None, exc: VsrError) -> Result:
+    failure = Failure(code=exc.exit_code, message=" ".join(str(exc).split()))
+    return Result(source=source, target=target, state=State.FAILED, failure=failure)

@@ -1,0 +1,218 @@
+"""How a batch is told: a line a video or JSON events while it runs, a table and JSON at the end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from vsrcli.batch import Event, Failure, Result, State, Warned
+from vsrcli.cli.batch_plan import Planned
+from vsrcli.cli.events import SCHEMA, JsonEvents
+from vsrcli.cli.options import ProgressKind
+from vsrcli.errors import OutputError
+from vsrcli.job import Job
+from vsrcli.pipeline import Progress, Report
+
+log = logging.getLogger("vsr")
+_EVERY_S = 0.2
+_CLEAR = "\r\x1b[K"
+
+
+class Log(Protocol):
+    """Tells of a batch while it runs."""
+
+    def event(self, index: int, event: Event) -> None:
+        """Something happened in the run of this index."""
+        ...
+
+    def end(self, results: Sequence[Result]) -> None:
+        """All is over."""
+        ...
+
+
+def open_log(kind: ProgressKind, planned: Sequence[Planned], *, quiet: bool) -> Log:
+    """The log of this kind."""
+    if kind is ProgressKind.json:
+        return _Events(planned)
+    if quiet:
+        return _Silent(planned)
+    return _Lines(planned) if kind is ProgressKind.bar else _Table(planned)
+
+
+class _Silent:
+    def __init__(self, planned: Sequence[Planned]) -> None:
+        self._sources = [job.source for job in planned]
+        self._count = len(planned)
+
+    def event(self, index: int, event: Event) -> None:
+        if isinstance(event, Warned):
+            log.log(event.level, "%s: %s", self._sources[index], event.message)
+
+    def end(self, results: Sequence[Result]) -> None:
+        pass
+
+
+class _Table(_Silent):
+    """Nothing but the report."""
+
+    def end(self, results: Sequence[Result]) -> None:
+        for line in table(results):
+            print(line, file=sys.stderr)  # noqa: T201
+
+
+class _Lines(_Table):
+    """A line for each run that ends and, on a terminal, one that shows those going on."""
+
+    def __init__(self, planned: Sequence[Planned]) -> None:
+        super().__init__(planned)
+        self._over = sum(not isinstance(job, Job) for job in planned)
+        self._live = sys.stderr.isatty()
+        self._going: dict[int, Progress] = {}
+        self._last = 0.0
+
+    def event(self, index: int, event: Event) -> None:
+        if isinstance(event, Progress):
+            self._going[index] = event
+            self._show()
+            return
+        if self._live:
+            print(_CLEAR, end="", file=sys.stderr)  # noqa: T201
+        if isinstance(event, Report | Failure):
+            self._going.pop(index, None)
+            self._over += 1
+            self._tell(self._sources[index], event)
+        super().event(index, event)
+
+    def _tell(self, source: Path, end: Report | Failure) -> None:
+        rate = end.frames / max(end.seconds, 1e-6) if isinstance(end, Report) else 0
+        how = f"{end.target}, {rate:.1f} fps" if isinstance(end, Report) else end.message
+        word = "done" if isinstance(end, Report) else "failed"
+        print(f"[{self._over}/{self._count}] {word} {source}: {how}", file=sys.stderr)  # noqa: T201
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if not self._live or now - self._last < _EVERY_S:
+            return
+        self._last = now
+        parts = [
+            f"{self._sources[i].name} {p.frame}/{p.frames or '?'} {p.fps:.1f} fps"
+            for i, p in self._going.items()
+        ]
+        line = f"[{self._over}/{self._count}] {', '.join(parts)}"
+        width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+        print(f"{_CLEAR}{line[:width]}", end="", flush=True, file=sys.stderr)  # noqa: T201
+
+    def end(self, results: Sequence[Result]) -> None:
+        if self._live:
+            print(_CLEAR, end="", file=sys.stderr)  # noqa: T201
+        super().end(results)
+
+
+class _Events(_Silent):
+    """The JSON events of every run, with `job`, its place in the batch; then one "report".
+
+    What need not or cannot be run is told first, by "skipped" and "error".
+    """
+
+    def __init__(self, planned: Sequence[Planned]) -> None:
+        super().__init__(planned)
+        self._runs = [
+            JsonEvents(sys.stdout, job=index, source=str(job.source))
+            for index, job in enumerate(planned)
+        ]
+        for run, job in zip(self._runs, planned, strict=True):
+            if isinstance(job, Result) and job.failure:
+                run.failed(job.failure.code, job.failure.message)
+            elif isinstance(job, Result):
+                run.write(job.state.value, target=str(job.target))
+
+    def event(self, index: int, event: Event) -> None:
+        run = self._runs[index]
+        if isinstance(event, Progress):
+            run.step(event)
+        elif isinstance(event, Report):
+            run.done(event)
+        elif isinstance(event, Failure):
+            run.failed(event.code, event.message)
+        elif isinstance(event, Warned):
+            super().event(index, event)
+        else:
+            run.stage(event)
+
+    def end(self, results: Sequence[Result]) -> None:
+        JsonEvents(sys.stdout).write("report", **counts(results))
+
+
+def table(results: Sequence[Result]) -> list[str]:
+    """The report for people: one line a source, and what it adds up to."""
+    wide = max((len(str(result.source)) for result in results), default=0)
+    lines = [f"{r.state.value:<8} {r.source!s:<{wide}}  {_remark(r)}".rstrip() for r in results]
+    total = ", ".join(f"{number} {word}" for word, number in counts(results).items() if number)
+    return [*lines, total]
+
+
+def _remark(result: Result) -> str:
+    if result.report:
+        report = result.report
+        return f"{report.frames} frames, {report.seconds:.1f} s -> {report.target}"
+    if result.failure:
+        return f"exit code {result.failure.code}: {result.failure.message}"
+    if result.state is State.SKIPPED:
+        return f"{result.target} is there and newer"
+    return ""
+
+
+def counts(results: Sequence[Result]) -> dict[str, int]:
+    """How many runs ended in each way."""
+    found = Counter(result.state for result in results)
+    return {state.value: found[state] for state in State}
+
+
+def write_report(path: Path, results: Sequence[Result], *, began: float) -> None:
+    """The report for programs, put in its place when whole. Raises OutputError."""
+    document = {
+        "v": SCHEMA,
+        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "seconds": round(time.time() - began, 3),
+        **counts(results),
+        "jobs": [_document(result) for result in results],
+    }
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as exc:
+        raise OutputError(f"the report {path} cannot be written: {exc.strerror}") from exc
+
+
+def _document(result: Result) -> dict[str, Any]:
+    report, failure = result.report, result.failure
+    return {
+        "source": str(result.source),
+        "target": None if result.target is None else str(result.target),
+        "state": result.state.value,
+        "code": failure.code if failure else None if result.state is State.STOPPED else 0,
+        "message": failure.message if failure else None,
+        "model": report.model if report else None,
+        "scale": report.scale if report else None,
+        "width": report.width if report else None,
+        "height": report.height if report else None,
+        "frames": report.frames if report else None,
+        "seconds": round(report.seconds, 3) if report else None,
+    }
+
+
+def print_plan(planned: Sequence[Planned]) -> None:
+    """What would be done, on stdout: a line for each source."""
+    for job in planned:
+        if isinstance(job, Job):
+            print(f"upscale {job.source} -> {job.target}")  # noqa: T201
+        else:
+            print(f"{job.state.value} {job.source}: {_remark(job)}")  # noqa: T201

@@ -1,0 +1,127 @@
+"""What `vsr batch` is given: files, folders, patterns and job lists, as one list of entries.
+
+A job list is TOML ([[job]] tables), JSON (a list of objects, or {"job": [...]}) or CSV with a
+heading. Its keys are `input`, `output` and the options of `vsr upscale`; paths are relative to it.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vsrcli.cli.config import read_toml
+from vsrcli.errors import UsageError
+
+LISTS = (".toml", ".json", ".csv")
+_VIDEO = {
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg"),
+    *(".vob", ".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".y4m", ".nut"),
+}
+"""What is taken from a folder; a file that is named may be called anything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One source of a batch."""
+
+    source: Path
+    folder: Path = Path()
+    """Where it lies below the folder that was named."""
+    target: Path | None = None
+    """As a job list says."""
+    words: Mapping[str, object] = field(default_factory=dict)
+    """Options that a job list gives to this source alone."""
+    where: str = ""
+    """The place in the list, for errors."""
+
+
+def entries(inputs: Sequence[str]) -> list[Entry]:
+    """Everything that was named, each source with the same options once. Raises UsageError."""
+    found: dict[tuple[Path, str], Entry] = {}
+    for word in inputs:
+        for entry in _entries(word):
+            found.setdefault((entry.source.absolute(), entry.where), entry)
+    if not found:
+        raise UsageError(f"nothing to do: {', '.join(inputs)} holds no video")
+    return list(found.values())
+
+
+def _entries(word: str) -> Iterator[Entry]:
+    path = Path(word)
+    if path.is_dir():
+        yield from _below(path)
+    elif path.suffix.lower() in LISTS:
+        yield from _listed(path)
+    elif not path.exists() and glob.has_magic(word):
+        matches = sorted(glob.glob(word, recursive=True))
+        if not matches:
+            raise UsageError(f"{word} matches no file")
+        for match in matches:
+            yield from _entries(match)
+    else:
+        yield Entry(source=path)
+
+
+def _below(folder: Path) -> Iterator[Entry]:
+    for path in sorted(folder.rglob("*")):
+        below = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in below.parts)
+        if path.suffix.lower() in _VIDEO and path.is_file() and not hidden:
+            yield Entry(source=path, folder=below.parent)
+
+
+def _listed(path: Path) -> Iterator[Entry]:
+    rows = {".toml": _toml, ".json": _json, ".csv": _csv}[path.suffix.lower()](path)
+    for number, row in enumerate(rows, 1):
+        where = f"{path} job {number}"
+        words = {str(key): value for key, value in row.items() if value not in (None, "")}
+        source, target = words.pop("input", None), words.pop("output", None)
+        if not isinstance(source, str):
+            raise UsageError(f"{where} has no input; give it one, a path beside the list")
+        if target is not None and not isinstance(target, str):
+            raise UsageError(f"{where}: output = {target!r} is not a path")
+        yield Entry(
+            source=path.parent / source,
+            target=path.parent / target if target else None,
+            words=words,
+            where=where,
+        )
+
+
+def _toml(path: Path) -> list[dict[str, Any]]:
+    return _tables(path, read_toml(path))
+
+
+def _json(path: Path) -> list[dict[str, Any]]:
+    try:
+        return _tables(path, json.loads(_text(path)))
+    except ValueError as exc:
+        raise UsageError(f"{path} is not JSON: {exc}") from exc
+
+
+def _csv(path: Path) -> list[dict[str, Any]]:
+    rows = list(csv.DictReader(_text(path).splitlines()))
+    if any(None in row for row in rows):
+        raise UsageError(f"{path} has a line with more cells than its heading")
+    return [dict(row) for row in rows]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # spreadsheets write a mark at the start
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{path} is not UTF-8 text") from exc
+
+
+def _tables(path: Path, document: object) -> list[dict[str, Any]]:
+    rows = document.get("job") if isinstance(document, dict) else document
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UsageError(f"{path} is no job list; it needs [[job]] tables with input = ...")
+    return rows
