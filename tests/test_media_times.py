@@ -77,9 +77,11 @@ def test_frames_that_an_edit_list_hides_stay_hidden(tmp_path: Path, upscale: Vsr
     assert facts(tmp_path / "out.mp4").pts == facts(source).pts
 
 
-def test_one_frame_is_a_video(tmp_path: Path, upscale: Vsr) -> None:
-    source = make(tmp_path / "in.mp4", Clip(frames=1, audio=()))
-    upscale(source, "-o", tmp_path / "out.mp4")
+@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_one_frame_is_a_video(tmp_path: Path, upscale: Vsr, encoder: str, frames: int) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=frames, audio=()))
+    upscale(source, "-o", tmp_path / "out.mp4", "-c:v", encoder, "--preset", "ultrafast")
     assert facts(tmp_path / "out.mp4").times == facts(source).times
 
 

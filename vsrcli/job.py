@@ -10,6 +10,7 @@ from vsrcli.errors import UsageError
 from vsrcli.media.encode import VideoOptions
 from vsrcli.media.fields import MODES
 from vsrcli.media.intake import Intake
+from vsrcli.media.mapping import check_map
 
 DEFAULT_MODEL = "espcn"
 DEFAULT_SCENE_THRESHOLD = 25.0
@@ -36,6 +37,8 @@ class Job:
     video: VideoOptions = field(default_factory=VideoOptions)
     intake: Intake = field(default_factory=lambda: Intake(deinterlace="auto"))
     """What is done to decoded frames: deinterlacing, turning, a constant rate, no alpha."""
+    maps: tuple[str, ...] = ()
+    """Which streams come along, in the words of FFmpeg's -map; none given: all."""
     audio: str = "copy"
     start_s: Fraction | None = None
     end_s: Fraction | None = None
@@ -70,6 +73,7 @@ class Job:
         _require(end is None or end > start, "the end (-to, or -ss plus -t) must lie after -ss")
         crf, rate = self.video.crf, self.video.bitrate
         _require(crf is None or rate is None, "give either --crf or --bitrate, not both")
+        check_map(self.maps)
         mode, fps = self.intake.deinterlace, self.intake.rate
         _require(mode in MODES, f"--deinterlace must be one of {', '.join(MODES)}")
         _require(fps is None or 0 < fps <= 1000, "--fps must be above 0 and at most 1000")

@@ -109,7 +109,13 @@ def upscale(
     span = Span(start_s=job.start_s, end_s=job.end_s)
     with ExitStack() as stack:
         source = stack.enter_context(
-            Source(job.source, span=span, on_error=job.on_error, intake=job.intake)
+            Source(
+                job.source,
+                span=span,
+                on_error=job.on_error,
+                intake=job.intake,
+                maps=job.maps,
+            )
         )
         video = source.info.video
         size = choose_size(job, model, video)

@@ -108,8 +108,9 @@ def _outcome(source: Source, model: Model, size: Size) -> Outcome:
     target = default_target(source.path, model.id, size)
     container = container_of(target)
     codec = encoder_named(default_codec(container))
-    pix_fmt = choose_format(codec, video.layout, None)
+    pix_fmt = video.layout.name
     try:
+        pix_fmt = choose_format(codec, video.layout, None)
         check_even(codec, pix_fmt, size.width, size.height)
     except EncodeError as exc:
         log.warning("vsr upscale will refuse this: %s", exc)

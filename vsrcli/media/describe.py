@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 
 from vsrcli.frames import Color, Siting
-from vsrcli.media.hdr import read_mastering
+from vsrcli.media.hdr import dynamic_kinds, read_mastering
 from vsrcli.media.info import SourceInfo, StreamInfo, VideoInfo
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.turn import read_turn
@@ -78,6 +78,7 @@ def _video(
         interlaced=first.interlaced_frame,
         hdr=first.color_trc in (_PQ, _HLG),
         mastering=read_mastering(first),
+        dynamic=dynamic_kinds(first),
     )
 
 

@@ -30,6 +30,8 @@ _PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
+_UNORDERED = 2
+"""So few frames cannot be coded out of order; libx265 leaves their decoding times unset."""
 _TURNED_IN = {"mp4", "mov", "ipod", "3gp", "3g2", "psp", "matroska", "webm", "nut"}
 """Containers with a place for a display matrix."""
 _LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
@@ -66,7 +68,11 @@ def encoder_named(name: str) -> Codec:
 
 
 def choose_format(codec: Codec, layout: Layout, wanted: str | None) -> str:
-    """The pixel format to encode. Raises EncodeError if the encoder lacks the one asked for."""
+    """The pixel format to encode.
+
+    Raises EncodeError if the encoder lacks the one asked for, or if transparency would be lost
+    without a word of the user.
+    """
     offered = [f.name for f in codec.video_formats or ()]
     if wanted:
         if offered and wanted not in offered:
@@ -78,8 +84,9 @@ def choose_format(codec: Codec, layout: Layout, wanted: str | None) -> str:
     if layout.planes_of(Role.ALPHA) and not any(
         c.is_alpha for c in av.VideoFormat(chosen).components
     ):
-        log.warning(
-            "%s cannot hold transparency: alpha is dropped (ffv1 or prores_ks keeps it)", codec.name
+        raise EncodeError(
+            f"{codec.name} cannot hold transparency; use -c:v prores_ks (.mov), ffv1 (.mkv) or "
+            "libvpx-vp9 (.webm), or --alpha drop"
         )
     log.warning("%s cannot encode %s: converted to %s", codec.name, layout.name, chosen)
     return chosen
@@ -191,6 +198,7 @@ class FrameWriter:
         self._stream, self._info = stream, info
         self._reformatter = VideoReformatter()
         self._color = encoded_color(info, stream.pix_fmt or "")
+        self._given = 0
         self._last: int | None = None
 
     def encode(self, frame: Frame, pts: int) -> list[SidePacket]:
@@ -202,13 +210,18 @@ class FrameWriter:
                 f"({pts} after {self._last}); remux the source first"
             )
         picture.pts, picture.time_base, picture.duration = pts, frame.time_base, frame.duration
+        self._given += 1
         picture.pict_type = 0  # the source's I/P/B types would be forced on the encoder
         self._last = pts
         return self._send(picture)
 
     def flush(self) -> list[SidePacket]:
         """The packets the encoder still holds."""
-        return self._send(None)
+        packets = self._send(None)
+        if self._given <= _UNORDERED:
+            for packet in packets:
+                packet.dts = packet.pts
+        return packets
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
         picture = to_av(frame.planes, frame.layout)
@@ -262,6 +275,8 @@ def _private(codec: Codec, options: VideoOptions, info: VideoInfo) -> dict[str, 
         chosen[quality] = f"{crf:g}"
         if codec.name.startswith("libvpx"):
             chosen["b"] = "0"
+    if codec.name == "libvpx" and info.layout.planes_of(Role.ALPHA):
+        chosen["auto-alt-ref"] = "0"  # its alternate frames are of the colours alone
     preset = options.preset or ("medium" if codec.name in _X26X else None)
     if preset:
         if codec.name in _X26X and preset not in _PRESETS:  # x264 would print a line of its own
@@ -269,6 +284,9 @@ def _private(codec: Codec, options: VideoOptions, info: VideoInfo) -> dict[str, 
         chosen["preset"] = preset
     chosen |= options.extra
     key, told = encoder_parameters(codec.name, info.mastering)
+    if info.dynamic:
+        log.warning("%s metadata is not kept: it described each frame at its old size",
+                    " and ".join(info.dynamic))  # fmt: skip
     if info.mastering and not told:
         log.warning("%s is not told the HDR mastering metadata; libx265 keeps it", codec.name)
     if codec.name == "libx265":  # it prints on stderr by itself, past FFmpeg's log

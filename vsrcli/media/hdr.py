@@ -18,6 +18,12 @@ _DISPLAY, _LIGHT = struct.Struct("22i"), struct.Struct("2I")
 _XY, _NITS = 50_000, 10_000
 """Steps in one, of chromaticities and of luminances, as H.264 and H.265 write them."""
 _KEYS = {"libx264": ("x264-params", "cll"), "libx265": ("x265-params", "max-cll")}
+_DYNAMIC = {
+    "DOVI_RPU_BUFFER": "Dolby Vision",
+    "DOVI_METADATA": "Dolby Vision",
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,12 @@ def read_mastering(frame: av.VideoFrame) -> Mastering | None:
         display=_display(_DISPLAY.unpack_from(display)) if display else (),
         light=_LIGHT.unpack_from(light) if light else (),
     )
+
+
+def dynamic_kinds(frame: av.VideoFrame) -> tuple[str, ...]:
+    """The kinds of metadata that describe each frame by itself, by their usual names."""
+    held = cast(Iterable[SideData], iter(frame.side_data))
+    return tuple(dict.fromkeys(_DYNAMIC[d.type.name] for d in held if d.type.name in _DYNAMIC))
 
 
 def _display(numbers: Sequence[int]) -> tuple[Fraction, ...]:

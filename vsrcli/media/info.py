@@ -40,6 +40,8 @@ class VideoInfo:
     hdr: bool
     """PQ or HLG transfer."""
     mastering: Mastering | None = None
+    dynamic: tuple[str, ...] = ()
+    """Kinds of HDR metadata that change from frame to frame: Dolby Vision, HDR10+."""
 
     @property
     def picture(self) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -19,6 +20,9 @@ _TS_CODECS = {
     *("aac", "aac_latm", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus"),
     *("dvb_subtitle", "dvbsub", "dvb_teletext", "hdmv_pgs_subtitle", "pgssub"),
 }
+_TS_DATA = {"klv", "timed_id3", "scte_35", "epg", "smpte_2038"}
+_TIMECODE_KEEPERS = {"mp4", "mov", "matroska"}
+"""Containers that write the timecode of the picture's tags: as a track, or as a tag."""
 _COVER_CONTAINERS = {"mp4", "mov", "ipod", "matroska"}
 
 
@@ -68,7 +72,7 @@ class _Case:
     def accepted(self) -> bool:
         """Whether the muxer takes this codec; asked of a muxer that writes nowhere."""
         if self.container == "mpegts":
-            return self.plan.codec in _TS_CODECS
+            return self.plan.codec in _TS_CODECS | _TS_DATA
         with av.open(os.devnull, "w", format=self.container) as probe:
             try:
                 probe.add_stream_from_template(self.stream)
@@ -79,12 +83,23 @@ class _Case:
 
 
 def plan_streams(
-    source: av.container.InputContainer, *, video: int, container: str, audio: str
+    source: av.container.InputContainer,
+    *,
+    video: int,
+    container: str,
+    audio: str,
+    wanted: Sequence[int] | None = None,
 ) -> list[StreamPlan]:
-    """A plan for every stream. `container` is FFmpeg's muxer name, `audio` copy, aac or none."""
+    """A plan for every stream, in the order of the output; those left out come last.
+
+    `container` is FFmpeg's muxer name, `audio` copy, aac or none, `wanted` the indices that were
+    selected in their order; None: all. The picture is there in any case.
+    """
     chapters = bool(source.chapters()) and container in ("mp4", "mov", "matroska", "webm")
     plans = []
-    for stream in source.streams:
+    kept = list(range(len(source.streams))) if wanted is None else list(wanted)
+    kept = kept if video in kept else [video, *kept]
+    for stream in _ordered(list(source.streams), kept):
         base = StreamPlan(
             index=stream.index,
             kind=stream.type,
@@ -92,8 +107,17 @@ def plan_streams(
             action=Action.UPSCALE,
         )
         case = _Case(stream=stream, container=container, audio=audio, chapters=chapters, plan=base)
-        plans.append(base if stream.index == video else _FATES.get(stream.type, _data)(case))
+        if stream.index == video:
+            plans.append(base)
+        elif stream.index in kept:
+            plans.append(_FATES.get(stream.type, _data)(case))
+        else:
+            plans.append(case.drop("not mapped", expected=True))
     return plans
+
+
+def _ordered(streams: list[av.stream.Stream], kept: list[int]) -> list[av.stream.Stream]:
+    return [streams[i] for i in kept] + [s for s in streams if s.index not in kept]
 
 
 def _audio(case: _Case) -> StreamPlan:
@@ -132,9 +156,13 @@ def _attachment(case: _Case) -> StreamPlan:
 
 
 def _data(case: _Case) -> StreamPlan:
-    if case.chapters:
+    if "timecode" in case.stream.metadata and case.container in _TIMECODE_KEEPERS:
+        return case.drop("the timecode is written anew", expected=True)
+    if case.stream.type == "data" and case.accepted():
+        return case.copy()
+    if case.chapters and case.plan.codec == "bin_data":
         return case.drop("chapters are written anew", expected=True)
-    return case.drop("FFmpeg's muxers cannot copy it")
+    return case.drop(f"{case.container} cannot hold it")
 
 
 _FATES = {"audio": _audio, "subtitle": _subtitle, "video": _video, "attachment": _attachment}

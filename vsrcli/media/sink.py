@@ -87,7 +87,10 @@ class Sink:
         self, video: VideoOptions, size: tuple[int, int], audio: str, threads: int
     ) -> list[StreamPlan]:
         source, muxer = self._source.container, self._container.format.name
-        plans = plan_streams(source, video=self._info.index, container=muxer, audio=audio)
+        wanted = self._source.wanted
+        plans = plan_streams(
+            source, video=self._info.index, container=muxer, audio=audio, wanted=wanted
+        )
         self._copies: dict[int, av.stream.Stream] = {}
         self._converters: dict[int, Converter] = {}
         self._shift = self._time_shift()

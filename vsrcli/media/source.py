@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from vsrcli.media.describe import describe
 from vsrcli.media.fields import Deinterlacer
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.intake import Intake
+from vsrcli.media.mapping import picture, select
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import layout_of, plain_copy, planes_of
 from vsrcli.media.rate import Grid
@@ -58,9 +59,10 @@ class Source:
         span: Span = Span(),
         on_error: str = "fail",
         intake: Intake | None = None,
+        maps: Sequence[str] = (),
     ) -> None:
         self.path, self.span, self.on_error = path, span, on_error
-        self.intake = intake or Intake()
+        self.intake, self._maps = intake or Intake(), maps
         self.frames = 0
         """Frames yielded so far, each as often as it is to be shown."""
         self.damaged = 0
@@ -83,6 +85,11 @@ class Source:
         yield from self._tail
 
     @property
+    def wanted(self) -> list[int]:
+        """The indices of the selected streams, in the order they were asked for."""
+        return select(self.container, self._maps)
+
+    @property
     def first_time_s(self) -> Fraction:
         """Presentation time of the first frame, seconds."""
         first = next(item for item in self._head if isinstance(item, Frame))
@@ -93,7 +100,7 @@ class Source:
             self.container = av.open(local(self.path), metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as exc:
             raise InputError(_open_message(self.path, exc)) from exc
-        stream = self.container.streams.best("video")
+        stream = picture(self.container, self._maps)
         if stream is None or getattr(stream, "codec_context", None) is None:
             self.container.close()
             raise InputError(
