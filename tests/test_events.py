@@ -65,7 +65,10 @@ def test_json_error_carries_the_exit_code(tmp_path: Path, vsr: Vsr) -> None:
     outcome = vsr("upscale", tmp_path / "none.mp4", "--progress", "json")
     message = f"{tmp_path / 'none.mp4'} does not exist"
     assert outcome.code == 3
-    assert events(outcome.out) == [{"v": 1, "event": "error", "code": 3, "message": message}]
+    assert events(outcome.out) == [
+        {"v": 1, "event": "error", "source": str(tmp_path / "none.mp4"), "code": 3}
+        | {"message": message}
+    ]
     assert outcome.lines == [f"vsr: {message}"]
 
 
@@ -77,19 +80,19 @@ def test_events_are_flushed_and_rare() -> None:
             self.flushes += 1
 
     stream = Stream()
-    shown = JsonEvents(stream, job=3)
+    shown = JsonEvents(stream, Path("in.mp4"), job=3)
     for frame in (1, 2, 3, 50):
         shown.step(step(frame))
     found = events(stream.getvalue())
     assert [event["frame"] for event in found] == [1, 50]  # the first, and the last of all
-    assert {event["job"] for event in found} == {3}
+    assert {(event["job"], event["source"]) for event in found} == {(3, "in.mp4")}
     assert stream.flushes == 2
 
 
 def test_unknown_numbers_are_null() -> None:
     stream = io.StringIO()
     unknown = Progress(frame=1, frames=0, fps=25.0, out_time_s=0.0, eta_s=None)
-    JsonEvents(stream).step(unknown)
+    JsonEvents(stream, Path("in.mp4")).step(unknown)
     (event,) = events(stream.getvalue())
     assert (event["frames"], event["eta_s"]) == (None, None)
 

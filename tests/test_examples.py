@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -51,30 +52,72 @@ def test_python_example_tells_what_failed(tmp_path: Path) -> None:
     assert said.strip() == f"not upscaled: {tmp_path / 'none.mp4'} does not exist"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a shell script")
-def test_batch_goes_on_after_a_failure(tmp_path: Path) -> None:
-    good = [make(tmp_path / f"{name}.mp4", Clip(frames=2)) for name in ("a", "b c")]
-    bad = tmp_path / "bad.mp4"
-    bad.write_text("no video")
-    (tmp_path / "bin").mkdir()
+@pytest.fixture
+def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a shell script of the examples with `vsr` on the path, quickly."""
     command = tmp_path / "bin" / "vsr"
+    command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vsrcli "$@"\n')
     command.chmod(0o755)
-    env = os.environ | {
-        "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
-        "VSR_OPTIONS": "--model bicubic --scale 2",
-    }
-    order = [str(EXAMPLES / "batch.sh"), str(good[0]), str(bad), str(good[1])]
-    done = subprocess.run(order, env=env, capture_output=True, text=True, check=False)
+    env = os.environ | {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"}
+    env |= {"VSR_MODEL": "bicubic", "VSR_SCALE": "2", "VSR_PRESET": "ultrafast"}
+
+    def call(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        order = [str(EXAMPLES / name), *map(str, arguments)]
+        return subprocess.run(order, env=env, capture_output=True, text=True, check=False)
+
+    return call
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="a shell script")
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@posix
+def test_queue_sorts_what_it_did(tmp_path: Path, shell: Shell) -> None:
+    waiting, made = tmp_path / "queue", tmp_path / "made"
+    waiting.mkdir()
+    make(waiting / "a b.mp4", Clip(frames=2))
+    (waiting / "bad.mp4").write_text("no video")
+    done = shell("queue.sh", waiting, made, "--crf", 30)
     assert done.returncode == 1
-    assert done.stdout.splitlines() == [
-        f"done: {good[0]}",
-        f"failed with exit code 3: {bad}",
-        f"done: {good[1]}",
+    good, bad = done.stdout.splitlines()
+    assert good == f"     done  {waiting}/a b.mp4 -> {made}/a b.mkv"
+    assert bad.startswith(f"   failed  {waiting}/bad.mp4: ")
+    assert bad.endswith("(exit code 3)")
+    assert facts(made / "a b.mkv").size == (192, 128)
+    assert (waiting / "done" / "a b.mp4").is_file()
+    assert (waiting / "failed" / "bad.mp4").is_file()
+    (waiting / "failed" / "bad.mp4").unlink()
+    assert shell("queue.sh", waiting, made).returncode == 0  # nothing is left
+
+
+@posix
+def test_xargs_runs_two_at_a_time_into_one_table(tmp_path: Path, shell: Shell) -> None:
+    names = [str(make(tmp_path / f"{name}.mp4", Clip(frames=20))) for name in ("a", "b c", "d")]
+    done = shell("xargs.sh", *names)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        f"     done  {name} -> {name.removesuffix('.mp4')}_x2_bicubic.mp4" for name in names
     ]
-    assert facts(tmp_path / "b c_x2_bicubic.mp4").size == (192, 128)
-    assert subprocess.run([order[0], str(good[0])], env=env | {"VSR_OPTIONS": "-y --model bicubic"},
-                          capture_output=True, check=False).returncode == 0  # fmt: skip
+    assert shell("xargs.sh", names[0]).returncode == 1  # the output is there now
+
+
+def test_table_shows_runs_that_are_under_way() -> None:
+    events = [
+        {"v": 1, "event": "start", "source": "a", "frames": 200},
+        {"v": 1, "event": "progress", "source": "a", "frame": 50, "frames": 200}
+        | {"fps": 12.5, "eta_s": 12.0},
+        {"v": 1, "event": "report", "done": 1},
+    ]
+    text = "".join(f"{json.dumps(event)}\n" for event in events)
+    order = [sys.executable, str(EXAMPLES / "progress_table.py")]
+    shown = subprocess.run(order, input=text, capture_output=True, text=True, check=False)
+    assert (shown.returncode, shown.stdout) == (1, "     25 %  a: 12.5 fps, 12 s left\n")
+    newer = subprocess.run(
+        order, input='{"v": 2, "event": "start"}', capture_output=True, text=True, check=False
+    )
+    assert (newer.returncode, "schema 2" in newer.stderr) == (1, True)
 
 
 def test_picture_shows_bicubic_and_a_model(tmp_path: Path) -> None:

@@ -124,8 +124,7 @@ class _Events(_Silent):
     def __init__(self, planned: Sequence[Planned]) -> None:
         super().__init__(planned)
         self._runs = [
-            JsonEvents(sys.stdout, job=index, source=str(job.source))
-            for index, job in enumerate(planned)
+            JsonEvents(sys.stdout, job.source, job=index) for index, job in enumerate(planned)
         ]
         for run, job in zip(self._runs, planned, strict=True):
             if isinstance(job, Result) and job.failure:
@@ -147,7 +146,7 @@ class _Events(_Silent):
             run.stage(event)
 
     def end(self, results: Sequence[Result]) -> None:
-        JsonEvents(sys.stdout).write("report", **counts(results))
+        JsonEvents(sys.stdout, None).write("report", **counts(results))
 
 
 def table(results: Sequence[Result]) -> list[str]:

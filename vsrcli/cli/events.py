@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
@@ -37,10 +38,11 @@ class Pace:
 
 
 class JsonEvents:
-    """The events of one run, written to a stream. `more` is added to each."""
+    """The events of one run, written to a stream. `more` is added to each, first the source."""
 
-    def __init__(self, stream: IO[str], **more: object) -> None:
-        self._stream, self._more, self._pace = stream, more, Pace()
+    def __init__(self, stream: IO[str], source: Path | None, **more: object) -> None:
+        named = {} if source is None else {"source": str(source)}
+        self._stream, self._more, self._pace = stream, named | more, Pace()
         self._last: Progress | None = None
         self._began = time.monotonic()
 
@@ -67,6 +69,7 @@ class JsonEvents:
             damaged=report.damaged,
             dropped=report.dropped,
             repeated=report.repeated,
+            cleaned=[asdict(shot) for shot in report.cleaned] or None,
             seconds=round(report.seconds, 3),
         )
 
@@ -95,7 +98,6 @@ class JsonEvents:
 
 def _described(run: Started | Report) -> dict[str, object]:
     return {
-        "source": str(run.source),
         "target": str(run.target),
         "model": run.model,
         "device": run.device,

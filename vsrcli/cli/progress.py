@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream
@@ -34,7 +35,9 @@ class Display(Protocol):
 
 
 @contextmanager
-def shown(kind: ProgressKind, *, url: str | None = None, quiet: bool = False) -> Iterator[Display]:
+def shown(
+    kind: ProgressKind, source: Path, *, url: str | None = None, quiet: bool = False
+) -> Iterator[Display]:
     """The display of this kind, and FFmpeg's -progress to `url`; a bar only on a terminal.
 
     A failure inside is told to the displays before it goes on.
@@ -42,7 +45,7 @@ def shown(kind: ProgressKind, *, url: str | None = None, quiet: bool = False) ->
     if kind is ProgressKind.json and url in ("-", "pipe:", "pipe:1"):
         raise UsageError("--progress json and -progress both write on stdout; give one a file")
     with ExitStack() as stack:
-        displays = [stack.enter_context(_display(kind, quiet=quiet))]
+        displays = [stack.enter_context(_display(kind, source, quiet=quiet))]
         if url is not None:
             displays.append(KeyValueEvents(stack.enter_context(key_value_stream(url))))
         both = _All(displays)
@@ -54,9 +57,9 @@ def shown(kind: ProgressKind, *, url: str | None = None, quiet: bool = False) ->
 
 
 @contextmanager
-def _display(kind: ProgressKind, *, quiet: bool) -> Iterator[Display]:
+def _display(kind: ProgressKind, source: Path, *, quiet: bool) -> Iterator[Display]:
     if kind is ProgressKind.json:
-        yield JsonEvents(sys.stdout)
+        yield JsonEvents(sys.stdout, source)
     elif kind is ProgressKind.none or quiet:
         yield _Nothing()
     elif not sys.stderr.isatty():

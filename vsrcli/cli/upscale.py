@@ -41,5 +41,5 @@ def upscale(
     if (source is None) == (input_ is None):
         raise UsageError("name one input: vsr upscale IN, or -i IN")
     job = options.job(source or input_ or Path(), output)
-    with shown(progress, url=progress_url, quiet=loglevel is LogLevel.quiet) as show:
+    with shown(progress, job.source, url=progress_url, quiet=loglevel is LogLevel.quiet) as show:
         show.done(run(job, show.step, on_stage=show.stage))
