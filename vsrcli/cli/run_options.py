@@ -115,6 +115,15 @@ class RunOptions:
             rich_help_panel=_SOURCE,
         ),
     ] = None
+    map: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-map",
+            "--map",
+            metavar="STREAMS",
+            help="FFmpeg's words: 0:a:1, 0:s:m:language:eng, -0:s. May be given again.",
+        ),
+    ] = None
     audio_codec: Annotated[
         str, typer.Option("-c:a", "--audio-codec", help="copy, aac or none.")
     ] = "copy"
@@ -187,6 +196,7 @@ class RunOptions:
                 cfr=self.cfr,
                 rate=frame_rate(self.fps),
             ),
+            maps=tuple(self.map or ()),
             audio=self.audio_codec,
             start_s=start_s,
             end_s=(start_s or 0) + length_s if length_s is not None else end_s,
