@@ -114,13 +114,20 @@ def verify(
 def import_(
     checkpoint: Annotated[
         Path,
-        typer.Argument(metavar="CHECKPOINT", help="An official eSR, ESPCN or FSRCNN state dict."),
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="Of eSR, ESPCN, FSRCNN, RLSP, EGVSR, FRVSR or TecoGAN, as published.",
+        ),
     ],
     family: Annotated[
         str | None, typer.Option("--as", help="The network's family; default: by the file's name.")
     ] = None,
     id_: Annotated[
         str | None, typer.Option("--id", help="The new model's id; default: family and shape.")
+    ] = None,
+    degradation: Annotated[
+        str | None,
+        typer.Option(help="EGVSR, FRVSR, TecoGAN: bd (default) or bi, what it was trained on."),
     ] = None,
     licence: Annotated[str, typer.Option(help="Of the checkpoint, for the card.")] = "unknown",
     output: Annotated[
@@ -138,7 +145,9 @@ def import_(
         raise UsageError(f"--id {id_!r} is no model id; use letters, digits, dots and hyphens")
     target = output or user_models()
     try:
-        found = import_checkpoint(checkpoint, target, family, model_id=id_, licence=licence)
+        found = import_checkpoint(
+            checkpoint, target, family, model_id=id_, licence=licence, degradation=degradation
+        )
     except OSError as exc:
         raise OutputError(f"{exc.filename or target} cannot be written ({exc.strerror})") from exc
     name = found.id if target in search_path() else str(found.folder)

@@ -11,6 +11,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="folder of model folders")
     parser.add_argument("--family", help="what the checkpoint must be")
     parser.add_argument("--id", dest="model_id", help="name of the model folder")
+    parser.add_argument("--degradation", help="that EGVSR and its kin were trained on: bd, bi")
     parser.add_argument("--licence", default="unknown", help="licence of the checkpoint")
 
 
@@ -19,7 +20,12 @@ def run(args: argparse.Namespace) -> None:
     from vsrcli.lab.importers import import_checkpoint
 
     done = import_checkpoint(
-        args.checkpoint, args.out, args.family, model_id=args.model_id, licence=args.licence
+        args.checkpoint,
+        args.out,
+        args.family,
+        model_id=args.model_id,
+        licence=args.licence,
+        degradation=args.degradation,
     )
     sys.stdout.write(
         f"{done.folder}  {done.family} x{done.scale} {done.config}  {done.params} params  "

@@ -1,6 +1,5 @@
 """One published checkpoint as a model folder of ours, with proof of parity."""
 
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsrcli.errors import WeightsError
+from vsrcli.errors import UsageError, WeightsError
 from vsrcli.lab.card import Card, GraphCard
 from vsrcli.lab.emit import to_onnx
 from vsrcli.lab.export import checked, store
 from vsrcli.lab.importers.forms import FORMS, Form
+from vsrcli.lab.importers.frvsr import DEGRADATIONS, FAMILIES, import_frvsr
 from vsrcli.lab.importers.rlsp import import_rlsp
+from vsrcli.lab.importers.tensors import load_tensors
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.runtime.engines import open_engine
 
@@ -48,15 +49,24 @@ def import_checkpoint(
     *,
     model_id: str | None = None,
     licence: str = "unknown",
+    degradation: str | None = None,
     image: NDArray[np.uint8] | None = None,
 ) -> Imported:
-    """`path` (an official eSR, ESPCN, FSRCNN or RLSP checkpoint) as the folder `out_dir`/<id>.
+    """`path` (a published checkpoint) as the folder `out_dir`/<id>.
 
-    RLSP is an .npz of tensors. Of the others the file's name tells scale and shape
-    ("ESPCN_s4_D40_S32.model"); `family` must agree with it when given. Parity is taken on `image`
-    (H, W, any values 0..255) or on noise. Raises WeightsError when the file is not such a
-    checkpoint or the graph differs from it.
+    RLSP is an .npz of tensors. EGVSR, FRVSR and TecoGAN are told by `family` alone; `degradation`
+    is what they were trained on, bd (the default) or bi. Of eSR, ESPCN and FSRCNN the file's name
+    tells scale and shape ("ESPCN_s4_D40_S32.model"), and `family` must agree with it when given;
+    parity is taken on `image` (H, W, any values 0..255) or on noise. Raises WeightsError when the
+    file is not such a checkpoint or the graph differs from it, UsageError for a wrong degradation.
     """
+    if family in FAMILIES:
+        if degradation not in (None, *DEGRADATIONS):
+            raise UsageError(f"--degradation must be {' or '.join(DEGRADATIONS)}")
+        made = import_frvsr(path, out_dir, family, degradation or "bd", model_id, licence)
+        return _report(*made)
+    if degradation is not None:
+        raise UsageError(f"--degradation goes with --as {', '.join(FAMILIES)} only")
     if family == RLSP or (family is None and path.suffix == ".npz"):
         return _report(*import_rlsp(path, out_dir, model_id, licence))
     form, numbers = _read_name(path, family)
@@ -129,14 +139,7 @@ def _read_name(path: Path, family: str | None) -> tuple[Form, dict[str, int]]:
 
 
 def _load(path: Path, form: Form, numbers: Mapping[str, int]) -> dict[str, Tensor]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as exc:
-        raise WeightsError(f"{path} cannot be read ({exc.strerror})") from exc
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as exc:
-        raise WeightsError(f"{path.name} is not a PyTorch checkpoint of tensors") from exc
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise WeightsError(f"{path.name} holds something else than a dict of tensors")
+    loaded = load_tensors(path)
     _check_keys(path.name, {k: tuple(v.shape) for k, v in loaded.items()}, form.keys(numbers))
     return {key: value.float() for key, value in loaded.items()}
 

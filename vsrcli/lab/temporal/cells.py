@@ -99,7 +99,12 @@ class _EgvsrStep(nn.Module):
 
 def egvsr_cell(net: Egvsr) -> onnx.ModelProto:
     """`frames` (1, 6, H, W) of t-1, t and `last` (1, 3, rH, rW) to `y` and `last_next`."""
-    frames, last = torch.rand(1, 6, 16, 24), torch.rand(1, 3, 16 * net.scale, 24 * net.scale)
+    return traced_cell(_EgvsrStep(net.eval()), net.scale)
+
+
+def traced_cell(step: nn.Module, scale: int) -> onnx.ModelProto:
+    """The cell of a module that maps `frames` and `last` to `y` and `last_next`, of any size."""
+    frames, last = torch.rand(1, 6, 16, 24), torch.rand(1, 3, 16 * scale, 24 * scale)
     small, large = {2: "height", 3: "width"}, {2: "large_height", 3: "large_width"}
     ports = {"frames": small, "last": large, "y": large, "last_next": large}
     with TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -107,7 +112,7 @@ def egvsr_cell(net: Egvsr) -> onnx.ModelProto:
         warnings.simplefilter("ignore")
         made = Path(folder) / "cell.onnx"
         torch.onnx.export(
-            _EgvsrStep(net.eval()),
+            step,
             (frames, last),
             made,
             input_names=["frames", "last"],

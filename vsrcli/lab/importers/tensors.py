@@ -1,0 +1,23 @@
+"""PyTorch checkpoints as plain dicts of tensors; nothing in them is executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vsrcli.errors import WeightsError
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file. Raises WeightsError if it is not one."""
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as exc:
+        raise WeightsError(f"{path} cannot be read ({exc.strerror})") from exc
+    except Exception as exc:  # what the unpickler raises depends on the junk it meets
+        raise WeightsError(f"{path.name} is not a PyTorch checkpoint of tensors") from exc
+    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise WeightsError(f"{path.name} holds something else than a dict of tensors")
+    return loaded
