@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from fractions import Fraction
@@ -9,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from clips import Clip, make
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -348,3 +350,18 @@ def test_passes_do_not_flicker():
     assert revised(0, [INVISIBLE], 0.02) == 0
     assert revised(0, [0.01], 0.02) == 1
     assert smoothed([0.02], [0.04, 0.01]) == pytest.approx([0.03, 0.01])
+
+
+def test_a_run_of_the_command_line(model, vsr, tmp_path):
+    """Every frame comes out, the options arrive, and the shots' cleaning is reported."""
+    source, target = make(tmp_path / "in.mkv", Clip(frames=7, size=(36, 20))), tmp_path / "out.mkv"
+    line = ("upscale", source, "-o", target, "--model", model.folder, "--preset", "ultrafast")
+    told = vsr(*line, "--chunk", 3, "--overlap", 1, "--clean", 2, "--progress", "json")
+    assert told.code == 0, told.err
+    done = json.loads(told.out.splitlines()[-1])
+    assert (done["frames"], done["width"], done["height"]) == (7, 144, 80)
+    (shot,) = done["cleaned"]
+    assert (shot["first"], shot["frames"], shot["passes"]) == (0, 7, [2])
+    refused = vsr("upscale", source, "-o", target, "-y", "--strength", 0.5)
+    assert refused.code == 2
+    assert refused.lines == ["vsr: --strength is for bidirectional models; espcn is a frame one"]

@@ -29,7 +29,7 @@ ALLOWED = {
     "models": {"frames", "errors"},
     "media": {"frames", "errors"},
     "runtime": {"models", "frames", "errors"},
-    "job": {"media", "errors"},
+    "job": {"media", "models", "errors"},
     "sizes": {"job", "media", "models", "errors"},
     "naming": {"job", "sizes", "models", "errors"},
     "batch": {"pipeline", "job", "errors"},

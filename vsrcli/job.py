@@ -11,6 +11,7 @@ from vsrcli.media.encode import VideoOptions
 from vsrcli.media.fields import MODES
 from vsrcli.media.intake import Intake
 from vsrcli.media.mapping import check_map
+from vsrcli.models import UNTUNED, Tuning
 
 DEFAULT_MODEL = "espcn"
 DEFAULT_SCENE_THRESHOLD = 25.0
@@ -50,6 +51,8 @@ class Job:
     """Per cent that make a cut; None: DEFAULT_SCENE_THRESHOLD."""
     warm_up: int | None = None
     """Frames of each shot that fill a recurrent model's state; None: DEFAULT_WARM_UP."""
+    tuning: Tuning = UNTUNED
+    """How a model of a kind with options of its own runs."""
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0

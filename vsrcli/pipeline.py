@@ -26,6 +26,7 @@ from vsrcli.media.source import Source, Span
 from vsrcli.models import Model, Temporal
 from vsrcli.prefetch import prefetch
 from vsrcli.runtime.bare import resolve_model
+from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.sequences import Cut, split_shots
 from vsrcli.sizes import Size, check_target, choose_size, default_target
@@ -91,6 +92,8 @@ class Report:
     dropped: int = 0
     repeated: int = 0
     """Frames that a constant rate left out, or showed once more."""
+    cleaned: tuple[ShotCleaning, ...] = ()
+    """What a bidirectional model did to each shot, in order."""
     seconds: float
 
 
@@ -106,6 +109,7 @@ def upscale(
     """
     began = time.perf_counter()
     model = resolve_model(job.model)
+    shots_cleaned: list[ShotCleaning] = []
     span = Span(start_s=job.start_s, end_s=job.end_s)
     with ExitStack() as stack:
         source = stack.enter_context(
@@ -129,6 +133,8 @@ def upscale(
             precision=job.precision,
             threads=job.threads,
             warm_up=DEFAULT_WARM_UP if job.warm_up is None else job.warm_up,
+            tuning=job.tuning,
+            on_shot=shots_cleaned.append,
         )
         stack.enter_context(closing(driver))
         sink = stack.enter_context(
@@ -175,6 +181,7 @@ def upscale(
         damaged=source.damaged,
         dropped=source.grid.dropped if source.grid else 0,
         repeated=source.grid.repeated if source.grid else 0,
+        cleaned=tuple(shots_cleaned),
         seconds=time.perf_counter() - began,
     )
 

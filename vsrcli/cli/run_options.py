@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _PICTURE, _TIME = "Picture encoding", "Part of the source"
 _SOURCE = "Picture decoding"
 _SHOTS = "Shots, for models that use neighbouring frames"
+_RESTORE = "Restoring, for bidirectional models"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +159,46 @@ class RunOptions:
             rich_help_panel=_SHOTS,
         ),
     ] = None
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FRAMES",
+            help="Frames restored together. Default what the memory holds, 30 at most.",
+            rich_help_panel=_RESTORE,
+        ),
+    ] = None
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FRAMES",
+            help="Of the next chunk, looked at from this one. Default 5.",
+            rich_help_panel=_RESTORE,
+        ),
+    ] = None
+    clean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PASSES",
+            help="0 to 3, or auto (the default): what each shot needs.",
+            rich_help_panel=_RESTORE,
+        ),
+    ] = None
+    clean_threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="CHANGE",
+            help="auto repeats cleaning until it changes less, of 255. Default the model's.",
+            rich_help_panel=_RESTORE,
+        ),
+    ] = None
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            metavar="0..1",
+            help="Blend with the cleaned frame enlarged by bicubic: 0 is that alone. Default 1.",
+            rich_help_panel=_RESTORE,
+        ),
+    ] = None
     device: Device = "auto"
     precision: Precision = "auto"
     threads: Threads = 0
@@ -167,6 +208,7 @@ class RunOptions:
         from vsrcli.job import DEFAULT_MODEL, Job
         from vsrcli.media.encode import VideoOptions
         from vsrcli.media.intake import Intake
+        from vsrcli.models import Tuning
 
         if self.overwrite and self.keep:
             raise UsageError("give either -y or -n, not both")
@@ -205,6 +247,13 @@ class RunOptions:
             scene_cut=not self.no_scene_cut,
             scene_threshold=self.scene_threshold,
             warm_up=self.warm_up,
+            tuning=Tuning(
+                chunk=self.chunk,
+                overlap=self.overlap,
+                clean=self.clean,
+                clean_threshold=self.clean_threshold,
+                strength=self.strength,
+            ),
             device=self.device,
             precision=self.precision,
             threads=self.threads,
