@@ -1,0 +1,135 @@
+"""Recurrent models through the whole pipeline: shots stand alone, long runs stay as they are."""
+
+from __future__ import annotations
+
+import tracemalloc
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import SHARED, Vsr
+from test_cuts import scene
+from tiny_recurrent import write_random_recurrent
+
+from vsrcli.frames import Color, Frame, Picture
+from vsrcli.media.pixels import layout_of
+from vsrcli.models.model import read_model
+from vsrcli.runtime.drivers import open_driver
+from vsrcli.runtime.drivers.recurrent import RecurrentDriver
+
+SIZE = (32, 48)
+LOSSLESS = ("-c:v", "ffv1", "--progress", "none")
+
+
+def write(path: Path, frames: list[np.ndarray]) -> Path:
+    """RGB frames, without loss."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "bgr0"
+        for image in frames:
+            picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")
+            out.mux(stream.encode(picture))
+        out.mux(stream.encode(None))
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    """(T, H, W, 3)."""
+    with av.open(str(path)) as file:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+
+
+def colored(seed: int, length: int) -> list[np.ndarray]:
+    """A made scene in colour."""
+    planes = (scene(seed + 100 * channel, length, SIZE) for channel in range(3))
+    return [np.stack(channels, -1) for channels in zip(*planes, strict=True)]
+
+
+def upscaled(vsr: Vsr, source: Path, model: Path, *options: str) -> np.ndarray:
+    target = source.with_name(f"{source.stem}_large.mkv")
+    outcome = vsr("upscale", source, "-o", target, "-y", "--model", model, *LOSSLESS, *options)
+    assert outcome.code == 0, outcome.err
+    return read(target)
+
+
+def assert_shots_stand_alone(
+    vsr: Vsr, folder: Path, model: Path, first: list[np.ndarray], second: list[np.ndarray]
+) -> None:
+    alone = upscaled(vsr, write(folder / "b.mkv", second), model).astype(int)
+    joined = write(folder / "ab.mkv", first + second)
+    after = upscaled(vsr, joined, model)[len(first) :]
+    assert after.shape == alone.shape
+    assert np.abs(after - alone).max() <= 1
+    carried = upscaled(vsr, joined, model, "--no-scene-cut")[len(first) :]
+    assert np.abs(carried[0] - alone[0]).max() > 1  # so it does matter
+
+
+def test_after_a_cut_as_if_alone(tmp_path: Path, vsr: Vsr) -> None:
+    model = write_random_recurrent(tmp_path)
+    assert_shots_stand_alone(vsr, tmp_path, model, colored(1, 7), colored(2, 6))
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the shared data")
+def test_after_a_real_cut_as_if_alone(tmp_path: Path, vsr: Vsr) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from vsrcli.lab.importers import import_checkpoint
+
+    checkpoint = SHARED / "upstream/rlsp/rlsp-7-48-official.npz"
+    model = import_checkpoint(checkpoint, tmp_path, "rlsp").folder
+    clips = [
+        [image[:: image.shape[0] // 48, :: image.shape[0] // 48][:48, :64] for image in shot]
+        for shot in (real_frames("*frog*"), real_frames("*flower*"))
+    ]
+    assert_shots_stand_alone(vsr, tmp_path, model, *clips)
+
+
+def real_frames(name: str, count: int = 6) -> list[np.ndarray]:
+    """The first frames of a clip, RGB."""
+    (path,) = (SHARED / "data/eval/clips").glob(f"{name}.mp4")
+    with av.open(str(path)) as file:
+        found = file.decode(video=0)
+        return [next(found).to_ndarray(format="rgb24") for _ in range(count)]
+
+
+def test_long_runs_keep_their_memory_and_their_picture(tmp_path: Path) -> None:
+    """300 frames of a camera that moves to and fro: each turn gives what the one before gave."""
+    model = read_model(write_random_recurrent(tmp_path))
+    layout = layout_of("gbrp")
+    color = Color(matrix=0, full_range=True)
+    picture = Picture(layout=layout, color=color, width=SIZE[1], height=SIZE[0])
+    driver = open_driver(model, 4, picture=picture, device="cpu", threads=1)
+    assert isinstance(driver, RecurrentDriver)
+    there = colored(1, 16)
+    loop = [*there, *there[-2:0:-1]]  # 30 frames
+    turns: list[np.ndarray] = []
+    buffers, used = [], []
+    for index in range(300):
+        planes = tuple(np.ascontiguousarray(loop[index % 30][..., c]) for c in (1, 2, 0))
+        frame = Frame(
+            planes=planes, layout=layout, width=SIZE[1], height=SIZE[0], pts=index,
+            time_base=Fraction(1, 25), index=index,
+        )  # fmt: skip
+        for out in driver.push(frame):
+            if out.index % 30 == 29:
+                turns.append(np.stack(out.planes).astype(int))
+        if index == 99:
+            tracemalloc.start()
+        if index in (100, 299):
+            buffers.append(addresses(driver))
+            used.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    driver.close()
+    assert buffers[0] == buffers[1]
+    assert used[1] - used[0] < 200_000 + turns[0].nbytes * 8  # the turns themselves are kept
+    assert len(turns) == 9
+    assert np.abs(turns[-1] - turns[3]).max() <= 1
+
+
+def addresses(driver: RecurrentDriver) -> set[int]:
+    """Of everything that the driver keeps in the engine's memory."""
+    states = [tensor for pair in driver._states.values() for tensor in pair]
+    return {tensor.data_ptr() for tensor in (*driver._frames, *states)}
