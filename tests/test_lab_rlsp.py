@@ -20,9 +20,10 @@ from vsrcli.lab.sequence import recurrent
 from vsrcli.lab.temporal import recipe as recipe_module
 from vsrcli.lab.temporal.cells import egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import Egvsr
+from vsrcli.lab.temporal.feed import Degrade, Sources
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
-from vsrcli.lab.temporal.train import Degrade, train
+from vsrcli.lab.temporal.train import train
 from vsrcli.media.images import read_rgb, write_png
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
@@ -200,11 +201,12 @@ def test_every_shipped_recipe_trains_a_step(tmp_path):
     loaded = [recipe_module.load_recipe(path) for path in recipes]
     assert [r.id for r in loaded] == [p.stem for p in recipes]
     assert all(abs(sum(s.share for s in r.stages) - 1) < 1e-9 for r in loaded)
+    sources = Sources(stills=stills)
     for recipe in (r for r in loaded if r.id in ("rlsp-7-48-bd", "egvsr-psnr-bd")):
         small = replace(recipe, layers=3, features=16, batch=1, length=3, patch=16, shrinks=(1.0,))
         reports = []
         for _ in range(2):
-            train(small, stills, tmp_path, minutes=0.001, on_report=reports.append)
+            train(small, sources, tmp_path, minutes=0.001, on_report=reports.append)
         assert reports[1].step > reports[0].step
         assert all(np.isfinite(r.recurrent) for r in reports)
 

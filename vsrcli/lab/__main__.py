@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab COMMAND`: train, export, eval and import models."""
+"""`python -m vsrcli.lab COMMAND`: degrade data; train, export, eval and import models."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from vsrcli.errors import VsrError
 COMMANDS = {
     "train": ("train", "train one model at one scale from a recipe"),
     "export": ("export", "write a checkpoint into the weights folder"),
+    "degrade": ("degrade", "make a pack of degraded sequences to train on"),
     "eval": ("evaluate", "measure PSNR-Y and SSIM on a folder"),
     "import": ("import_", "rebuild a published checkpoint as a model folder"),
     "cuts": ("cuts", "measure the cut detector on joined clips"),

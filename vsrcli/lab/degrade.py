@@ -46,9 +46,9 @@ def _apply(matrix: Matrix, image: NDArray[np.generic], axis: int) -> Matrix:
     return np.moveaxis(np.tensordot(matrix, moved, axes=(1, 0)), 0, axis)
 
 
-def to_u8(image: NDArray[np.float64]) -> ImageU8:
+def to_u8(image: NDArray[np.floating]) -> ImageU8:
     """Rounded half up and clipped to 0..255."""
-    return np.floor(np.clip(image, 0, 255) + 0.5).astype(np.uint8)
+    return np.asarray(np.floor(np.clip(image, 0, 255) + 0.5), np.uint8)
 
 
 def shrink(image: ImageU8, scale: float) -> ImageU8:

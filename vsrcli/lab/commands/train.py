@@ -14,7 +14,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="of a single-frame model")
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp stills")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
+    parser.add_argument("--clips", type=Path, help="folder of video files (recurrent)")
     parser.add_argument("--pack", type=Path, help="folder that `degrade` made (recurrent)")
+    parser.add_argument("--cache", type=Path, help="where decoded clips are kept; in --out")
+    parser.add_argument(
+        "--from",
+        dest="begin",
+        type=Path,
+        help="checkpoint or model folder to start from; fewer features are grown (recurrent)",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="of a recurrent model: cpu, cuda")
     parser.add_argument(
@@ -57,6 +65,7 @@ def _single(args: argparse.Namespace) -> Path:
 
 
 def _recurrent(args: argparse.Namespace, path: Path) -> Path:
+    from vsrcli.lab.temporal.feed import Sources
     from vsrcli.lab.temporal.recipe import load_recipe
     from vsrcli.lab.temporal.train import Report, train
 
@@ -69,11 +78,12 @@ def _recurrent(args: argparse.Namespace, path: Path) -> Path:
 
     return train(
         load_recipe(path),
-        args.data,
+        Sources(stills=args.data, clips=args.clips, pack=args.pack, cache=args.cache or args.out),
         args.out,
         minutes=args.slice or args.minutes,
         total_minutes=args.minutes,
         device=args.device,
+        begin=args.begin,
         on_report=show,
     )
 

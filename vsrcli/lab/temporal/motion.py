@@ -32,20 +32,23 @@ class Motion:
 
 
 class Stills:
-    """A bank of stills, (3, H, W) uint8 each, on the training device."""
+    """A bank of stills, (3, H, W) uint8 each, on the training device; grey ones are tinted, or
+    nets for RGB would see little colour."""
 
     def __init__(self, stills: list[Tensor], device: torch.device) -> None:
         self._stills = [s.to(device) for s in stills if min(s.shape[1:]) >= _LEAST_SIDE]
-        self._device = device
+        self._grey = [bool((s[0] == s[1]).all() and (s[1] == s[2]).all()) for s in self._stills]
 
     def crops(self, count: int, side: int, generator: torch.Generator) -> Tensor:
         """(count, 3, side, side) in 0..1 at random places, mirrored and turned; small stills are
         mirrored at their edges."""
         rows = []
         for _ in range(count):
-            still = self._stills[_int(len(self._stills), generator)]
-            rows.append(_turned(_crop(still, side, generator), _int(8, generator)))
-        return torch.stack(rows).float() / 255
+            index = draw(len(self._stills), generator)
+            part = crop(self._stills[index], side, generator)
+            image = turned(part, draw(8, generator)).float() / 255
+            rows.append(tinted(image, generator) if self._grey[index] else image)
+        return torch.stack(rows)
 
 
 def paths(motion: Motion, count: int, length: int, generator: torch.Generator) -> Tensor:
@@ -125,20 +128,30 @@ def _blobs(count: int, length: int, side: int, generator: torch.Generator) -> Te
     return ((radius - distance) / 2).sigmoid()[:, :, None]
 
 
-def _crop(still: Tensor, side: int, generator: torch.Generator) -> Tensor:
+def tinted(grey: Tensor, generator: torch.Generator) -> Tensor:
+    """A grey picture (3, H, W) in 0..1 in random colours: a curve and a gain for each channel."""
+    curves = torch.exp(0.5 * (2 * torch.rand(3, 1, 1, generator=generator) - 1))
+    gains = 0.7 + 0.3 * torch.rand(3, 1, 1, generator=generator)
+    return gains.to(grey.device) * grey ** curves.to(grey.device)
+
+
+def crop(still: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """(C, side, side) of (C, H, W) uint8 at a random place; what is too small is mirrored on."""
     while min(still.shape[1:]) < side:
         short = [max(0, side - s) for s in (still.shape[2], still.shape[1])]
         pads = (0, min(short[0], still.shape[2] - 1), 0, min(short[1], still.shape[1] - 1))
         still = functional.pad(still[None].float(), pads, mode="reflect")[0].to(torch.uint8)
     _, height, width = still.shape
-    top, left = _int(height - side + 1, generator), _int(width - side + 1, generator)
+    top, left = draw(height - side + 1, generator), draw(width - side + 1, generator)
     return still[:, top : top + side, left : left + side]
 
 
-def _turned(image: Tensor, turn: int) -> Tensor:
+def turned(image: Tensor, turn: int) -> Tensor:
+    """(C, S, S) under one of the 8 symmetries of the square."""
     image = image.rot90(turn % 4, (1, 2))
     return image.flip(2) if turn >= 4 else image
 
 
-def _int(limit: int, generator: torch.Generator) -> int:
+def draw(limit: int, generator: torch.Generator) -> int:
+    """A whole number from 0 to limit - 1."""
     return int(torch.randint(limit, (1,), generator=generator))

@@ -11,6 +11,7 @@ from vsrcli.errors import InputError
 from vsrcli.lab.temporal.motion import Motion
 
 FAMILIES = ("rlsp", "egvsr")
+DEGRADATIONS = ("bd", "bicubic", "real")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,13 @@ class Recipe:
     features: int = 64
     scale: int = 4
     degrade: str = "bd"
-    """bd, or bicubic: the centred grid that every model for real video is trained on."""
+    """bd, bicubic (the centred grid that every model for real video is trained on), or real: a pack
+    of blurred, noisy, compressed sequences, with bicubic between."""
+    real: float = 0.8
+    """Share of batches from the pack, of a recipe that is degraded so."""
+    clips: float = 0.0
+    """Share of the other batches that comes from real clips; the rest is stills under synthetic
+    motion."""
     contrast: float = 0.0
     """RLSP: gain on differences in time while training; folded away at export."""
     flow_weight: float = 0.0
@@ -73,6 +80,9 @@ def load_recipe(path: Path) -> Recipe:
         recipe = Recipe(**table)
     except (TypeError, KeyError) as exc:
         raise InputError(f"recipe {path}: {exc}") from exc
+    if recipe.degrade not in DEGRADATIONS:
+        known = ", ".join(DEGRADATIONS)
+        raise InputError(f"recipe {path}: no degradation {recipe.degrade!r}; there is {known}")
     if recipe.patch % 8:
         raise InputError(f"recipe {path}: patch must be a multiple of 8")
     return replace(recipe, stages=stages) if stages else recipe

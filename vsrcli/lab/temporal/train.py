@@ -21,15 +21,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsrcli.lab.data import pictures
-from vsrcli.lab.degrade import BD_RADIUS, BD_SIGMA, shrink, shrink_matrix
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.temporal.egvsr import Egvsr
-from vsrcli.lab.temporal.motion import Motion, Stills, sequences
+from vsrcli.lab.temporal.feed import Batch, Feed, Sources
+from vsrcli.lab.temporal.grow import begin_from
 from vsrcli.lab.temporal.recipe import Recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
-from vsrcli.lab.train import HELD_BACK, rate
-from vsrcli.media.images import read_rgb
+from vsrcli.lab.train import rate
 
 REPORT_S = 60.0
 Net = Rlsp | Egvsr
@@ -59,53 +57,28 @@ class State:
     losses: list[float] = field(default_factory=list)
 
 
-class Degrade:
-    """HR frames (N, 3, rH, rW) in 0..1 to LR, rounded to 8 bit, on the training device."""
-
-    def __init__(self, name: str, scale: int, device: torch.device) -> None:
-        self._scale = scale
-        if name == "bd":
-            offsets = torch.arange(-BD_RADIUS, BD_RADIUS + 1, dtype=torch.float32)
-            taps, self._before = torch.exp(-(offsets**2) / (2 * BD_SIGMA**2)), BD_RADIUS
-        else:
-            row = shrink_matrix(16 * scale, 16, 1 / scale)[8]
-            inside = np.flatnonzero(row)
-            taps = torch.from_numpy(row[inside[0] : inside[-1] + 1]).float()
-            self._before = 8 * scale - int(inside[0])
-        self._taps = (taps / taps.sum()).to(device)
-
-    def __call__(self, frames: Tensor) -> Tensor:
-        size, before = len(self._taps), self._before
-        after = size - before - self._scale
-        pads = (before, max(after, 0)) * 2
-        planes = functional.pad(frames.flatten(0, 1)[:, None], pads, mode="replicate")
-        rows = functional.conv2d(planes, self._taps.view(1, 1, -1, 1), stride=(self._scale, 1))
-        both = functional.conv2d(rows, self._taps.view(1, 1, 1, -1), stride=(1, self._scale))
-        small = both.view(*frames.shape[:2], *both.shape[2:])
-        return (small * 255).round().clamp(0, 255) / 255
-
-
 def train(
     recipe: Recipe,
-    folder: Path,
+    sources: Sources,
     out: Path,
     *,
     minutes: float,
     total_minutes: float | None = None,
     device: str = "cpu",
+    begin: Path | None = None,
     on_report: Callable[[Report], None],
 ) -> Path:
     """Trains for `minutes` more; schedules run over `total_minutes`. The checkpoint's path.
 
     Minutes are core-minutes on a CPU, so a busy machine shortens nothing, and real ones elsewhere.
 
-    Goes on where it stopped, so a long run can be cut into slices.
+    Goes on where it stopped, so a long run can be cut into slices. A run that is new starts from
+    the weights of `begin`, if it is given: a checkpoint, or a model folder (see `grow`).
     """
     out.mkdir(parents=True, exist_ok=True)
     where, checkpoint = torch.device(device), out / f"{recipe.id}.pt"
-    state = _start(recipe, checkpoint, where)
-    degrade = Degrade(recipe.degrade, recipe.scale, where)
-    trained, held = _load(folder, recipe, where)
+    state = _start(recipe, checkpoint, where, begin)
+    feed = Feed(recipe, sources, where)
     generator = torch.Generator().manual_seed(state.step)
     budget_s = 60 * (total_minutes or minutes)
     clock = time.process_time if where.type == "cpu" else time.perf_counter
@@ -113,10 +86,10 @@ def train(
     stop_s, reported = state.spent_s + 60 * minutes, state.spent_s
     while True:
         state.spent_s = clock() - began
-        _step(state, recipe, trained, degrade, generator, min(1.0, state.spent_s / budget_s))
+        _step(state, recipe, feed, generator, min(1.0, state.spent_s / budget_s))
         done = state.spent_s >= stop_s
         if done or state.spent_s - reported >= REPORT_S:
-            report = _report(state, recipe, held, degrade)
+            report = _report(state, recipe, feed.held())
             on_report(report)
             _save(state, checkpoint)
             with (out / f"{recipe.id}.jsonl").open("a") as log:
@@ -127,26 +100,14 @@ def train(
 
 
 def _step(
-    state: State,
-    recipe: Recipe,
-    stills: Stills,
-    degrade: Degrade,
-    generator: torch.Generator,
-    progress: float,
+    state: State, recipe: Recipe, feed: Feed, generator: torch.Generator, progress: float
 ) -> None:
     for group in state.optimiser.param_groups:
         group["lr"] = recipe.lr * rate(progress, recipe.warmup)
-    motion = _motion(recipe, progress, generator)
-    lesson = isinstance(state.net, Egvsr) and progress < recipe.flow_share
-    batch, length = (12, 2) if lesson else (recipe.batch, recipe.length)
-    side = recipe.patch * recipe.scale
-    hr, flow = sequences(stills, motion, batch, length, side, generator)
-    lr = degrade(hr.flatten(0, 1)).view(batch, length, 3, recipe.patch, recipe.patch)
-    target = functional.pixel_unshuffle(hr, recipe.scale)
-    if lesson:
-        loss = _flow_loss(state.net, lr, flow, recipe)
+    if isinstance(state.net, Egvsr) and progress < recipe.flow_share:
+        loss = _flow_loss(state.net, feed.moving(12, 2, progress, generator), recipe)
     else:
-        loss = _loss(state.net, lr, target, flow, recipe)
+        loss = _loss(state.net, feed.batch(progress, generator), recipe)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 1.0)
@@ -159,23 +120,25 @@ def _step(
             state.average[key].lerp_(value, 1 - keep)
 
 
-def _loss(net: Net, seen: Tensor, target: Tensor, flow: Tensor, recipe: Recipe) -> Tensor:
-    """Mean square error of the picture; a net with a flow of its own is shown the true one too."""
-    with torch.autocast(seen.device.type, torch.bfloat16):
-        phases, guessed = (net(seen), None) if isinstance(net, Rlsp) else net.run(seen)
+def _loss(net: Net, batch: Batch, recipe: Recipe) -> Tensor:
+    """Mean square error of the picture; a net with a flow of its own is shown the true one too,
+    where it is known."""
+    with torch.autocast(batch.lr.device.type, torch.bfloat16):
+        phases, guessed = (net(batch.lr), None) if isinstance(net, Rlsp) else net.run(batch.lr)
+    target = functional.pixel_unshuffle(batch.hr, recipe.scale)
     loss: Tensor = (phases.float() - target).square().mean()
-    if guessed is None or not recipe.flow_weight:
+    if guessed is None or batch.flow is None or not recipe.flow_weight:
         return loss
-    error = (guessed - _small(flow, recipe.scale))[:, 1:].abs().mean()
+    error = (guessed - _small(batch.flow, recipe.scale))[:, 1:].abs().mean()
     return loss + recipe.flow_weight * error
 
 
-def _flow_loss(net: Net, seen: Tensor, flow: Tensor, recipe: Recipe) -> Tensor:
-    """Of the flow alone, on pairs of frames, LR px."""
-    assert isinstance(net, Egvsr)
-    with torch.autocast(seen.device.type, torch.bfloat16):
-        guessed = net.fnet(torch.cat([seen[:, 1], seen[:, 0]], 1))
-    error: Tensor = (guessed.float() - _small(flow, recipe.scale)[:, 1]).abs().mean()
+def _flow_loss(net: Egvsr, batch: Batch, recipe: Recipe) -> Tensor:
+    """Of the flow alone, on pairs of frames of known flow, LR px."""
+    assert batch.flow is not None
+    with torch.autocast(batch.lr.device.type, torch.bfloat16):
+        guessed = net.fnet(torch.cat([batch.lr[:, 1], batch.lr[:, 0]], 1))
+    error: Tensor = (guessed.float() - _small(batch.flow, recipe.scale)[:, 1]).abs().mean()
     return error
 
 
@@ -185,48 +148,20 @@ def _small(flow: Tensor, scale: int) -> Tensor:
     return small.view(*flow.shape[:2], *small.shape[1:])
 
 
-def _motion(recipe: Recipe, progress: float, generator: torch.Generator) -> Motion:
-    """This stage's motion, or in a third of the steps that of an earlier one."""
-    reached, total = 0, 0.0
-    for index, stage in enumerate(recipe.stages):
-        reached = index
-        total += stage.share
-        if progress < total:
-            break
-    if reached and torch.rand(1, generator=generator) < 1 / 3:
-        reached = int(torch.randint(reached, (1,), generator=generator))
-    return recipe.stages[reached].motion
-
-
-def _load(folder: Path, recipe: Recipe, device: torch.device) -> tuple[Stills, Stills]:
-    paths = pictures(folder)
-    banks: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for index, path in enumerate(paths):
-        image = read_rgb(path)
-        for factor in recipe.shrinks:
-            small = shrink(image, factor) if factor < 1 else image
-            tensor = torch.from_numpy(np.ascontiguousarray(small)).permute(2, 0, 1)
-            banks[index % HELD_BACK == 0].append(tensor)
-    return Stills(banks[0], device), Stills(banks[1], device)
-
-
 @torch.no_grad()
-def _report(state: State, recipe: Recipe, held: Stills, degrade: Degrade) -> Report:
+def _report(state: State, recipe: Recipe, held: Batch) -> Report:
     net = build(recipe)
     net.load_state_dict(state.average)
     device = next(state.net.parameters()).device
     net = channels_last(net.to(device)).eval()
-    generator = torch.Generator().manual_seed(7)
-    motion = Motion(speed=(0.3, 2.5), zoom=0.003, turn=0.003)
-    side = recipe.patch * recipe.scale
-    hr, _ = sequences(held, motion, 8, 12, side, generator)
-    lr = degrade(hr.flatten(0, 1)).view(8, 12, 3, recipe.patch, recipe.patch)
-    target = functional.pixel_unshuffle(hr, recipe.scale)
+    target = functional.pixel_unshuffle(held.hr, recipe.scale)
+
+    settled = min(3, held.lr.shape[1] - 1)
 
     def psnr(**how: bool) -> float:
         with torch.autocast(device.type, torch.bfloat16):
-            phases = net(lr, **how)
-        error = (phases.float().clamp(0, 1) - target)[:, 3:, :, 4:-4, 4:-4]
+            phases = net(held.lr, **how)
+        error = (phases.float().clamp(0, 1) - target)[:, settled:, :, 4:-4, 4:-4]
         return float(np.mean([-10 * log10(float(e.square().mean())) for e in error]))
 
     recent, state.losses = float(np.mean(state.losses)), []
@@ -240,9 +175,11 @@ def _report(state: State, recipe: Recipe, held: Stills, degrade: Degrade) -> Rep
     )
 
 
-def _start(recipe: Recipe, checkpoint: Path, device: torch.device) -> State:
+def _start(recipe: Recipe, checkpoint: Path, device: torch.device, begin: Path | None) -> State:
     torch.manual_seed(0)
     net = build(recipe)
+    if begin is not None and not checkpoint.exists():
+        begin_from(begin, net)
     net = channels_last(net.to(device))
     state = State(
         net=net,
@@ -286,6 +223,7 @@ def _save(state: State, checkpoint: Path) -> None:
         "optimiser": state.optimiser.state_dict(),
         "step": state.step,
         "spent_s": state.spent_s,
+        "contrast": getattr(state.net, "contrast", 0.0),
     }
     torch.save(kept, part)
     part.replace(checkpoint)

@@ -1,0 +1,165 @@
+"""Batches for recurrent training, from up to three sources: stills, real clips, a pack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vsrcli.errors import UsageError
+from vsrcli.lab.data import pictures
+from vsrcli.lab.degrade import BD_RADIUS, BD_SIGMA, shrink, shrink_matrix
+from vsrcli.lab.temporal.clips import Clips, cache_clips
+from vsrcli.lab.temporal.motion import Motion, Stills, sequences
+from vsrcli.lab.temporal.pack import Pack
+from vsrcli.lab.temporal.recipe import Recipe
+from vsrcli.lab.train import HELD_BACK
+from vsrcli.media.images import read_rgb
+
+HELD_MOTION = Motion(speed=(0.3, 2.5), zoom=0.003, turn=0.003)
+HELD_SEED, HELD_COUNT, HELD_LENGTH = 7, 8, 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where training data lies."""
+
+    stills: Path
+    """Folder of sharp pictures."""
+    clips: Path | None = None
+    """Folder of video files."""
+    pack: Path | None = None
+    """Folder that `vsr-lab degrade` made."""
+    cache: Path | None = None
+    """Where decoded clips are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Sequences twice, in 0..1."""
+
+    lr: Tensor
+    """(B, T, 3, H, W)."""
+    hr: Tensor
+    """(B, T, 3, rH, rW)."""
+    flow: Tensor | None
+    """(B, T, 2, rH, rW) from each frame to the one before, HR px; None where nobody knows it."""
+
+
+class Degrade:
+    """HR frames (N, 3, rH, rW) in 0..1 to LR, rounded to 8 bit, on the training device.
+
+    `name` is `bd`; all others are antialiased bicubic here.
+    """
+
+    def __init__(self, name: str, scale: int, device: torch.device) -> None:
+        self._scale = scale
+        if name == "bd":
+            offsets = torch.arange(-BD_RADIUS, BD_RADIUS + 1, dtype=torch.float32)
+            taps, self._before = torch.exp(-(offsets**2) / (2 * BD_SIGMA**2)), BD_RADIUS
+        else:
+            row = shrink_matrix(16 * scale, 16, 1 / scale)[8]
+            inside = np.flatnonzero(row)
+            taps = torch.from_numpy(row[inside[0] : inside[-1] + 1]).float()
+            self._before = 8 * scale - int(inside[0])
+        self._taps = (taps / taps.sum()).to(device)
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        size, before = len(self._taps), self._before
+        after = size - before - self._scale
+        pads = (before, max(after, 0)) * 2
+        planes = functional.pad(frames.flatten(0, 1)[:, None], pads, mode="replicate")
+        rows = functional.conv2d(planes, self._taps.view(1, 1, -1, 1), stride=(self._scale, 1))
+        both = functional.conv2d(rows, self._taps.view(1, 1, 1, -1), stride=(1, self._scale))
+        small = both.view(*frames.shape[:2], *both.shape[2:])
+        return (small * 255).round().clamp(0, 255) / 255
+
+
+class Feed:
+    """Batches by a recipe. Raises UsageError if the recipe needs a source that is not given."""
+
+    def __init__(self, recipe: Recipe, sources: Sources, device: torch.device) -> None:
+        self._recipe, self._device = recipe, device
+        self._degrade = Degrade(recipe.degrade, recipe.scale, device)
+        self._clips = self._pack = self._held_pack = None
+        if recipe.degrade == "real":
+            if sources.pack is None:
+                raise UsageError(
+                    f"{recipe.id} trains on a pack: `vsr-lab degrade` makes one for --pack"
+                )
+            self._pack = Pack(sources.pack, device)
+            self._held_pack = Pack(sources.pack, device, held=True)
+        if sources.clips is not None:
+            cache = sources.cache or sources.clips.parent
+            self._clips = Clips(cache_clips(sources.clips, cache), device)
+        elif recipe.clips:
+            raise UsageError(f"{recipe.id} trains on clips: give a folder of them as --clips")
+        self._stills, self._held = load_stills(sources.stills, recipe.shrinks, device, self._clips)
+
+    def batch(self, progress: float, generator: torch.Generator) -> Batch:
+        """One batch of the kind that chance picks by the recipe's shares."""
+        recipe = self._recipe
+        if self._pack and torch.rand(1, generator=generator).item() < recipe.real:
+            lr, hr = self._pack.batch(recipe.batch, recipe.length, recipe.patch, generator)
+            return Batch(lr=lr, hr=hr, flow=None)
+        if self._clips and torch.rand(1, generator=generator).item() < recipe.clips:
+            side = recipe.patch * recipe.scale
+            hr = self._clips.sequences(recipe.batch, recipe.length, side, generator)
+            return self._seen(hr, None)
+        return self.moving(recipe.batch, recipe.length, progress, generator)
+
+    def moving(self, count: int, length: int, progress: float, generator: torch.Generator) -> Batch:
+        """Stills under the recipe's motion, of known flow."""
+        motion = _motion(self._recipe, progress, generator)
+        side = self._recipe.patch * self._recipe.scale
+        return self._seen(*sequences(self._stills, motion, count, length, side, generator))
+
+    def held(self) -> Batch:
+        """What is held back to validate; always the same."""
+        recipe, generator = self._recipe, torch.Generator().manual_seed(HELD_SEED)
+        if self._held_pack:
+            length = min(HELD_LENGTH, self._held_pack.length)
+            lr, hr = self._held_pack.batch(HELD_COUNT, length, recipe.patch, generator)
+            return Batch(lr=lr, hr=hr, flow=None)
+        side = recipe.patch * recipe.scale
+        return self._seen(
+            *sequences(self._held, HELD_MOTION, HELD_COUNT, HELD_LENGTH, side, generator)
+        )
+
+    def _seen(self, hr: Tensor, flow: Tensor | None) -> Batch:
+        patch = self._recipe.patch
+        lr = self._degrade(hr.flatten(0, 1)).view(*hr.shape[:3], patch, patch)
+        return Batch(lr=lr, hr=hr, flow=flow)
+
+
+def load_stills(
+    folder: Path, shrinks: tuple[float, ...], device: torch.device, clips: Clips | None = None
+) -> tuple[Stills, Stills]:
+    """Pictures to train on, each shrunk by each factor, with one frame of every segment of `clips`;
+    and those held back."""
+    banks: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for index, path in enumerate(pictures(folder)):
+        image = read_rgb(path)
+        for factor in shrinks:
+            small = shrink(image, factor) if factor < 1 else image
+            tensor = torch.from_numpy(np.ascontiguousarray(small)).permute(2, 0, 1)
+            banks[index % HELD_BACK == 0].append(tensor)
+    banks[0].extend(clips.stills() if clips else ())
+    return Stills(banks[0], device), Stills(banks[1], device)
+
+
+def _motion(recipe: Recipe, progress: float, generator: torch.Generator) -> Motion:
+    """This stage's motion, or in a third of the steps that of an earlier one."""
+    reached, total = 0, 0.0
+    for index, stage in enumerate(recipe.stages):
+        reached = index
+        total += stage.share
+        if progress < total:
+            break
+    if reached and torch.rand(1, generator=generator) < 1 / 3:
+        reached = int(torch.randint(reached, (1,), generator=generator))
+    return recipe.stages[reached].motion

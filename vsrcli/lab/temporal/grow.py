@@ -1,0 +1,127 @@
+"""First weights of a net from those of another: the same shape, or fewer features.
+
+A grown RLSP computes what the smaller one does, to the last bit of its old channels: new channels
+read what they like, and nothing that was there before listens to them yet.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor
+
+from vsrcli.errors import WeightsError
+from vsrcli.lab.temporal.egvsr import Egvsr
+from vsrcli.lab.temporal.rlsp import Rlsp
+
+WINDOW = 9
+"""Channels of three RGB frames."""
+Weights = dict[str, Tensor]
+
+
+def begin_from(source: Path, net: Rlsp | Egvsr) -> None:
+    """Gives `net` the averaged weights of a checkpoint (.pt), or those of a model folder or cell
+    (.onnx) of this project. Raises WeightsError if they do not fit."""
+    weights = _checkpoint(source, net) if source.suffix == ".pt" else _cell(source, net)
+    try:
+        if isinstance(net, Rlsp):
+            weights = grown(weights, net)
+        net.load_state_dict(weights)
+    except (RuntimeError, KeyError) as exc:
+        reason = str(exc).splitlines()[0]
+        raise WeightsError(f"{source} does not fit this recipe: {reason}") from exc
+
+
+def grown(weights: Weights, net: Rlsp) -> Weights:
+    """Weights for `net` that compute what `weights` do with as many features or fewer."""
+    last = weights["head.weight"].shape[0] - weights["head.weight"].shape[1]
+    few, many = weights["head.weight"].shape[1], net.features
+    layers = sum(key.startswith("body.") for key in weights) // 2
+    if few > many or last != net.phases or layers != len(net.body):
+        raise KeyError(
+            f"{layers + 1} layers of {few} features cannot become {len(net.body) + 1} of {many}"
+        )
+    made = {key: value.clone() for key, value in net.state_dict().items()}
+    frames, hidden = torch.arange(WINDOW), WINDOW + torch.arange(few)
+    feedback = WINDOW + many + torch.arange(last)
+    for index in range(layers):
+        old = torch.cat([frames, hidden, feedback]) if index == 0 else torch.arange(few)
+        _place(made, weights, f"body.{index}", old, few)
+    _place(made, weights, "head", torch.arange(few), last + few)
+    return made
+
+
+def _place(made: Weights, weights: Weights, name: str, columns: Tensor, rows: int) -> None:
+    """Old rows keep their old inputs and ignore new ones; new rows stay as they were drawn."""
+    kernel = made[f"{name}.weight"]
+    kernel[:rows] = 0
+    kernel[:rows, columns] = weights[f"{name}.weight"]
+    made[f"{name}.bias"][:rows] = weights[f"{name}.bias"]
+
+
+def unfolded(weights: Weights, contrast: float) -> Weights:
+    """Plain RLSP weights as those of a net that trains with `contrast`; undoes `Rlsp.folded`."""
+    if not contrast:
+        return weights
+    made = {key: value.clone() for key, value in weights.items()}
+    first = made["body.0.weight"]
+    last = weights["head.weight"].shape[0] - weights["head.weight"].shape[1]
+    detail = first[:, -last:]
+    own = torch.stack([part.sum(1) for part in detail.chunk(3, 1)], 1)
+    first[:, 0:3] += own
+    first[:, 3:6] += first[:, 0:3] + first[:, 6:9]
+    for part in (first[:, 0:3], first[:, 6:9], detail):
+        part /= contrast
+    return made
+
+
+def _checkpoint(path: Path, net: Rlsp | Egvsr) -> Weights:
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+        weights: Weights = saved["average"]
+    except (OSError, RuntimeError, KeyError, UnpicklingError, EOFError) as exc:
+        reason = f"{path} is not a checkpoint of `vsr-lab train`"
+        raise WeightsError(f"{reason}; give one, or a model folder") from exc
+    contrast = saved.get("contrast", getattr(net, "contrast", 0.0))
+    if isinstance(net, Egvsr) or contrast == net.contrast:
+        return weights
+    trained = Rlsp(
+        layers=sum(key.endswith(".weight") for key in weights),
+        features=weights["head.weight"].shape[1],
+        scale=net.scale,
+        contrast=contrast,
+    )
+    trained.load_state_dict(weights)
+    return unfolded(trained.folded().state_dict(), net.contrast)
+
+
+def _cell(path: Path, net: Rlsp | Egvsr) -> Weights:
+    file = path
+    if path.is_dir():
+        found = sorted(path.glob(f"*x{net.scale}*.onnx"))
+        if not found:
+            raise WeightsError(f"{path} holds no x{net.scale} graph")
+        file = found[0]
+    try:
+        graph = onnx.load(file).graph
+    except Exception as exc:  # protobuf's own errors
+        raise WeightsError(f"{file} is not an ONNX graph: {exc}") from exc
+    tensors = {
+        entry.name: torch.from_numpy(np.array(numpy_helper.to_array(entry), np.float32))
+        for entry in graph.initializer
+    }
+    if isinstance(net, Egvsr):
+        return {key.removeprefix("net."): value for key, value in tensors.items() if "net." in key}
+    names = [f"body.{i}" for i in range(len(net.body))] + ["head"]
+    convs = [node for node in graph.node if node.op_type == "Conv"]
+    if len(convs) != len(names) or any(len(node.input) != 3 for node in convs):
+        raise WeightsError(f"{file} is not an RLSP of {len(names)} layers")
+    weights = {}
+    for name, node in zip(names, convs, strict=True):
+        weights[f"{name}.weight"], weights[f"{name}.bias"] = (tensors[i] for i in node.input[1:])
+    return unfolded(weights, net.contrast)

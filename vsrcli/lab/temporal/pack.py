@@ -1,0 +1,144 @@
+"""A pack: sequences and their degraded versions, made once and read as crops while training.
+
+Lossy coding costs too much to do in the training loop. A pack is a folder of `hr.npy`
+(N, T, 3, rH, rW), `lr.npy` (N, K, T', 3, H, W), both uint8 and memory-mapped, and `pack.json`. With
+`mirror`, T' = 2T: the truth runs forwards and back, degraded anew on the way back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vsrcli.errors import InputError, UsageError
+from vsrcli.lab.real import FIRST_ORDER, SECOND_ORDER, degraded, mirrored, mixed
+from vsrcli.lab.temporal.clips import Clips
+from vsrcli.lab.temporal.motion import Motion, Stills, draw, sequences, turned
+
+ORDERS = {"first": FIRST_ORDER, "second": SECOND_ORDER}
+MOTION = Motion(speed=(0.0, 2.5), zoom=0.003, turn=0.003, layers=0.15)
+HELD_BACK = 13
+"""One sequence in so many is for validation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """What a pack holds."""
+
+    sequences: int = 260
+    versions: int = 2
+    """Degraded ones of each sequence."""
+    length: int = 12
+    side: int = 80
+    """Of LR frames, px."""
+    scale: int = 4
+    clips: float = 0.55
+    """Share of sequences from real clips; the rest is synthetic motion of stills."""
+    order: str = "first"
+    """first or second: how much the frames have been through."""
+    clean: float = 0.1
+    """Share of versions that are only scaled."""
+    mirror: bool = False
+    seed: int = 0
+
+
+def make_pack(
+    out: Path,
+    stills: Stills,
+    clips: Clips | None,
+    packing: Packing,
+    on_sequence: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Writes the pack to the folder `out`; the same arguments give the same pack."""
+    if packing.order not in ORDERS:
+        raise UsageError(f"no degradation order {packing.order!r}; there is {', '.join(ORDERS)}")
+    out.mkdir(parents=True, exist_ok=True)
+    step = mixed(ORDERS[packing.order], packing.clean)
+    count, length, side = packing.sequences, packing.length, packing.side
+    large = side * packing.scale
+    seen = length * (2 if packing.mirror else 1)
+    hr = _created(out / "hr.npy", (count, length, 3, large, large))
+    lr = _created(out / "lr.npy", (count, packing.versions, seen, 3, side, side))
+    generator = torch.Generator().manual_seed(packing.seed)
+    for index in range(count):
+        real = torch.rand(1, generator=generator).item() < packing.clips
+        if real and clips is not None:
+            frames = clips.sequences(1, length, large, generator)[0]
+        else:
+            frames = sequences(stills, MOTION, 1, length, large, generator)[0][0]
+        hr[index] = (frames * 255).round().to(torch.uint8).numpy()
+        truth = [np.ascontiguousarray(image.transpose(1, 2, 0)) for image in hr[index]]
+        shot = mirrored(truth) if packing.mirror else truth
+        for version in range(packing.versions):
+            seed = (packing.seed * count + index) * packing.versions + version
+            made = degraded(shot, packing.scale, step, seed)
+            lr[index, version] = np.stack([image.transpose(2, 0, 1) for image in made])
+        on_sequence(index + 1)
+    del hr, lr  # written to disk before the pack says that it is whole
+    (out / "pack.json").write_text(json.dumps(asdict(packing), indent=1))
+
+
+def _created(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    made: NDArray[np.uint8] = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    return made
+
+
+class Pack:
+    """A pack's sequences for training, or those that are `held` back. Raises InputError."""
+
+    def __init__(self, folder: Path, device: torch.device, *, held: bool = False) -> None:
+        try:
+            self.packing = Packing(**json.loads((folder / "pack.json").read_text()))
+            self._hr = np.load(folder / "hr.npy", mmap_mode="r")
+            self._lr = np.load(folder / "lr.npy", mmap_mode="r")
+        except (OSError, ValueError, TypeError) as exc:
+            raise InputError(
+                f"{folder} is not a whole pack ({exc}); make one with `vsr-lab degrade`"
+            ) from exc
+        self._device = device
+        every = range(len(self._hr))
+        self._chosen = [i for i in every if (i % HELD_BACK == 0) == held]
+
+    @property
+    def length(self) -> int:
+        """Frames of a degraded sequence."""
+        return int(self._lr.shape[2])
+
+    def batch(
+        self, count: int, length: int, patch: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """LR (count, length, 3, patch, patch) and HR (…, r·patch, r·patch) in 0..1 at random
+        places, mirrored and turned."""
+        pairs = [self._one(length, patch, generator) for _ in range(count)]
+        lr, hr = (
+            torch.stack(part).to(self._device).float() / 255 for part in zip(*pairs, strict=True)
+        )
+        return lr, hr
+
+    def _one(self, length: int, patch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        index = self._chosen[draw(len(self._chosen), generator)]
+        seen = self._lr[index, draw(self.packing.versions, generator)]
+        if length > self.length:
+            raise InputError(f"the pack's sequences have {self.length} frames, not {length}")
+        start = draw(self.length - length + 1, generator)
+        top, left = (draw(self.packing.side - patch + 1, generator) for _ in range(2))
+        times = [min(t, 2 * self.packing.length - 1 - t) for t in range(start, start + length)]
+        turn, r = draw(8, generator), self.packing.scale
+        lr = np.array(seen[start : start + length, :, top : top + patch, left : left + patch])
+        rows, columns = (slice(at * r, (at + patch) * r) for at in (top, left))
+        first = min(times)
+        hr = np.array(self._hr[index, first : max(times) + 1, :, rows, columns])
+        hr = hr[[t - first for t in times]]
+        return _turned(lr, turn), _turned(hr, turn)
+
+
+def _turned(frames: NDArray[np.uint8], turn: int) -> Tensor:
+    flat = torch.from_numpy(frames).flatten(0, 1)
+    return turned(flat, turn).reshape(frames.shape)
