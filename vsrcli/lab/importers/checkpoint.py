@@ -16,6 +16,8 @@ from vsrcli.lab.emit import to_onnx
 from vsrcli.lab.export import checked, store
 from vsrcli.lab.importers.forms import FORMS, Form
 from vsrcli.lab.importers.frvsr import DEGRADATIONS, FAMILIES, import_frvsr
+from vsrcli.lab.importers.realbasicvsr import FAMILY as REALBASICVSR
+from vsrcli.lab.importers.realbasicvsr import import_realbasicvsr
 from vsrcli.lab.importers.rlsp import import_rlsp
 from vsrcli.lab.importers.tensors import load_tensors
 from vsrcli.lab.networks import LumaNet, build
@@ -54,11 +56,12 @@ def import_checkpoint(
 ) -> Imported:
     """`path` (a published checkpoint) as the folder `out_dir`/<id>.
 
-    RLSP is an .npz of tensors. EGVSR, FRVSR and TecoGAN are told by `family` alone; `degradation`
-    is what they were trained on, bd (the default) or bi. Of eSR, ESPCN and FSRCNN the file's name
-    tells scale and shape ("ESPCN_s4_D40_S32.model"), and `family` must agree with it when given;
-    parity is taken on `image` (H, W, any values 0..255) or on noise. Raises WeightsError when the
-    file is not such a checkpoint or the graph differs from it, UsageError for a wrong degradation.
+    RLSP is an .npz of tensors. RealBasicVSR, EGVSR, FRVSR and TecoGAN are told by `family` alone;
+    of the last three `degradation` is what they were trained on, bd (the default) or bi. Of eSR,
+    ESPCN and FSRCNN the file's name tells scale and shape ("ESPCN_s4_D40_S32.model"), and `family`
+    must agree with it when given; parity is taken on `image` (H, W, any values 0..255) or on noise.
+    Raises WeightsError when the file is not such a checkpoint or the graph differs from it,
+    UsageError for a wrong degradation.
     """
     if family in FAMILIES:
         if degradation not in (None, *DEGRADATIONS):
@@ -67,6 +70,8 @@ def import_checkpoint(
         return _report(*made)
     if degradation is not None:
         raise UsageError(f"--degradation goes with --as {', '.join(FAMILIES)} only")
+    if family == REALBASICVSR:
+        return _report(*import_realbasicvsr(path, out_dir, model_id, licence))
     if family == RLSP or (family is None and path.suffix == ".npz"):
         return _report(*import_rlsp(path, out_dir, model_id, licence))
     form, numbers = _read_name(path, family)
