@@ -19,7 +19,7 @@ STAGES = {
     *("media", "runtime", "models", "sequences", "cuts"),
     *("frames", "errors", "job", "prefetch", "sizes"),
 }
-WHOLE = STAGES | {"pipeline", "batch", "naming", "estimate", "health", "survey", ""}
+WHOLE = STAGES | {"pipeline", "batch", "naming", "preview", "estimate", "health", "survey", ""}
 ALLOWED = {
     "errors": set(),
     "prefetch": set(),
@@ -33,6 +33,9 @@ ALLOWED = {
     "sizes": {"job", "media", "models", "errors"},
     "naming": {"job", "sizes", "models", "errors"},
     "batch": {"pipeline", "job", "errors"},
+    "lettering": set(),
+    "montage": {"lettering", "frames"},
+    "preview": STAGES | {"pipeline", "montage"},
     "pipeline": STAGES,
     "estimate": STAGES,
     "survey": STAGES | {"estimate"},
@@ -158,6 +161,7 @@ def test_command_line_imports_the_heavy_parts_inside_commands() -> None:
         *("cli/__init__.py", "cli/main.py", "cli/options.py", "cli/upscale.py", "cli/probe.py"),
         *(
             "cli/batch.py",
+            "cli/preview.py",
             "cli/run_options.py",
             "cli/doctor.py",
             "cli/models.py",

@@ -201,4 +201,4 @@ def fate(exc: BaseException) -> tuple[int, str]:
         return 130, "interrupted"
     if isinstance(exc, Exception):
         return 1, f"internal error: {type(exc).__name__}: {exc}"
-    return 143, "terminated"
+    return getattr(exc, "code", 143), getattr(exc, "word", "terminated")  # a signal

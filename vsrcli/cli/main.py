@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vsrcli import __version__
-from vsrcli.cli import batch, doctor, evaluate, models, probe, upscale
+from vsrcli.cli import batch, doctor, evaluate, models, preview, probe, upscale
 from vsrcli.errors import VsrError
 
 _HELP = """Video super-resolution that treats media as FFmpeg does.
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.command("upscale")(upscale.upscale)
 app.command("batch")(batch.batch)
+app.command("preview")(preview.preview)
 app.command("probe")(probe.probe)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.doctor)

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from vsrcli.errors import InputError
+from vsrcli.frames import Color, Frame, Role
+from vsrcli.media.pixels import EXACT, to_av
 from vsrcli.media.source import local
+
+_UNSPECIFIED, _RGB, _BT709, _BT601, _HD_LINES = 2, 0, 1, 6, 720
 
 RgbU8 = NDArray[np.uint8]
 """(H, W, 3), 0..255, R G B."""
@@ -23,6 +28,25 @@ def read_rgb(path: Path) -> RgbU8:
             return np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
     except (av.FFmpegError, StopIteration) as exc:
         raise InputError(f"{path} is not a readable picture: {exc}") from exc
+
+
+def rgb_of(frame: Frame, color: Color, size: tuple[int, int] | None = None) -> RgbU8:
+    """A frame's picture as (H, W, 3) 8-bit RGB by its tags; untagged is BT.601, from 720 lines 709.
+
+    With `size` (width, height) it is scaled. Alpha is left out.
+    """
+    picture = to_av(frame.planes, frame.layout)
+    matrix = (
+        color.matrix
+        if color.matrix != _UNSPECIFIED
+        else (_BT709 if frame.height >= _HD_LINES else _BT601)
+    )
+    picture.colorspace = _RGB if frame.layout.planes_of(Role.RGB) else matrix
+    picture.color_range = 2 if color.full_range else 1
+    width, height = size or (frame.width, frame.height)
+    flags = EXACT if size is None else Interpolation.AREA | Interpolation.ACCURATE_RND
+    made = VideoReformatter().reformat(picture, width, height, "rgb24", interpolation=flags)
+    return np.ascontiguousarray(made.to_ndarray())
 
 
 def write_png(path: Path, rgb: RgbU8) -> None:

@@ -1,0 +1,172 @@
+"""`vsr preview`: the right frame, the right pieces, names that can be read."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import Clip, make, picture
+from conftest import Vsr
+from facts import facts
+
+from vsrcli import preview
+from vsrcli.frames import Color, Frame
+from vsrcli.lettering import lettering
+from vsrcli.media.images import read_rgb, rgb_of
+from vsrcli.media.source import Source
+from vsrcli.montage import find_pieces, strips
+
+LOSSLESS = Clip(frames=20, size=(160, 96), codec="ffv1", pix_fmt="yuv444p", audio=())
+
+
+def test_letters_are_letters() -> None:
+    def drawn(text: str) -> list[str]:
+        return ["".join(" #"[int(dot)] for dot in row).rstrip() for row in lettering(text, 1)]
+
+    assert drawn("L1") == ["#       #", "#      ##", *["#       #"] * 4, "#####  ###", ""]
+    assert lettering("ab", 3).shape == (24, 36)
+    assert np.array_equal(lettering("ü"), lettering("?"))
+
+
+def test_still_shows_source_bicubic_and_models(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", LOSSLESS)
+    order = ("preview", source, "--at", "0.4", "-m", "espcn", "-m", "bicubic", "-s", 2)
+    outcome = vsr(*order, "--piece", "80,48")
+    assert (outcome.code, outcome.out) == (0, ""), outcome.err
+    target = tmp_path / "in_preview.png"
+    assert outcome.lines == [
+        f"{target}: source, bicubic, espcn at 0.400 s, 1452x{28 + 288 + 6 + 270}"
+    ]
+    image = read_rgb(target)
+    piece = image[-270:, :480]
+    assert np.array_equal(piece, piece[::6, ::6].repeat(6, axis=0).repeat(6, axis=1))
+    drawn = picture(10, LOSSLESS.size)[48 - 22 : 48 + 23, 40:120]  # shown at 0.4 s
+    assert np.abs(piece[::6, ::6].astype(int) - drawn).mean() < 2
+    columns = [image[-270:, left : left + 480].astype(int) for left in (0, 486, 972)]
+    assert all(np.abs(a - b).mean() > 0.1 for a, b in pairwise(columns))
+    assert image[:28, :480].min() < 60 < 200 < image[:28, :480].mean()  # ink on paper
+    assert sorted(tmp_path.iterdir()) == sorted([source, target])
+
+
+def test_models_with_a_state_see_ten_frames_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed: list[int] = []
+
+    class Late:
+        """Gives each frame two later, like a net that looks ahead."""
+
+        scale, device = 2, "none"
+
+        def __init__(self) -> None:
+            self.waiting: list[Frame] = []
+
+        def push(self, frame: Frame) -> list[Frame]:
+            pushed.append(frame.index)
+            self.waiting.append(frame)
+            return self._given(self.waiting.pop(0)) if len(self.waiting) > 2 else []
+
+        def flush(self) -> list[Frame]:
+            waiting, self.waiting = self.waiting, []
+            return [given for frame in waiting for given in self._given(frame)]
+
+        def _given(self, frame: Frame) -> list[Frame]:
+            planes = [plane.repeat(2, 0).repeat(2, 1) for plane in frame.planes]
+            return [frame.scaled(planes, 2)]
+
+        def reset(self) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(preview, "open_driver", lambda *_, **__: Late())
+    source = make(tmp_path / "in.mkv", Clip(frames=30, codec="ffv1", audio=()))
+    view = preview.View(
+        **{"source": source, "target": tmp_path / "o.png", "at_s": Fraction("0.8")},
+        **{"models": (), "scale": 2},
+    )
+    shown = preview.make_still(view)
+    assert shown.time_s == pytest.approx(0.8)
+    assert pushed[:11] == list(range(11))  # the tenth after the first is the one that is shown
+
+
+def test_clip_shows_each_model_in_its_strip(tmp_path: Path, vsr: Vsr) -> None:
+    source, target = make(tmp_path / "in.mkv", LOSSLESS), tmp_path / "o.mkv"
+    order = ("preview", source, "--at", "0.2", "--clip", "0.2", "-s", 2, "-m", "espcn")
+    outcome = vsr(*order, "-c:v", "ffv1", "-o", target)
+    assert outcome.code == 0, outcome.err
+    made = facts(target)
+    assert (made.size, made.pts) == ((320, 192), [Fraction(i, 25) for i in range(5)])
+    image = read_rgb(target).astype(int)
+    for model, left, right in (("bicubic", 0, 158), ("espcn", 162, 320)):
+        whole = tmp_path / f"{model}.mkv"
+        cut = ("-ss", "0.2", "-t", "0.2", "-m", model, "-s", 2, "-c:v", "ffv1")
+        assert vsr("upscale", source, "-o", whole, *cut).code == 0
+        expected = read_rgb(whole).astype(int)
+        assert np.array_equal(image[40:, left:right], expected[40:, left:right])
+    assert np.abs(image[40:, 159:161] - 235).max() < 30  # the line between them
+
+
+def test_most_detail_is_found() -> None:
+    luma = np.full((100, 200), 128, np.uint8)
+    luma[56:80, 120:160] = np.random.default_rng(0).integers(0, 255, (24, 40))
+    first, second = find_pieces(luma, 40, 24, 2)
+    assert (first.left, first.top) == (120, 56)
+    assert abs(second.left - 120) >= 80 or abs(second.top - 56) >= 48
+
+
+def test_strips_of_subsampled_chroma_meet_between_samples(tmp_path: Path) -> None:
+    with Source(make(tmp_path / "in.mkv", Clip(frames=1, size=(96, 64)))) as source:
+        frame = next(item for item in source.items() if isinstance(item, Frame))
+        grey = frame.scaled([np.full_like(plane, 77) for plane in frame.planes], 1)
+        made = strips({"a": frame, "b": grey, "c": frame})
+    assert [plane.shape for plane in made.planes] == [plane.shape for plane in frame.planes]
+    assert (made.planes[1][20:, 17:31] == 77).all()
+    assert np.array_equal(made.planes[1][20:, :15], frame.planes[1][20:, :15])
+
+
+@pytest.mark.parametrize("matrix", [2, 1, 6])
+def test_rgb_follows_the_tags(tmp_path: Path, matrix: int) -> None:
+    path = make(tmp_path / "in.mkv", Clip(frames=1, codec="ffv1", pix_fmt="yuv444p"))
+    with Source(path) as source:
+        frame = next(item for item in source.items() if isinstance(item, Frame))
+    error = np.abs(rgb_of(frame, Color(matrix=matrix)).astype(int) - picture(0, (96, 64)))
+    assert (error.mean() < 2) == (matrix != 1)  # 64 lines: BT.601 unless told otherwise
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("--at", "9"), 3, "ends at"),
+        (("--at", "x"), 2, "is not a time"),
+        (("--at", "0", "--piece", "3"), 2, "is not a point"),
+        (("--at", "0", "--zoom", "0"), 2, "--zoom must be"),
+        (("--at", "0", "-o", "still.jpg"), 2, "a still is a PNG"),
+        (("--at", "0", "-m", "nix"), 5, "nix"),
+        (("--at", "0", "-s", "7"), 5, "x7"),
+        ((), 2, "--at"),
+    ],
+)
+def test_what_cannot_be_shown(
+    tmp_path: Path, vsr: Vsr, arguments: tuple[Any, ...], code: int, word: str
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=3, audio=()))
+    outcome = vsr("preview", source, *arguments)
+    assert outcome.code == code, outcome.err
+    assert word in outcome.err
+    assert len(outcome.lines) == 1
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_existing_preview_needs_y(tmp_path: Path, vsr: Vsr) -> None:
+    source, target = make(tmp_path / "in.mp4", Clip(frames=3)), tmp_path / "o.png"
+    target.write_text("old")
+    order = ("preview", source, "--at", "0", "-m", "bicubic", "-o", target)
+    assert vsr(*order).code == 4
+    assert vsr(*order, "-y").code == 0
+    assert read_rgb(target).shape[2] == 3

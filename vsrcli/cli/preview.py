@@ -1,0 +1,105 @@
+"""`vsr preview`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsrcli.cli.options import (
+    Device,
+    Level,
+    LogLevel,
+    Threads,
+    bits_per_second,
+    seconds,
+    set_log_level,
+)
+from vsrcli.errors import UsageError
+
+_STILL, _CLIP = "Still", "Clip"
+_POINT = re.compile(r"(\d+),(\d+)")
+
+
+def preview(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Any file FFmpeg reads.")],
+    at: Annotated[str, typer.Option("--at", "-ss", metavar="TIME", help="The instant.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Default: IN_preview.png, .mp4 with --clip."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("-m", "--model", help="May be given again; bicubic is always shown."),
+    ] = None,
+    scale: Annotated[int | None, typer.Option("-s", "--scale", help="2, 3 or 4.")] = None,
+    zoom: Annotated[
+        int, typer.Option(help="How much the pieces are enlarged.", rich_help_panel=_STILL)
+    ] = 3,
+    piece: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y",
+            help="Middle of a piece in source pixels; again for more. Default: most detail.",
+            rich_help_panel=_STILL,
+        ),
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH", help="A video in strips instead of a still.", rich_help_panel=_CLIP
+        ),
+    ] = None,
+    encoder: Annotated[str | None, typer.Option("-c:v", "--encoder", rich_help_panel=_CLIP)] = None,
+    crf: Annotated[float | None, typer.Option("-crf", "--crf", rich_help_panel=_CLIP)] = None,
+    preset: Annotated[
+        str | None, typer.Option("-preset", "--preset", rich_help_panel=_CLIP)
+    ] = None,
+    bitrate: Annotated[str | None, typer.Option("-b:v", "--bitrate", rich_help_panel=_CLIP)] = None,
+    overwrite: Annotated[bool, typer.Option("-y", help="Replace an existing output.")] = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+    loglevel: Level = LogLevel.warning,
+) -> None:
+    """Compare models before a run: a grid of one instant, enlarged, or a clip in strips.
+
+    The ten frames before the instant are run too, so that recurrent models show their best.
+    """
+    from vsrcli.job import DEFAULT_MODEL
+    from vsrcli.media.encode import VideoOptions
+    from vsrcli.preview import View, make_clip, make_still
+
+    set_log_level(loglevel)
+    length_s = seconds(clip, "--clip")
+    suffix = ".png" if length_s is None else ".mp4"
+    target = output or source.with_name(f"{source.stem}_preview{suffix}")
+    if length_s is None and target.suffix.lower() != ".png":
+        raise UsageError(f"a still is a PNG; end {target} in .png, or ask for --clip 3s")
+    view = View(
+        source=source,
+        target=target,
+        at_s=seconds(at, "--at") or Fraction(0),
+        models=tuple(model or (DEFAULT_MODEL,)),
+        scale=scale,
+        device=device,
+        threads=threads,
+        overwrite=overwrite,
+        zoom=zoom,
+        centres=tuple(_point(word) for word in piece or ()),
+    )
+    options = VideoOptions(codec=encoder, crf=crf, preset=preset, bitrate=bits_per_second(bitrate))
+    shown = make_still(view) if length_s is None else make_clip(view, length_s, options)
+    size = f"{shown.width}x{shown.height}"
+    line = f"{shown.target}: {', '.join(shown.names)} at {shown.time_s:.3f} s, {size}"
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def _point(word: str) -> tuple[int, int]:
+    match = _POINT.fullmatch(word)
+    if not match:
+        raise UsageError(f"--piece {word!r} is not a point; use X,Y in pixels of the source")
+    return int(match[1]), int(match[2])

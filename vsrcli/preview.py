@@ -1,0 +1,192 @@
+"""A look ahead: one instant by several models in a grid, or some seconds of them in strips.
+
+The frames before the instant are run too, so that a model with a state shows what it would show in
+the middle of a run and not as if the film began there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import tee
+from pathlib import Path
+
+from vsrcli.errors import InputError, UsageError
+from vsrcli.frames import Frame
+from vsrcli.job import DEFAULT_SCENE_THRESHOLD
+from vsrcli.media.encode import VideoOptions
+from vsrcli.media.images import rgb_of, write_png
+from vsrcli.media.info import VideoInfo
+from vsrcli.media.sink import Sink
+from vsrcli.media.source import Source, Span
+from vsrcli.models import Model
+from vsrcli.montage import Piece, find_pieces, grid, strips
+from vsrcli.pipeline import run_model
+from vsrcli.runtime.bare import resolve_model
+from vsrcli.runtime.drivers import Driver, open_driver
+from vsrcli.sequences import split_shots
+from vsrcli.sizes import check_target, default_scale
+
+LEAD = 10
+"""Frames before the instant that fill a model's state."""
+_AFTER = 10
+"""Frames after it that models may want to see."""
+_REFERENCE = "bicubic"
+_SHOWN = 480
+"""Width of a column of the grid, px."""
+_SHAPE = Fraction(9, 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a preview shows."""
+
+    source: Path
+    target: Path
+    at_s: Fraction
+    models: tuple[str, ...]
+    """Beside bicubic, which is always shown."""
+    scale: int | None = None
+    device: str = "auto"
+    threads: int = 0
+    overwrite: bool = False
+    zoom: int = 3
+    """How many times a pixel of the output is enlarged in the pieces of a still."""
+    centres: tuple[tuple[int, int], ...] = ()
+    """Of the pieces, source px; none: where the most detail is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What was made."""
+
+    target: Path
+    names: tuple[str, ...]
+    time_s: float
+    """Of the frame, or the first one."""
+    frames: int
+    width: int
+    height: int
+
+
+def make_still(view: View) -> Shown:
+    """A PNG: a column each for the source, bicubic and the models. Raises VsrError."""
+    models, scale = _prepare(view)
+    video, frames, wanted = _frames_around(view)
+    results: dict[str, Frame] = {}
+    for name, model in models.items():
+        with closing(_driver(model, scale, video, view)) as driver:
+            shots = split_shots(iter(frames), threshold=DEFAULT_SCENE_THRESHOLD)
+            made = (f for f in run_model(shots, driver) if isinstance(f, Frame))
+            results[name] = next(frame for frame in made if frame.index == wanted.index)
+    source = rgb_of(wanted, video.color).repeat(scale, axis=0).repeat(scale, axis=1)
+    pictures = {"source": source} | {n: rgb_of(f, video.color) for n, f in results.items()}
+    pieces = _pieces(view, wanted, scale)
+    wide = pieces[0].width * scale * view.zoom
+    size = wide, round(wide * video.height / video.width)
+    small = {n: rgb_of(f, video.color, size) for n, f in {"source": wanted, **results}.items()}
+    image = grid(pictures, small, pieces, scale=scale, zoom=view.zoom)
+    part = view.target.with_name(f".{view.target.name}.part.png")
+    try:
+        write_png(part, image)
+        part.replace(view.target)
+    finally:
+        part.unlink(missing_ok=True)
+    return Shown(
+        target=view.target,
+        names=tuple(pictures),
+        time_s=wanted.time_s,
+        frames=1,
+        width=image.shape[1],
+        height=image.shape[0],
+    )
+
+
+def make_clip(view: View, length_s: Fraction, video: VideoOptions) -> Shown:
+    """A video: bicubic and the models side by side in one picture. Raises VsrError."""
+    models, scale = _prepare(view)
+    span = Span(start_s=view.at_s, end_s=view.at_s + length_s)
+    with ExitStack() as stack:
+        source = stack.enter_context(Source(view.source, span=span, maps=("0:V",)))
+        info = source.info.video
+        size = info.width * scale, info.height * scale
+        sink = stack.enter_context(
+            Sink(view.target, source, video=video, size=size, audio="none", threads=view.threads)
+        )
+        frames = (item for item in source.items() if isinstance(item, Frame))
+        runs: dict[str, Iterator[Frame]] = {}
+        for (name, model), own in zip(models.items(), tee(frames, len(models)), strict=True):
+            driver = stack.enter_context(closing(_driver(model, scale, info, view)))
+            shots = split_shots(own, threshold=DEFAULT_SCENE_THRESHOLD)
+            runs[name] = (f for f in run_model(shots, driver) if isinstance(f, Frame))
+        first = float(source.first_time_s)
+        for together in zip(*runs.values(), strict=True):
+            sink.write(strips(dict(zip(runs, together, strict=True))))
+        sink.finish(source.frames)
+        return Shown(
+            target=view.target,
+            names=tuple(runs),
+            time_s=first,
+            frames=sink.frames,
+            width=size[0],
+            height=size[1],
+        )
+
+
+def _prepare(view: View) -> tuple[dict[str, Model], int]:
+    """The models by name, bicubic first, and the scale that all of them have."""
+    if not 1 <= view.zoom <= 16:
+        raise UsageError("--zoom must be 1 to 16")
+    check_target(view.target, view.source, overwrite=view.overwrite)
+    found = [resolve_model(name) for name in dict.fromkeys((_REFERENCE, *view.models))]
+    scale = view.scale or default_scale(found[-1])
+    for model in found:
+        model.graph(scale)
+    return {Path(model.id).name: model for model in found}, scale
+
+
+def _driver(model: Model, scale: int, video: VideoInfo, view: View) -> Driver:
+    return open_driver(
+        model, scale, picture=video.picture, device=view.device, threads=view.threads
+    )
+
+
+def _frames_around(view: View) -> tuple[VideoInfo, Sequence[Frame], Frame]:
+    """Frames from LEAD before the instant to some after it, and the one that is shown then."""
+    with Source(view.source, maps=("0:V",)) as source:
+        rate, duration = source.info.video.rate, source.info.duration_s
+    if duration and view.at_s > duration:
+        raise InputError(f"{view.source} ends at {duration:.2f} s; choose an earlier --at")
+    start = view.at_s - Fraction(LEAD) / rate
+    span = Span(start_s=start if start > 0 else None)
+    with Source(view.source, span=span, on_error="skip", maps=("0:V",)) as source:
+        begin = Fraction(source.container.start_time or 0, 1_000_000)
+        frames: list[Frame] = []
+        after = 0
+        for item in source.items():
+            if not isinstance(item, Frame):
+                continue
+            frames.append(item)
+            after += item.time_s > float(begin + view.at_s)
+            if after > _AFTER:
+                break
+        shown = [f for f in frames if f.time_s <= float(begin + view.at_s) + 1e-6] or frames[:1]
+        return source.info.video, frames, shown[-1]
+
+
+def _pieces(view: View, frame: Frame, scale: int) -> list[Piece]:
+    wide = max(8, min(frame.width, _SHOWN // (scale * view.zoom)))
+    high = max(8, min(frame.height, round(wide * _SHAPE)))
+    if not view.centres:
+        return find_pieces(frame.planes[0], wide, high, 2)
+    return [
+        Piece(
+            left=max(0, min(x - wide // 2, frame.width - wide)),
+            top=max(0, min(y - high // 2, frame.height - high)),
+            width=wide,
+            height=high,
+        )
+        for x, y in view.centres
+    ]
