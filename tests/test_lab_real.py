@@ -32,7 +32,7 @@ from vsrcli.lab.real import (
 from vsrcli.lab.temporal.cells import rlsp_cell
 from vsrcli.lab.temporal.clips import Clips, Cutting, cache_clips
 from vsrcli.lab.temporal.feed import Feed, Sources
-from vsrcli.lab.temporal.grow import begin_from, grown, unfolded
+from vsrcli.lab.temporal.grow import begin_from, grown, pruned, unfolded
 from vsrcli.lab.temporal.motion import Stills
 from vsrcli.lab.temporal.pack import Pack
 from vsrcli.lab.temporal.recipe import Recipe, load_recipe
@@ -250,7 +250,7 @@ def test_training_on_a_pack_goes_on_from_another_net(sources: Sources, tmp_path:
     assert reports[2].step > reports[1].step
     assert all(np.isfinite(r.recurrent) for r in reports)
     with pytest.raises(WeightsError, match="12 features"):
-        begin_from(tmp_path / "wider.pt", Rlsp(layers=3, features=8))
+        begin_from(tmp_path / "wider.pt", Rlsp(layers=4, features=8))
     junk = tmp_path / "junk.pt"
     junk.write_bytes(b"no tensors at all")
     with pytest.raises(WeightsError, match="not a checkpoint"):
@@ -274,6 +274,22 @@ def test_growing_changes_nothing_at_first() -> None:
     loss = large(frames).square().mean()
     loss.backward()
     assert large.head.weight.grad[:, 8:].abs().max() > 0
+
+
+def test_pruning_drops_what_nobody_reads() -> None:
+    torch.manual_seed(1)
+    large, small = Rlsp(layers=4, features=8), Rlsp(layers=4, features=5)
+    kept = torch.tensor([0, 2, 3, 5, 7])
+    unread = [i for i in range(8) if i not in kept]
+    with torch.no_grad():
+        large.body[0].weight[:, [9 + i for i in unread]] = 0
+        large.head.weight[:, unread] = 0
+        for layer in large.body[1:]:
+            layer.weight[:, unread] = 0
+    small.load_state_dict(pruned(large.state_dict(), small))
+    frames = torch.rand(1, 4, 3, 12, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(small(frames), large(frames))
 
 
 @pytest.mark.parametrize("contrast", [0.0, 6.0])

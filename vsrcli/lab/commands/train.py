@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="begin",
         type=Path,
-        help="checkpoint or model folder to start from; fewer features are grown (recurrent)",
+        help="checkpoint or model folder to start from; grown or pruned to fit (recurrent)",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="of a recurrent model: cpu, cuda")

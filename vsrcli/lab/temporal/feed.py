@@ -110,12 +110,14 @@ class Feed:
             side = recipe.patch * recipe.scale
             hr = self._clips.sequences(recipe.batch, recipe.length, side, generator)
             return self._seen(hr, None)
-        return self.moving(recipe.batch, recipe.length, progress, generator)
+        return self.moving(recipe.batch, recipe.length, recipe.patch, progress, generator)
 
-    def moving(self, count: int, length: int, progress: float, generator: torch.Generator) -> Batch:
-        """Stills under the recipe's motion, of known flow."""
+    def moving(
+        self, count: int, length: int, patch: int, progress: float, generator: torch.Generator
+    ) -> Batch:
+        """Stills under the recipe's motion, of known flow, `patch` LR px wide and high."""
         motion = _motion(self._recipe, progress, generator)
-        side = self._recipe.patch * self._recipe.scale
+        side = patch * self._recipe.scale
         return self._seen(*sequences(self._stills, motion, count, length, side, generator))
 
     def held(self) -> Batch:
@@ -131,7 +133,7 @@ class Feed:
         )
 
     def _seen(self, hr: Tensor, flow: Tensor | None) -> Batch:
-        patch = self._recipe.patch
+        patch = hr.shape[-1] // self._recipe.scale
         lr = self._degrade(hr.flatten(0, 1)).view(*hr.shape[:3], patch, patch)
         return Batch(lr=lr, hr=hr, flow=flow)
 

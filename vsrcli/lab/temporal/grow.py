@@ -1,7 +1,8 @@
-"""First weights of a net from those of another: the same shape, or fewer features.
+"""First weights of a net from those of another: the same shape, or fewer or more features.
 
 A grown RLSP computes what the smaller one does, to the last bit of its old channels: new channels
-read what they like, and nothing that was there before listens to them yet.
+read what they like, and nothing that was there before listens to them yet. A pruned one keeps the
+channels that are written and read most strongly (the norms of both kernels multiplied).
 """
 
 from __future__ import annotations
@@ -30,29 +31,62 @@ def begin_from(source: Path, net: Rlsp | Egvsr) -> None:
     weights = _checkpoint(source, net) if source.suffix == ".pt" else _cell(source, net)
     try:
         if isinstance(net, Rlsp):
-            weights = grown(weights, net)
+            weights = fitted(weights, net)
         net.load_state_dict(weights)
     except (RuntimeError, KeyError) as exc:
         reason = str(exc).splitlines()[0]
         raise WeightsError(f"{source} does not fit this recipe: {reason}") from exc
 
 
+def fitted(weights: Weights, net: Rlsp) -> Weights:
+    """`weights` for the number of features of `net`. Raises KeyError if anything else differs."""
+    features, inside = weights["head.weight"].shape[1], len(net.body)
+    layers = sum(key.startswith("body.") for key in weights) // 2
+    if layers != inside or len(weights["head.weight"]) - features != net.phases:
+        raise KeyError(
+            f"{layers + 1} layers of {features} features cannot become "
+            f"{inside + 1} of {net.features}"
+        )
+    return grown(weights, net) if features <= net.features else pruned(weights, net)
+
+
 def grown(weights: Weights, net: Rlsp) -> Weights:
     """Weights for `net` that compute what `weights` do with as many features or fewer."""
-    last = weights["head.weight"].shape[0] - weights["head.weight"].shape[1]
-    few, many = weights["head.weight"].shape[1], net.features
-    layers = sum(key.startswith("body.") for key in weights) // 2
-    if few > many or last != net.phases or layers != len(net.body):
-        raise KeyError(
-            f"{layers + 1} layers of {few} features cannot become {len(net.body) + 1} of {many}"
-        )
+    few, many, last = weights["head.weight"].shape[1], net.features, net.phases
     made = {key: value.clone() for key, value in net.state_dict().items()}
     frames, hidden = torch.arange(WINDOW), WINDOW + torch.arange(few)
     feedback = WINDOW + many + torch.arange(last)
-    for index in range(layers):
+    for index in range(len(net.body)):
         old = torch.cat([frames, hidden, feedback]) if index == 0 else torch.arange(few)
         _place(made, weights, f"body.{index}", old, few)
     _place(made, weights, "head", torch.arange(few), last + few)
+    return made
+
+
+def pruned(weights: Weights, net: Rlsp) -> Weights:
+    """Of each layer the `net.features` channels that matter most."""
+    features, phases = weights["head.weight"].shape[1], net.phases
+    names = [f"body.{i}" for i in range(len(net.body))]
+    first, head = weights["body.0.weight"], weights["head.weight"]
+
+    def chosen(written: Tensor, read: Tensor) -> Tensor:
+        strength = written.flatten(1).norm(dim=1) * read.transpose(0, 1).flatten(1).norm(dim=1)
+        best: Tensor = strength.topk(net.features).indices.sort().values
+        return best
+
+    hidden = chosen(head[phases:], first[:, WINDOW : WINDOW + features])
+    feedback = WINDOW + features + torch.arange(phases)
+    columns = torch.cat([torch.arange(WINDOW), WINDOW + hidden, feedback])
+    made: Weights = {}
+    for name, reader in zip(names, [*names[1:], "head"], strict=True):
+        kernel = weights[f"{name}.weight"]
+        rows = chosen(kernel, weights[f"{reader}.weight"])
+        made[f"{name}.weight"] = kernel[rows][:, columns].clone()
+        made[f"{name}.bias"] = weights[f"{name}.bias"][rows].clone()
+        columns = rows
+    rows = torch.cat([torch.arange(phases), phases + hidden])
+    made["head.weight"] = head[rows][:, columns].clone()
+    made["head.bias"] = weights["head.bias"][rows].clone()
     return made
 
 

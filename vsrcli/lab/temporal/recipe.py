@@ -47,6 +47,8 @@ class Recipe:
     """Of the error of a net's own flow against the true one, LR px."""
     flow_share: float = 0.0
     """Share of the run that is spent on the flow first."""
+    flow_every: int = 0
+    """After that, every so many-th step goes on teaching the flow; 0 for none."""
     optimiser: str = "muon"
     lr: float = 3e-3
     batch: int = 4

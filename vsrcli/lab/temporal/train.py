@@ -30,6 +30,8 @@ from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.lab.train import rate
 
 REPORT_S = 60.0
+LESSON_BATCH, LESSON_PATCH = 32, 32
+"""Pairs of frames, and their side in LR px, in a step that teaches the flow alone."""
 Net = Rlsp | Egvsr
 
 
@@ -104,8 +106,9 @@ def _step(
 ) -> None:
     for group in state.optimiser.param_groups:
         group["lr"] = recipe.lr * rate(progress, recipe.warmup)
-    if isinstance(state.net, Egvsr) and progress < recipe.flow_share:
-        loss = _flow_loss(state.net, feed.moving(12, 2, progress, generator), recipe)
+    if isinstance(state.net, Egvsr) and _is_lesson(recipe, state.step, progress):
+        pairs = feed.moving(LESSON_BATCH, 2, LESSON_PATCH, progress, generator)
+        loss = _flow_loss(state.net, pairs, recipe)
     else:
         loss = _loss(state.net, feed.batch(progress, generator), recipe)
     state.optimiser.zero_grad(set_to_none=True)
@@ -118,6 +121,12 @@ def _step(
     with torch.no_grad():
         for key, value in state.net.state_dict().items():
             state.average[key].lerp_(value, 1 - keep)
+
+
+def _is_lesson(recipe: Recipe, step: int, progress: float) -> bool:
+    """Whether this step teaches the flow alone: all do at first, some do ever after."""
+    later = recipe.flow_every and step % recipe.flow_every == 0
+    return progress < recipe.flow_share or bool(later)
 
 
 def _loss(net: Net, batch: Batch, recipe: Recipe) -> Tensor:
