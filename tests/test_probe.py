@@ -15,6 +15,7 @@ from tiny_models import write_model
 
 from vsrcli.errors import ModelError
 from vsrcli.frames import Frame
+from vsrcli.job import DEFAULT_MODEL
 from vsrcli.media.census import centre, take_census, timing_of
 from vsrcli.media.source import Source
 from vsrcli.survey import survey
@@ -25,7 +26,7 @@ NTSC = Fraction(30000, 1001)
 @pytest.fixture(autouse=True)
 def _models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path_factory.mktemp("models")
-    write_model(root, "espcn")
+    write_model(root, DEFAULT_MODEL)
     write_model(root, "other", scales=(3,))
     monkeypatch.setattr("vsrcli.models.find.search_path", lambda: (root,))
     monkeypatch.setattr("vsrcli.estimate._BUDGET_S", 0.2)
@@ -112,34 +113,38 @@ def test_every_stream_has_a_fate(vsr: Vsr, tmp_path: Path) -> None:
     assert [s["language"] for s in found["streams"][1:3]] == ["ger", "fre"]
     assert found["chapters"] == 1
     assert found["target"]["container"] == "matroska"
-    assert (tmp_path / "a_x4_espcn.mkv") == Path(str(found["target"]["file"]))
-    assert not list(tmp_path.glob("*espcn*"))
+    assert (tmp_path / f"a_x4_{DEFAULT_MODEL}.mkv") == Path(str(found["target"]["file"]))
+    assert not list(tmp_path.glob("*x4*"))
 
 
-def test_scale_sets_size_and_model(vsr: Vsr, tmp_path: Path) -> None:
+def test_scale_sets_size(vsr: Vsr, tmp_path: Path) -> None:
     path = make(tmp_path / "a.mp4")
     target = _probe(vsr, path)["target"]
     assert (target["scale"], target["width"], target["height"]) == (4, 384, 256)
     found = _probe(vsr, path, "--scale", 3)
-    assert Path(str(found["target"]["file"])).name == "a_x3_other.mp4"
+    target = found["target"]
+    assert Path(str(target["file"])).name == f"a_x3_{DEFAULT_MODEL}.mp4"
+    assert (target["scale"], target["width"], target["height"]) == (4, 288, 192)
+    (remark,) = found["warnings"]
+    assert "runs at x4 (384x256), then Lanczos to 288x192" in remark
     assert found["sizes"]["2"] == {"width": 192, "height": 128}
     assert list(found["sizes"]) == ["2", "3", "4"]
     refused = vsr("probe", path, "--scale", 9, "--json")
     assert (refused.code, refused.out, len(refused.lines)) == (5, "", 1)
-    assert "x2, x3, x4" in refused.err
+    assert "x2, x4" in refused.err
 
 
 def test_speed_is_measured_for_each_model_of_the_scale(vsr: Vsr, tmp_path: Path) -> None:
     path = make(tmp_path / "a.mp4")
     outcome = vsr("probe", path, "--json", "--scale", 4)
     speed = json.loads(outcome.out)["speed"]
-    assert [m["model"] for m in speed["models"]] == ["espcn"]
-    (espcn,) = speed["models"]
+    assert [m["model"] for m in speed["models"]] == [DEFAULT_MODEL]
+    (model,) = speed["models"]
     media_s = speed["decode_s_per_frame"] + speed["encode_s_per_frame"]
-    assert 0 < espcn["model_s_per_frame"] < espcn["s_per_frame"]
-    assert media_s < espcn["s_per_frame"]
-    assert espcn["total_s"] == pytest.approx(12 * espcn["s_per_frame"])
-    assert espcn["fps"] == pytest.approx(1 / espcn["s_per_frame"])
+    assert 0 < model["model_s_per_frame"] < model["s_per_frame"]
+    assert media_s < model["s_per_frame"]
+    assert model["total_s"] == pytest.approx(12 * model["s_per_frame"])
+    assert model["fps"] == pytest.approx(1 / model["s_per_frame"])
     text = vsr("probe", path).out
     assert "An estimate" in text
     assert "96x64 piece" in text
@@ -240,7 +245,7 @@ def test_bad_paths_are_one_line(vsr: Vsr, tmp_path: Path) -> None:
 
 def test_no_model_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vsrcli.models.find.search_path", lambda: ())
-    with pytest.raises(ModelError, match="no model at all"):
+    with pytest.raises(ModelError, match="there is no model"):
         survey(make(tmp_path / "a.mp4"))
 
 

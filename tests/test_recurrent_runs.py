@@ -133,3 +133,60 @@ def addresses(driver: RecurrentDriver) -> set[int]:
     """Of everything that the driver keeps in the engine's memory."""
     states = [tensor for pair in driver._states.values() for tensor in pair]
     return {tensor.data_ptr() for tensor in (*driver._frames, *states)}
+
+
+@pytest.mark.parametrize(
+    ("option", "size"), [(("--scale", "2"), (96, 64)), (("--height", "96"), (144, 96))]
+)
+def test_other_scales_run_at_x4_and_are_scaled_down(
+    tmp_path: Path, vsr: Vsr, option: tuple[str, str], size: tuple[int, int]
+) -> None:
+    """By Lanczos, and said in one line; what is made is the x4 picture in small, not shifted."""
+    model = write_random_recurrent(tmp_path)
+    source = write(tmp_path / "a.mkv", colored(1, 3))
+    whole = upscaled(vsr, source, model).astype(float)
+    outcome = vsr("upscale", source, *LOSSLESS, "--model", model, *option)
+    assert outcome.code == 0
+    (line,) = (line for line in outcome.lines if "Lanczos" in line)
+    wide, tall = size
+    assert f"runs at x4 (192x128), then Lanczos to {wide}x{tall}" in line
+    mark = "x2" if "--scale" in option else f"{wide}x{tall}"
+    made = read(tmp_path / f"a_{mark}_{model.name}.mkv").astype(float)
+    assert made.shape == (3, tall, wide, 3)
+    if mark == "x2":
+
+        def error(move: tuple[int, int]) -> float:
+            moved = np.roll(whole, move, (1, 2)).reshape(3, tall, 2, wide, 2, 3).mean((2, 4))
+            return float(np.abs(made - moved)[:, 2:-2, 2:-2].mean())
+
+        moves = [(0, 1), (0, -1), (1, 0), (-1, 0)]
+        assert error((0, 0)) < 0.8 * min(map(error, moves))
+    refused = vsr("upscale", source, *LOSSLESS, "--model", model, "--scale", "8")
+    assert (refused.code, len(refused.lines)) == (5, 1)
+
+
+def test_probe_measures_recurrent_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vsrcli.job import DEFAULT_MODEL
+    from vsrcli.survey import survey
+
+    write_random_recurrent(tmp_path / "models", DEFAULT_MODEL)
+    monkeypatch.setattr("vsrcli.models.find.search_path", lambda: (tmp_path / "models",))
+    monkeypatch.setattr("vsrcli.estimate._BUDGET_S", 0.1)
+    source = write(tmp_path / "a.mkv", colored(1, 12))
+    for scale in (4, 2):
+        found = survey(source, scale=scale)
+        assert found.speeds is not None
+        (speed,) = found.speeds.models
+        assert 0 < speed.model_s < speed.frame_s
+        assert (found.outcome.size.width, found.outcome.size.scale) == (48 * scale, 4)
+
+
+def test_a_missing_default_is_an_error(
+    tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_random_recurrent(tmp_path / "models", "another")
+    monkeypatch.setattr("vsrcli.models.find.search_path", lambda: (tmp_path / "models",))
+    source = write(tmp_path / "a.mkv", colored(1, 2))
+    for command in ("upscale", "probe"):
+        outcome = vsr(command, source)
+        assert (outcome.code, outcome.out, len(outcome.lines)) == (5, "", 1)

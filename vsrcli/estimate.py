@@ -15,7 +15,8 @@ from vsrcli.media.encode import VideoOptions
 from vsrcli.media.encoders import time_encoder
 from vsrcli.media.info import VideoInfo
 from vsrcli.models import Model
-from vsrcli.runtime.drivers import open_driver
+from vsrcli.runtime.drivers import Driver, open_driver
+from vsrcli.sizes import running_scale
 
 SAMPLES = 12
 """Frames that are needed: enough for the encoder to find motion in."""
@@ -62,10 +63,13 @@ def measure_speeds(
     encoder: str,
     decode_s: float,
 ) -> Speeds:
-    """The speed of every model that has the scale, in about five seconds whatever their number."""
-    able = [model for model in models if scale in model.scales]
+    """The speed of every model that reaches the scale, in about five seconds in all."""
+    able = [model for model in models if running_scale(model, scale) >= scale]
     slot_s = min(_LONGEST_S, _BUDGET_S / max(1, len(able)))
-    timed = [(model, *_time_model(model, scale, video, samples, slot_s)) for model in able]
+    timed = [
+        (model, *_time_model(model, running_scale(model, scale), video, samples, slot_s))
+        for model in able
+    ]
     timed.sort(key=lambda entry: entry[2])
     encode_s = _time_encode(timed[0][0], scale, video, samples, encoder) if timed else 0.0
     sides = samples[0].width, samples[0].height
@@ -115,13 +119,20 @@ def _time_piece(
     end = time.perf_counter() + slot_s
     picture = replace(video.picture, width=piece.width, height=piece.height)
     with closing(open_driver(model, scale, picture=picture)) as driver:
-        driver.push(piece)
+        _time_output(driver, piece)
         runs: list[float] = []
         while len(runs) < 2 or time.perf_counter() < end:
-            began = time.perf_counter()
-            driver.push(piece)
-            runs.append(time.perf_counter() - began)
+            runs.append(_time_output(driver, piece))
         return driver.device, median(runs)
+
+
+def _time_output(driver: Driver, piece: Frame) -> float:
+    """Seconds a frame until the next output, which some models give after several frames."""
+    began = time.perf_counter()
+    made: list[Frame] = []
+    while not made:
+        made = driver.push(piece)
+    return (time.perf_counter() - began) / len(made)
 
 
 def _time_encode(
@@ -130,7 +141,8 @@ def _time_encode(
     """Seconds a frame of the output's size; 0 if the encoder refuses the piece."""
     pieces = [centre(sample, *_ENCODED_SIZE) for sample in samples]
     picture = replace(video.picture, width=pieces[0].width, height=pieces[0].height)
-    with closing(open_driver(model, scale, picture=picture)) as driver:
+    own = running_scale(model, scale)
+    with closing(open_driver(model, own, picture=picture)) as driver:
         frames = [frame for piece in pieces for frame in driver.push(piece)]
         frames += driver.flush()
     end, runs = time.perf_counter() + _LONGEST_S, list[float]()
@@ -139,7 +151,7 @@ def _time_encode(
             runs.append(time_encoder(frames, video, VideoOptions(codec=encoder)))
     except EncodeError:
         return 0.0
-    return median(runs) * _share(video, pieces[0])
+    return median(runs) * _share(video, pieces[0]) * (scale / own) ** 2
 
 
 def _share(video: VideoInfo, piece: Frame) -> float:

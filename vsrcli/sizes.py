@@ -26,27 +26,39 @@ class Size:
     height: int
     resized: bool
     """The model's output is scaled again to reach this size."""
+    factor: int
+    """What --scale asked for, which may be less than the model's; else the model's."""
 
 
 def choose_size(job: Job, model: Model, video: VideoInfo) -> Size:
-    """The output size of a job. Raises ModelError if the model lacks the scale."""
+    """The output size of a job. Raises ModelError if the model has neither the scale nor more."""
     if job.width is None and job.height is None:
-        scale = job.scale or default_scale(model)
-        model.graph(scale)
-        return Size(
-            scale=scale, width=video.width * scale, height=video.height * scale, resized=False
-        )
+        factor = job.scale or default_scale(model)
+        scale = running_scale(model, factor)
+        if scale < factor:
+            model.graph(factor)  # which names the scales there are
+        return _sized(model, video, scale, (video.width * factor, video.height * factor), factor)
     width = job.width or _even(video.width * (job.height or 0) / video.height)
     height = job.height or _even(video.height * width / video.width)
-    factor = max(width / video.width, height / video.height)
-    scale = next((s for s in model.scales if s >= factor), model.scales[-1])
+    scale = running_scale(model, max(width / video.width, height / video.height))
+    return _sized(model, video, scale, (width, height), scale)
+
+
+def running_scale(model: Model, factor: float) -> int:
+    """The model's own scale for an enlargement: the next that is not less, or else its largest."""
+    return next((s for s in model.scales if s >= factor), model.scales[-1])
+
+
+def _sized(model: Model, video: VideoInfo, scale: int, sides: tuple[int, int], factor: int) -> Size:
+    """The size of an output with these sides, (width, height); says so where it is scaled again."""
+    width, height = sides
     resized = (width, height) != (video.width * scale, video.height * scale)
     if resized:
         made = f"{video.width * scale}x{video.height * scale}"
         log.warning(
             "%s runs at x%d (%s), then Lanczos to %dx%d", model.id, scale, made, width, height
         )
-    return Size(scale=scale, width=width, height=height, resized=resized)
+    return Size(scale=scale, width=width, height=height, resized=resized, factor=factor)
 
 
 def default_scale(model: Model) -> int:
@@ -61,7 +73,8 @@ def kept_suffix(source: Path) -> str:
 
 def default_target(source: Path, model: str, size: Size) -> Path:
     """IN_x4_espcn.mp4 beside the source; Matroska where the source's container cannot be kept."""
-    mark = f"{size.width}x{size.height}" if size.resized else f"x{size.scale}"
+    is_whole = not size.resized or size.factor < size.scale
+    mark = f"x{size.factor}" if is_whole else f"{size.width}x{size.height}"
     return source.with_name(f"{source.stem}_{mark}_{Path(model).name}{kept_suffix(source)}")
 
 

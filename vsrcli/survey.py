@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrcli.errors import EncodeError, ModelError
+from vsrcli.errors import EncodeError
 from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, Speeds, measure_speeds
 from vsrcli.job import DEFAULT_MODEL, Job
 from vsrcli.media.census import Census, take_census
@@ -20,7 +20,7 @@ from vsrcli.media.info import SourceInfo, VideoInfo
 from vsrcli.media.plan import StreamPlan, plan_streams
 from vsrcli.media.sink import container_of
 from vsrcli.media.source import Source
-from vsrcli.models import Model, list_models
+from vsrcli.models import Model, find_model, list_models
 from vsrcli.sizes import Size, choose_size, default_target
 
 log = logging.getLogger("vsr")
@@ -70,7 +70,7 @@ def survey(
             sample_size=SAMPLE_SIZE,
         )
         info = source.info
-        model = _default_model(models, scale)
+        model = find_model(DEFAULT_MODEL)
         size = choose_size(Job(source=path, model=model.id, scale=scale), model, info.video)
         outcome = _outcome(source, model, size)
         speeds = None
@@ -79,11 +79,11 @@ def survey(
                 census.samples,
                 info.video,
                 models,
-                scale=size.scale,
+                scale=size.factor,
                 encoder=outcome.encoder,
                 decode_s=census.decode_s,
             )
-    scales = sorted({s for m in models for s in m.scales} | {size.scale})
+    scales = sorted({s for m in models for s in m.scales} | {size.factor})
     return Survey(
         info=info,
         census=census,
@@ -92,15 +92,6 @@ def survey(
         speeds=speeds,
         warnings=(*warnings, *_remarks(info.video, census)),
     )
-
-
-def _default_model(models: list[Model], scale: int | None) -> Model:
-    """The default model if it has the scale, else another that has."""
-    able = [m for m in models if scale is None or scale in m.scales]
-    if not able:
-        scales = ", ".join(f"x{s}" for s in sorted({s for m in models for s in m.scales}))
-        raise ModelError(f"no model has x{scale}; there is {scales or 'no model at all'}")
-    return next((m for m in able if m.id == DEFAULT_MODEL), able[0])
 
 
 def _outcome(source: Source, model: Model, size: Size) -> Outcome:
