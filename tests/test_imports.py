@@ -19,7 +19,10 @@ STAGES = {
     *("media", "runtime", "models", "sequences", "cuts"),
     *("frames", "errors", "job", "prefetch", "sizes"),
 }
-WHOLE = STAGES | {"pipeline", "batch", "naming", "preview", "estimate", "health", "survey", ""}
+WHOLE = STAGES | {
+    *("resume", "segments", "identity", "pipeline", "batch", "naming", "preview"),
+    *("estimate", "health", "survey", ""),
+}
 ALLOWED = {
     "errors": set(),
     "prefetch": set(),
@@ -31,12 +34,15 @@ ALLOWED = {
     "runtime": {"models", "frames", "errors"},
     "job": {"media", "models", "errors"},
     "sizes": {"job", "media", "models", "errors"},
+    "resume": {"frames", "errors"},
+    "segments": {"resume", "runtime", "sequences", "frames", "errors"},
+    "identity": {"", "resume", "job", "models", "sizes"},
     "naming": {"job", "sizes", "models", "errors"},
     "batch": {"pipeline", "job", "errors"},
     "lettering": set(),
     "montage": {"lettering", "frames"},
     "preview": STAGES | {"pipeline", "montage"},
-    "pipeline": STAGES,
+    "pipeline": STAGES | {"resume", "segments", "identity"},
     "estimate": STAGES,
     "survey": STAGES | {"estimate"},
     "health": STAGES | {""},

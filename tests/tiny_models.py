@@ -69,6 +69,64 @@ recipe = ""
     return folder
 
 
+def recurrent_graph() -> bytes:
+    """A x2 cell that sees t-1, t, t+1 and whose memory fades slowly."""
+    graph = _Builder()
+    mix = np.zeros((12, 9, 1, 1), np.float32)
+    now = np.zeros((3, 9, 1, 1), np.float32)
+    for color in range(3):
+        for frame, weight in enumerate((0.2, 0.4, 0.1)):
+            mix[4 * color : 4 * color + 4, 3 * frame + color] = weight
+        now[color, 3 + color] = 0.1
+    spread = np.zeros((12, 3, 1, 1), np.float32)
+    for output in range(12):
+        spread[output, output // 4] = 0.3
+    blend = graph.node("Conv", ["frames", mix])
+    phases = graph.node("Add", [blend, graph.node("Conv", ["memory", spread])])
+    graph.node("DepthToSpace", [phases], "y", blocksize=2, mode="CRD")
+    kept = graph.node("Mul", ["memory", np.float32(0.9)])
+    graph.node("Add", [kept, graph.node("Conv", ["frames", now])], "memory_next")
+    ports = b"".join(
+        field(INPUT, port(n, FLOAT, (1, c, "h", "w"))) for n, c in (("frames", 9), ("memory", 3))
+    )
+    ports += b"".join(field(OUTPUT, port(n, FLOAT, (1, 3, "a", "b"))) for n in ("y", "memory_next"))
+    return model_of(graph.take() + ports)
+
+
+def write_recurrent(root: Path, id_: str = "tiny-recurrent") -> Path:
+    """A folder with a recurrent x2 model below `root`."""
+    folder = root / id_
+    folder.mkdir(parents=True)
+    data = recurrent_graph()
+    (folder / "cell.onnx").write_bytes(data)
+    (folder / "model.toml").write_text(
+        f'''schema = 1
+id = "{id_}"
+family = "toy"
+summary = "mixes frames and remembers"
+color = "rgb"
+temporal = "recurrent"
+before = 1
+after = 1
+licence = "CC0"
+trained_on = "nothing at all"
+recipe = ""
+
+[[state]]
+name = "memory"
+channels = 3
+
+[[graph]]
+scale = 2
+precision = "fp32"
+file = "cell.onnx"
+sha256 = "{hashlib.sha256(data).hexdigest()}"
+''',
+        encoding="utf-8",
+    )
+    return folder
+
+
 def _write_graph(folder: Path, id_: str, scale: int) -> str:
     data = repeat_graph(scale)
     file = folder / f"{id_}-x{scale}.onnx"

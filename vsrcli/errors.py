@@ -17,6 +17,9 @@ Every message is one line: what is wrong, then what to do.
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 
 class VsrError(Exception):
     """Base of all errors that are shown to a user as one line."""
@@ -80,3 +83,20 @@ class BatchError(VsrError):
     """Some runs of a batch failed; its report says which, and why."""
 
     exit_code = 10
+
+
+def output_error(target: Path, exc: Exception) -> OutputError:
+    """What a failure of the system while writing `target` means to the user."""
+    number = getattr(exc, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(f"the disk is full while writing {target}; free space and run it again")
+    if isinstance(exc, PermissionError) or number in (errno.EACCES, errno.EROFS):
+        return OutputError(f"{target.parent} may not be written to; choose another -o")
+    if isinstance(exc, FileNotFoundError):
+        return OutputError(
+            f"the folder {target.parent} does not exist; create it or choose another -o"
+        )
+    if number == errno.ENAMETOOLONG:
+        return OutputError(f"the file name {target.name} is too long; choose another -o")
+    reason = getattr(exc, "strerror", None) or str(exc)
+    return OutputError(f"{target} cannot be written ({reason})")

@@ -6,6 +6,7 @@ without alpha, 8 to 16 bit) from decoding to encoding; nothing passes through 8-
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -132,6 +133,13 @@ class Frame:
     def time_s(self) -> float:
         """Presentation time in seconds."""
         return float(self.pts * self.time_base)
+
+    def digest(self) -> str:
+        """Of the planes' values: equal for equal pictures, 32 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for plane in self.planes:
+            digest.update(np.ascontiguousarray(plane).data)
+        return digest.hexdigest()[:32]
 
     def scaled(self, planes: Sequence[Plane], scale: int) -> Frame:
         """The same instant with these planes, `scale` times as large."""

@@ -17,6 +17,8 @@ DEFAULT_MODEL = "espcn"
 DEFAULT_SCENE_THRESHOLD = 25.0
 DEFAULT_WARM_UP = 4
 """Most of what 8 frames gain, at half the cost (examples/warm_up.py)."""
+DEFAULT_SEGMENT = 250
+"""As far apart as libx264's keyframes, so that segments cost next to nothing."""
 AUDIO_MODES = ("copy", "aac", "none")
 ON_ERROR = ("fail", "skip")
 
@@ -57,6 +59,12 @@ class Job:
     precision: str = "auto"
     threads: int = 0
     """Of the model and of the encoder; 0 is one a core."""
+    segment: int = DEFAULT_SEGMENT
+    """Frames that are kept together: a run can go on after each such segment; 0: it cannot."""
+    resume: bool | None = None
+    """Whether unfinished work is taken up; None refuses to write over any."""
+    keep_work: bool = False
+    """Whether the finished segments stay when the output is done."""
 
     def __post_init__(self) -> None:
         _require(self.scale is None or self.scale >= 1, "--scale must be 1 or more")
@@ -67,6 +75,7 @@ class Job:
         _require(self.audio in AUDIO_MODES, f"-c:a must be one of {', '.join(AUDIO_MODES)}")
         _require(self.on_error in ON_ERROR, f"--on-error must be one of {', '.join(ON_ERROR)}")
         _require(self.threads >= 0, "--threads must be 0 or more")
+        _require(0 <= self.segment <= 100_000, "--segment must be 0 to 100000")
         threshold = self.scene_threshold
         _require(threshold is None or 0 < threshold <= 100, "--scene-threshold must be 0 to 100")
         _require(self.scene_cut or threshold is None, "give --scene-threshold or --no-scene-cut")

@@ -14,21 +14,27 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from vsrcli.frames import Frame
+from vsrcli.identity import identity
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, DEFAULT_WARM_UP, Job
+from vsrcli.media.entry import find_entry
+from vsrcli.media.packet import SidePacket
 from vsrcli.media.rate import repeated
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model, Temporal
 from vsrcli.prefetch import prefetch
+from vsrcli.resume import Place, Work, open_work, sweep
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.drivers import Driver, open_driver
-from vsrcli.sequences import Cut, split_shots
+from vsrcli.segments import Checkpoint, checkpoint, in_segments
+from vsrcli.sequences import Border, Cut, split_shots
 from vsrcli.sizes import Size, check_target, choose_size, default_target
 
 log = logging.getLogger("vsr")
@@ -89,6 +95,8 @@ class Report:
     frames: int
     damaged: int
     """Packets that could not be decoded and were left out on request."""
+    resumed: int = 0
+    """Frames of the output that an earlier run had made."""
     dropped: int = 0
     repeated: int = 0
     """Frames that a constant rate left out, or showed once more."""
@@ -103,7 +111,8 @@ def upscale(
     *,
     on_stage: Callable[[Stage], None] = lambda _: None,
 ) -> Report:
-    """Runs a job from source to finished file. Raises VsrError; then no file is left behind.
+    """Runs a job from source to finished file. Raises VsrError; then there is no output, and what
+    finished segments there are stay in a work folder, which a note on the exception says.
 
     `on_event` is called after each frame, `on_stage` before the first and after the last.
     """
@@ -124,6 +133,7 @@ def upscale(
         video = source.info.video
         size = choose_size(job, model, video)
         target = job.target or default_target(job.source, model.id, size)
+        sweep(target)
         check_target(target, job.source, overwrite=job.overwrite)
         driver = open_driver(
             model,
@@ -137,6 +147,8 @@ def upscale(
             on_shot=shots_cleaned.append,
         )
         stack.enter_context(closing(driver))
+        is_me = identity(job, model, size, driver.device)
+        work = stack.enter_context(open_work(target, is_me, resume=job.resume, keep=job.keep_work))
         sink = stack.enter_context(
             Sink(
                 target,
@@ -145,6 +157,7 @@ def upscale(
                 size=(size.width, size.height),
                 audio=job.audio,
                 threads=job.threads,
+                part=work.part,
             )
         )
         log.info("%s x%d on %s: %dx%d to %dx%d", model.id, size.scale, driver.device,
@@ -154,18 +167,37 @@ def upscale(
             _warn_of_unused(job, model)
         if video.interlaced:
             log.warning("the picture is interlaced: it is upscaled as it is, field lines and all")
+        if work.place:
+            _skip_to(work.place, job, source)
+            sink.replay(work.files, work.frames)
         decoded = stack.enter_context(prefetch(source.items(), _DECODED_AHEAD))
-        shots = split_shots(decoded, threshold=_threshold(job, model))
-        upscaled = stack.enter_context(prefetch(run_model(shots, driver), _UPSCALED_AHEAD))
+        find_cuts = partial(split_shots, threshold=_threshold(job, model))
+        parts: Iterator[Frame | Cut | Border | SidePacket] = in_segments(
+            decoded,
+            find_cuts,
+            length=job.segment,
+            driver=driver,
+            place=work.place,
+            state=work.state(),
+        )
+        upscaled = stack.enter_context(prefetch(run_model(parts, driver), _UPSCALED_AHEAD))
         frames = _expected_frames(job, video.frames, float(video.rate))
         on_stage(_started(job, target, driver, model, size, frames))
-        meter = _Meter(frames)
-        for item in repeated(upscaled):
+        resumed = work.frames
+        meter = _Meter(frames, resumed)
+        if job.segment:
+            sink.keep_segment(work.next_file())
+        made: Iterator[Frame | Checkpoint | SidePacket] = repeated(upscaled)
+        for item in made:
+            if isinstance(item, Checkpoint):
+                _keep(item, sink, work, source)
+                continue
             sink.write(item)
             if isinstance(item, Frame):
                 on_event(meter.step(item, sink.bytes))
         on_stage(Finishing(frames=sink.frames))
-        sink.finish(source.frames)
+        sink.finish(source.frames, before_placing=work.seal)
+        work.finish()
     if source.grid:
         log.info("%s frames a second: left out %d, repeated %d", source.grid.rate,
                  source.grid.dropped, source.grid.repeated)  # fmt: skip
@@ -179,6 +211,7 @@ def upscale(
         height=size.height,
         frames=sink.frames,
         damaged=source.damaged,
+        resumed=resumed,
         dropped=source.grid.dropped if source.grid else 0,
         repeated=source.grid.repeated if source.grid else 0,
         cleaned=tuple(shots_cleaned),
@@ -186,17 +219,44 @@ def upscale(
     )
 
 
-def run_model(items: Iterator[Frame | Cut | T], driver: Driver) -> Iterator[Frame | T]:
-    """Every frame upscaled, state reset at cuts, everything else passed through."""
+def run_model(
+    items: Iterator[Frame | Cut | Border | T], driver: Driver
+) -> Iterator[Frame | Checkpoint | T]:
+    """Every frame upscaled, state reset at cuts and told at borders, the rest passed through."""
     for item in items:
         if isinstance(item, Frame):
             yield from driver.push(item)
         elif isinstance(item, Cut):
             yield from driver.flush()
             driver.reset()
+        elif isinstance(item, Border):
+            yield checkpoint(item, driver)
         else:
             yield item
     yield from driver.flush()
+
+
+def _skip_to(place: Place, job: Job, source: Source) -> None:
+    """Spares the decoding of what is done, where that is safe."""
+    if place.damaged or not source.span.whole:
+        return
+    entry = find_entry(
+        lambda: Source(job.source, on_error="skip", intake=source.intake, maps=job.maps),
+        number=place.frame - 1,
+        time_s=place.time_s,
+        digest=place.digest,
+    )
+    if entry:
+        source.skip(entry.packets, entry.frames)
+
+
+def _keep(checkpoint: Checkpoint, sink: Sink, work: Work, source: Source) -> None:
+    """Counts the segment that ends here as done, unless it is empty."""
+    frames = sink.cut()
+    if frames:
+        place = replace(checkpoint.place, damaged=source.damaged)
+        work.add(place=place, frames=frames, state=checkpoint.state)
+        sink.keep_segment(work.next_file())
 
 
 def _started(
@@ -244,13 +304,14 @@ def _expected_frames(job: Job, frames: int, rate: float) -> int:
 class _Meter:
     """Frame rate and time left, from the frames that came out."""
 
-    def __init__(self, frames: int) -> None:
-        self._frames, self._began, self._done = frames, time.perf_counter(), 0
+    def __init__(self, frames: int, done: int) -> None:
+        self._frames, self._began = frames, time.perf_counter()
+        self._done = self._before = done
 
     def step(self, frame: Frame, out_bytes: int) -> Progress:
         self._done += 1
         elapsed = max(time.perf_counter() - self._began, 1e-6)
-        fps = self._done / elapsed
+        fps = (self._done - self._before) / elapsed
         left = self._frames - self._done
         return Progress(
             frame=self._done,

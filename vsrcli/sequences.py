@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from typing import TypeVar
+from itertools import chain, repeat
+from typing import Generic, Self, TypeVar
 
 from vsrcli.cuts import scored
 from vsrcli.frames import Frame
 
 T = TypeVar("T")
+PRIMER = 4
+"""Frames before a border that the search for cuts is shown when it starts afresh there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +21,18 @@ class Cut:
     """Stands between the last frame of one shot and the first of the next."""
 
     score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Border:
+    """Stands before the first frame of a segment, after the cut if there is one."""
+
+    frame: Frame
+    """The one after it."""
+    before: Frame
+    """The last of the segment that ends."""
+    is_cut: bool
+    """A new shot starts here, so that nothing is carried over the border."""
 
 
 def split_shots(
@@ -37,3 +52,71 @@ def split_shots(
                 length = 0
             length += 1
         yield item
+
+
+def split_segments(
+    items: Iterator[Frame | T],
+    find_cuts: Callable[[Iterator[Frame | T]], Iterator[Frame | Cut | T]],
+    *,
+    length: int,
+    before: Sequence[Frame] = (),
+) -> Iterator[Frame | Cut | Border | T]:
+    """The items as they come, with Cuts as `find_cuts` has them and a Border where a segment ends.
+
+    That is at the first cut after `length` frames, or after twice as many where there is none; 0
+    makes no borders. At a border `find_cuts` starts afresh, shown the last PRIMER frames first. So
+    what follows depends on these and on the frames after them alone, and a run that starts at a
+    border, given the frames `before` it, finds the same.
+    """
+    if not length:
+        yield from find_cuts(items)
+        return
+    items = iter(items)
+    recent = deque(before, maxlen=PRIMER)
+    again: list[Frame | T] = []
+    while True:
+        feed = _Feed(chain(list(recent), again, items))
+        found = find_cuts(feed)
+        unseen, count, is_cut = len(recent), 0, False
+        for item in found:
+            if isinstance(item, Cut):
+                if count:
+                    is_cut = True
+                    yield item
+                continue
+            feed.returned(item)
+            if not isinstance(item, Frame):
+                yield item
+            elif unseen:
+                unseen -= 1
+            elif count >= 2 * length or (is_cut and count >= length):
+                yield Border(frame=item, before=recent[-1], is_cut=is_cut)
+                again = [item, *feed.ahead]
+                break
+            else:
+                count, is_cut = count + 1, False
+                recent.append(item)
+                yield item
+        else:
+            return
+
+
+class _Feed(Generic[T]):
+    """An iterator that knows which of its items have not come back yet."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self.ahead: list[T] = []
+        """Taken and not returned, in order."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        item = next(self._items)
+        self.ahead.append(item)
+        return item
+
+    def returned(self, item: T) -> None:
+        """It has come out of the stage that this feeds."""
+        self.ahead = [other for other in self.ahead if other is not item]

@@ -22,6 +22,11 @@ VSR_DEBUG=1 shows tracebacks.
 """
 
 _INTERRUPTED = 130
+_STOPS: dict[int, tuple[str, int]] = {
+    signal.SIGINT: ("interrupted", _INTERRUPTED),
+    signal.SIGTERM: ("terminated", 143),
+}
+"""Signal -> what is said, and the exit code."""
 
 app = typer.Typer(
     name="vsr",
@@ -40,8 +45,11 @@ app.command("doctor")(doctor.doctor)
 app.command("eval")(evaluate.evaluate)
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
+class _Stopped(BaseException):
+    """A signal asked for an end."""
+
+    def __init__(self, number: int) -> None:
+        self.word, self.code = _STOPS[number]
 
 
 @app.callback(invoke_without_command=True)
@@ -55,7 +63,9 @@ def _root(
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    for number in _STOPS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell's background jobs have it
+            signal.signal(number, _stop)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -68,11 +78,11 @@ def run(arguments: list[str]) -> int:
     except VsrError as exc:
         if debug:
             raise
-        return _say(str(exc), exc.exit_code)
+        return _say(_with_notes(str(exc), exc), exc.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
-    except _Terminated:
-        return _say("terminated; nothing was written", 143)
+    except _Stopped as exc:
+        return _say(_with_notes(f"{exc.word}; nothing was written", exc), exc.code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -92,5 +102,17 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-def _on_sigterm(_: int, __: FrameType | None) -> None:
-    raise _Terminated
+def _with_notes(message: str, exc: BaseException) -> str:
+    """The message and what the stages on the way out had to add."""
+    return "; ".join((message, *getattr(exc, "__notes__", ())))
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    """The first signal ends the run in order; a second one, while that takes its time, at once."""
+    for each in _STOPS:
+        signal.signal(each, _stop_now)
+    raise _Stopped(number)
+
+
+def _stop_now(number: int, _: FrameType | None) -> None:
+    os._exit(_STOPS[number][1])

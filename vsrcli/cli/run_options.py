@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _PICTURE, _TIME = "Picture encoding", "Part of the source"
 _SOURCE = "Picture decoding"
+_WORK = "Unfinished work"
 _SHOTS = "Shots, for models that use neighbouring frames"
 _RESTORE = "Restoring, for bidirectional models"
 
@@ -159,6 +160,31 @@ class RunOptions:
             rich_help_panel=_SHOTS,
         ),
     ] = None
+    segment: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FRAMES",
+            help="A killed run goes on after its last whole segment. Default 250; 0: it cannot.",
+            rich_help_panel=_WORK,
+        ),
+    ] = None
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--no-resume",
+            help="Go on with unfinished work, if there is any, or drop it.",
+            show_default=False,
+            rich_help_panel=_WORK,
+        ),
+    ] = None
+    keep_work: Annotated[
+        bool,
+        typer.Option(
+            "--keep-work",
+            help="Leave the segments beside the finished output.",
+            rich_help_panel=_WORK,
+        ),
+    ] = False
     chunk: Annotated[
         int | None,
         typer.Option(
@@ -205,7 +231,7 @@ class RunOptions:
 
     def job(self, source: Path, target: Path | None) -> Job:
         """The run of one source. Raises UsageError for options that cannot be meant together."""
-        from vsrcli.job import DEFAULT_MODEL, Job
+        from vsrcli.job import DEFAULT_MODEL, DEFAULT_SEGMENT, Job
         from vsrcli.media.encode import VideoOptions
         from vsrcli.media.intake import Intake
         from vsrcli.models import Tuning
@@ -244,6 +270,9 @@ class RunOptions:
             end_s=(start_s or 0) + length_s if length_s is not None else end_s,
             overwrite=self.overwrite,
             on_error=self.on_error,
+            segment=DEFAULT_SEGMENT if self.segment is None else self.segment,
+            resume=self.resume,
+            keep_work=self.keep_work,
             scene_cut=not self.no_scene_cut,
             scene_threshold=self.scene_threshold,
             warm_up=self.warm_up,

@@ -199,20 +199,28 @@ class FrameWriter:
         self._reformatter = VideoReformatter()
         self._color = encoded_color(info, stream.pix_fmt or "")
         self._given = 0
-        self._last: int | None = None
+        self.last_pts: int | None = None
+        """Of the frame given last; the next one must come after it."""
+        self.is_fresh = True
+        """No frame was given yet."""
+
+    @property
+    def header(self) -> bytes:
+        """The parameter sets that the container keeps for the whole stream."""
+        return bytes(self._stream.codec_context.extradata or b"")
 
     def encode(self, frame: Frame, pts: int) -> list[SidePacket]:
         """Packets that are ready. `pts` is in the frame's time base. Raises EncodeError."""
         picture = self._picture(frame)
-        if self._last is not None and pts <= self._last:
+        if self.last_pts is not None and pts <= self.last_pts:
             raise EncodeError(
                 f"frame {frame.index} does not come after the one before it "
-                f"({pts} after {self._last}); remux the source first"
+                f"({pts} after {self.last_pts}); remux the source first"
             )
         picture.pts, picture.time_base, picture.duration = pts, frame.time_base, frame.duration
         self._given += 1
         picture.pict_type = 0  # the source's I/P/B types would be forced on the encoder
-        self._last = pts
+        self.last_pts, self.is_fresh = pts, False
         return self._send(picture)
 
     def flush(self) -> list[SidePacket]:

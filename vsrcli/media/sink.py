@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import threading
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,12 +16,13 @@ from typing import Self
 
 import av
 
-from vsrcli.errors import EncodeError, OutputError, VsrError
+from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.plan import Action, StreamPlan, plan_streams
+from vsrcli.media.segments import SegmentWriter
 from vsrcli.media.source import Source, local
 
 log = logging.getLogger("vsr")
@@ -54,10 +58,15 @@ class Sink:
         size: tuple[int, int],
         audio: str = "copy",
         threads: int = 0,
+        part: Path | None = None,
     ) -> None:
+        """`part` is where the file grows until it is whole; None: beside the target."""
         self.target, self._source = target, source
         self.frames = 0
-        self._temp = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.part{target.suffix}")
+        self._replay: Iterator[SidePacket] | None = None
+        self._temp = part or target.with_name(
+            f".{target.stem}.{uuid.uuid4().hex[:8]}.part{target.suffix}"
+        )
         self._info = source.info.video
         self._done = False
         self._container = self._create(container_of(target))
@@ -77,7 +86,7 @@ class Sink:
             return av.open(local(self._temp), "w", format=muxer, container_options=options)
         except OSError as exc:
             self._temp.unlink(missing_ok=True)
-            raise _output_error(self.target, exc) from exc
+            raise output_error(self.target, exc) from exc
 
     def _movie_timescale(self) -> int:
         ticks = self._info.time_base.denominator
@@ -113,7 +122,10 @@ class Sink:
             return
         if plan.action is Action.UPSCALE:
             self._video = add_video(self._container, self._info, video, size=size, threads=threads)
-            self._writer = FrameWriter(self._video, self._info)
+            self._segments = SegmentWriter(
+                FrameWriter(self._video, self._info),
+                lambda: self._fresh_writer(video, size, threads),
+            )
             target: av.stream.Stream = self._video
         elif plan.action is Action.COPY:
             target = self._container.add_stream_from_template(source)
@@ -122,6 +134,15 @@ class Sink:
             converter = open_converter(source, self._container, plan.encoder)
             self._converters[source.index], target = converter, converter.stream
         _copy_tags(source, target)
+
+    def _fresh_writer(
+        self, video: VideoOptions, size: tuple[int, int], threads: int
+    ) -> FrameWriter:
+        """Another encoder like the first; its stream is in a container that is never written."""
+        nowhere = av.open(os.devnull, "w", format=self._container.format.name)
+        with _said_already():
+            stream = add_video(nowhere, self._info, video, size=size, threads=threads)
+        return FrameWriter(stream, self._info)
 
     def _time_shift(self) -> Fraction:
         """Seconds added to every timestamp: a cut starts at 0, and no frame lies before 0."""
@@ -152,15 +173,20 @@ class Sink:
         try:
             self._container.start_encoding()
         except (av.FFmpegError, ValueError, OSError) as exc:
-            raise _output_error(self.target, exc) from exc
+            raise output_error(self.target, exc) from exc
 
     def write(self, item: Frame | SidePacket) -> None:
         """One upscaled frame, or one packet of another stream. Raises EncodeError, OutputError."""
         if isinstance(item, Frame):
+            self._catch_up()
             ticks = item.pts + frame_ticks(self._shift, item.time_base)
-            self._mux(self._writer.encode(item, ticks))
+            with self._system_errors():
+                packets = self._segments.encode(item, ticks)
+            self._mux(packets)
             self.frames += 1
-        elif item.stream.index in self._copies:
+            return
+        self._catch_up(item)
+        if item.stream.index in self._copies:
             self._retime(item)
             item.stream = self._copies[item.stream.index]
             self._mux([item])
@@ -176,6 +202,52 @@ class Sink:
         except OSError:  # the folder went away; writing will say so
             return 0
 
+    def keep_segment(self, path: Path) -> None:
+        """The packets of the picture from here to the next `cut` are kept in this file, too."""
+        with self._system_errors():
+            self._segments.keep_in(path)
+
+    def cut(self) -> int:
+        """Ends the segment, whose file is then whole. Gives how many frames it holds.
+
+        0 if no frame came since the last cut: then nothing has changed.
+        """
+        if self._segments.is_empty:
+            return 0
+        with self._system_errors():
+            packets, frames = self._segments.cut()
+        self._mux(packets)
+        return frames
+
+    def replay(self, paths: list[Path], frames: int) -> None:
+        """Starts with the `frames` frames of earlier segments, in time with the other streams."""
+        self._replay = self._segments.again(paths)
+        self.frames = frames
+
+    def _catch_up(self, until: SidePacket | None = None) -> None:
+        """Gives the muxer the earlier packets of the picture, those before `until` if given."""
+        if self._replay is None:
+            return
+        end = None
+        if until is not None:
+            if until.pts is None or not until.time_base:
+                return
+            end = until.pts * until.time_base + self._shift
+        for packet in self._replay:
+            packet.stream = self._video
+            self._mux([packet])
+            if end is not None and packet.dts is not None and packet.dts * packet.time_base >= end:
+                return
+        self._replay = None
+
+    @contextmanager
+    def _system_errors(self) -> Iterator[None]:
+        """The system's refusals as errors of the output."""
+        try:
+            yield
+        except (av.FFmpegError, OSError) as exc:
+            raise output_error(self.target, exc) from exc
+
     def _retime(self, packet: SidePacket) -> None:
         ticks = frame_ticks(self._shift, packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
@@ -188,7 +260,7 @@ class Sink:
                 self._container.mux(packet)
             except (av.FFmpegError, ValueError, OSError) as exc:
                 if getattr(exc, "errno", None) != errno.EINVAL:
-                    raise _output_error(self.target, exc) from exc
+                    raise output_error(self.target, exc) from exc
                 raise OutputError(
                     f"{self.target.suffix} cannot hold a stream of {self._source.path} as it is; "
                     "use -c:a aac or another container"
@@ -206,25 +278,30 @@ class Sink:
             packet.time_base, packet.dts, packet.pts = base, least, max(pts, least)
         self._last_dts[stream.index] = max(dts, least)
 
-    def finish(self, frames: int) -> None:
+    def finish(self, frames: int, before_placing: Callable[[], None] = lambda: None) -> None:
         """Closes the file, checks that it holds `frames` frames, and puts it in place.
 
         Raises EncodeError if a frame is missing, OutputError if the disk refuses.
         """
-        self._mux(self._writer.flush())
+        self._catch_up()
+        with self._system_errors():
+            packets = self._segments.flush()
+        self._mux(packets)
         for converter in self._converters.values():
             self._mux(list(converter.flush()))
         try:
             self._container.close()
         except (av.FFmpegError, OSError) as exc:
-            raise _output_error(self.target, exc) from exc
-        self._verify(frames)
+            raise output_error(self.target, exc) from exc
+        with self._system_errors():
+            self._verify(frames)
+        before_placing()
         try:
             with self._temp.open("rb+") as file:
                 os.fsync(file.fileno())
             os.replace(self._temp, self.target)
         except OSError as exc:
-            raise _output_error(self.target, exc) from exc
+            raise output_error(self.target, exc) from exc
         self._done = True
 
     def _verify(self, frames: int) -> None:
@@ -236,6 +313,8 @@ class Sink:
             )
 
     def _discard(self) -> None:
+        if hasattr(self, "_segments"):
+            self._segments.drop()
         try:
             self._container.close()
         except (av.FFmpegError, OSError, ValueError):
@@ -250,6 +329,21 @@ class Sink:
     ) -> None:
         if not self._done:
             self._discard()
+
+
+@contextmanager
+def _said_already() -> Iterator[None]:
+    """What this thread would warn of is left unsaid: it was said when the first encoder opened."""
+    here = threading.get_ident()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    log.addFilter(is_new)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_new)
 
 
 def _count_packets(path: Path, index: int) -> int:
@@ -271,19 +365,3 @@ def _say(plans: list[StreamPlan]) -> None:
             log.warning("%s is converted to %s: %s", line, plan.encoder, plan.reason)
         else:
             log.info("%s: %s %s", line, plan.action.value, plan.encoder or plan.reason)
-
-
-def _output_error(target: Path, exc: Exception) -> VsrError:
-    number = getattr(exc, "errno", None)
-    if number == errno.ENOSPC:
-        return OutputError(f"the disk is full while writing {target}; free space and run it again")
-    if isinstance(exc, PermissionError) or number in (errno.EACCES, errno.EROFS):
-        return OutputError(f"{target.parent} may not be written to; choose another -o")
-    if isinstance(exc, FileNotFoundError):
-        return OutputError(
-            f"the folder {target.parent} does not exist; create it or choose another -o"
-        )
-    if number == errno.ENAMETOOLONG:
-        return OutputError(f"the file name {target.name} is too long; choose another -o")
-    reason = getattr(exc, "strerror", None) or str(exc)
-    return OutputError(f"{target} cannot be written ({reason})")

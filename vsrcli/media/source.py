@@ -67,6 +67,7 @@ class Source:
         """Frames yielded so far, each as often as it is to be shown."""
         self.damaged = 0
         """Packets that could not be decoded so far."""
+        self._skipped = 0  # video packets that are read but not decoded
         self._open()
         self._reformatter = VideoReformatter()
         self._head: list[Frame | SidePacket] = []
@@ -83,6 +84,20 @@ class Source:
         yield from self._head
         self._head = []
         yield from self._tail
+
+    def skip(self, packets: int, frames: int) -> bool:
+        """Decodes nothing more of the first `packets` video packets; False if it is too late.
+
+        The frame after them gets the number `frames`. To be called before `items`; packets of other
+        streams come as ever.
+        """
+        if packets <= self._packets:
+            return False
+        self._head = [item for item in self._head if not isinstance(item, Frame)]
+        self._skipped = packets
+        self.frames = self._decoded = frames
+        (self._decoder or self.stream.codec_context).flush_buffers()
+        return True
 
     @property
     def wanted(self) -> list[int]:
@@ -170,6 +185,8 @@ class Source:
         if first_wanted and seek:
             self.container.seek(int(first_wanted * _AV_TIME_BASE))
         for item in self._demux():
+            if isinstance(item, av.VideoFrame) and self._packets <= self._skipped:
+                continue  # it was on its way when `skip` was called
             at = _time(item)
             if first_wanted is not None and at is not None and at < first_wanted:
                 self._passed_start |= isinstance(item, av.VideoFrame)
@@ -202,6 +219,8 @@ class Source:
                 continue
             self._packets += packet.size > 0
             self._note_end(packet)
+            if packet.size and self._packets <= self._skipped:
+                continue
             for frame in self._decode(packet):
                 clock.set(frame)
                 yield from self._fields.push(frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,6 +42,17 @@ class Driver(Protocol):
 
     def reset(self) -> None:
         """Forgets the shot; the next frame starts a new one."""
+        ...
+
+    def save(self) -> Carried:
+        """What `load` needs to go on after the frames pushed so far as if nothing had happened."""
+        ...
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], held: Sequence[Frame]) -> None:
+        """Takes up what another driver of this kind saved; `held` are the frames it had not given.
+
+        Raises KeyError or ValueError if the arrays are not such a driver's.
+        """
         ...
 
     def close(self) -> None:

@@ -6,10 +6,13 @@ needed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from vsrcli.errors import DeviceError
 from vsrcli.frames import Frame, Picture, Plane, Role
+from vsrcli.runtime.drivers import Carried
 from vsrcli.runtime.engines import Array, Engine, open_engine
 from vsrcli.runtime.graphs import bicubic_graph, wrap_planes
 
@@ -60,6 +63,12 @@ class FrameDriver:
         return []
 
     def reset(self) -> None:
+        """A single frame leaves nothing behind."""
+
+    def save(self) -> Carried:
+        return Carried()
+
+    def load(self, arrays: Mapping[str, Array], held: Sequence[Frame]) -> None:
         """A single frame leaves nothing behind."""
 
     def close(self) -> None:

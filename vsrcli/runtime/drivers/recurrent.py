@@ -9,13 +9,14 @@ frame stands in for those after it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from vsrcli.frames import Frame, Picture, Plane, Role
 from vsrcli.models import Model
 from vsrcli.runtime.cells import color_planes, decode_graph, state_shape, step_graph
+from vsrcli.runtime.drivers import Carried
 from vsrcli.runtime.engines import Array, Engine, Tensor, open_engine
 from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
 
@@ -69,6 +70,25 @@ class RecurrentDriver:
     def reset(self) -> None:
         self._waiting.clear()
         self._begun = False
+
+    def save(self) -> Carried:
+        if not self._begun:
+            return Carried()
+        tensors = {f"frame_{i}": tensor for i, tensor in enumerate(self._frames[:-1])}
+        tensors |= {f"state_{name}": now for name, (now, _) in self._states.items()}
+        arrays = {name: self._step.get(tensor) for name, tensor in tensors.items()}
+        return Carried(arrays=arrays, held=len(self._waiting))
+
+    def load(self, arrays: Mapping[str, Array], held: Sequence[Frame]) -> None:
+        self.reset()
+        if not arrays:
+            return
+        older = [self._step.put(arrays[f"frame_{i}"]) for i in range(len(self._frames) - 1)]
+        self._frames = [*older, self._frames[-1]]
+        for name, buffers in self._states.items():
+            buffers[0] = self._step.put(arrays[f"state_{name}"])
+        self._waiting.extend(held)
+        self._begun = True
 
     def close(self) -> None:
         for engine in (self._decoder, self._step, self._alpha):

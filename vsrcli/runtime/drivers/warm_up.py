@@ -7,8 +7,17 @@ start of the shot, so its state, and the frames before the current one, fit fram
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from vsrcli.frames import Frame
-from vsrcli.runtime.drivers import Driver
+from vsrcli.runtime.drivers import Carried, Driver
+
+_UNWANTED = "warm_up_unwanted"
 
 
 class WarmUp:
@@ -37,6 +46,23 @@ class WarmUp:
     def reset(self) -> None:
         self._driver.reset()
         self._opening, self._warm, self._unwanted = [], False, 0
+
+    def save(self) -> Carried:
+        """An opening is only held; nothing has run yet."""
+        if not self._warm:
+            return Carried(held=len(self._opening))
+        inner = self._driver.save()
+        return replace(inner, arrays={**inner.arrays, _UNWANTED: np.array(self._unwanted)})
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], held: Sequence[Frame]) -> None:
+        self.reset()
+        self._warm = _UNWANTED in arrays
+        if not self._warm:
+            self._opening = list(held)
+            return
+        inner = {name: array for name, array in arrays.items() if name != _UNWANTED}
+        self._unwanted = int(arrays[_UNWANTED])
+        self._driver.load(inner, held)
 
     def close(self) -> None:
         self._driver.close()

@@ -1,0 +1,364 @@
+"""Runs that are cut off go on: what is kept, what is refused, and that the result is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import Clip, make
+from conftest import Vsr
+from facts import facts
+from kills import SEGMENT, campaign, order, same, shots_clip
+
+from vsrcli.errors import OutputError
+from vsrcli.frames import Frame
+from vsrcli.job import DEFAULT_SCENE_THRESHOLD
+from vsrcli.media.pixels import layout_of
+from vsrcli.media.source import Source
+from vsrcli.resume import Place, open_work, sweep, work_folder
+from vsrcli.sequences import PRIMER, Border, Cut, split_segments, split_shots
+
+RESUME = 9
+OPTIONS = ("--model", "bicubic", "-s", 2, "--segment", SEGMENT, "--progress", "none")
+SOFT = ("--preset", "veryfast", "--encoder-option", "mbtree=0", "--threads", 1)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return shots_clip(tmp_path / "in.mp4", 80)
+
+
+@pytest.fixture
+def broken_off(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr) -> Path:
+    """The target of a run that the disk filled up on after two segments."""
+    target = tmp_path / "out.mp4"
+    stop_after(monkeypatch, 2)
+    outcome = vsr("upscale", source, "-o", target, *OPTIONS, *SOFT)
+    monkeypatch.undo()
+    assert outcome.code == 4
+    assert outcome.lines == [
+        f"vsr: the disk is full while writing {target}; free space and run it again; "
+        "48 frames are kept: --resume goes on after them"
+    ]
+    assert not target.exists()
+    return target
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, segments_: int) -> None:
+    """Makes the disk full once so many segments are kept."""
+    from vsrcli.resume import Work
+
+    add = Work.add
+
+    def full(work: Work, **fields: object) -> None:
+        add(work, **fields)
+        if len(work.segments) == segments_:
+            raise OutputError(
+                f"the disk is full while writing {work.target}; free space and run it again"
+            )
+
+    monkeypatch.setattr(Work, "add", full)
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_killed_runs_go_on_to_the_same_output(tmp_path: Path) -> None:
+    outcomes = campaign(tmp_path, runs=4, seed=5)
+    assert [outcome.problem for outcome in outcomes] == [""] * 4
+
+
+def test_a_resumed_run_gives_what_an_unbroken_one_gives(
+    tmp_path: Path, source: Path, broken_off: Path, vsr: Vsr
+) -> None:
+    alone = tmp_path / "alone.mp4"
+    assert vsr("upscale", source, "-o", alone, *OPTIONS, *SOFT).code == 0
+    outcome = vsr("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--resume")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert same(facts(broken_off), facts(alone)) == ""
+    assert decoding_times(broken_off) == decoding_times(alone)
+    assert left(tmp_path) == ["alone.mp4", "in.mp4", "out.mp4"]
+
+
+def decoding_times(path: Path) -> list[int | None]:
+    with av.open(str(path)) as file:
+        return [p.dts for p in file.demux(video=0) if p.size]
+
+
+def test_a_plain_run_does_not_write_over_unfinished_work(
+    source: Path, broken_off: Path, vsr: Vsr
+) -> None:
+    outcome = vsr("upscale", source, "-o", broken_off, *OPTIONS, *SOFT)
+    assert outcome.code == RESUME
+    assert outcome.lines == [
+        f"vsr: {broken_off} is unfinished: 48 frames are done. "
+        "Add --resume to go on, or --no-resume to start anew"
+    ]
+    assert work_folder(broken_off).is_dir()
+    again = vsr("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--no-resume")
+    assert again.code == 0, again.err
+    assert not work_folder(broken_off).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--crf", 20), "video.crf was not given and is 20"),
+        (("--model", "espcn"), "the model was bicubic x2 fp32 and is espcn x2 fp32"),
+        (("-ss", 1), "start_s was not given and is 1"),
+        (("--segment", 10), f"segment was {SEGMENT} and is 10"),
+    ],
+)
+def test_changed_options_are_named(
+    source: Path, broken_off: Path, vsr: Vsr, options: tuple[object, ...], words: str
+) -> None:
+    outcome = vsr("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--resume", *options)
+    assert outcome.code == RESUME
+    assert words in outcome.err
+    assert "--no-resume" in outcome.err
+    assert len(outcome.lines) == 1
+
+
+def test_a_changed_input_is_named(source: Path, broken_off: Path, vsr: Vsr) -> None:
+    data = bytearray(source.read_bytes())
+    data[-1] ^= 1
+    source.write_bytes(data)
+    outcome = vsr("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--resume")
+    assert outcome.code == RESUME
+    assert "the input's time of change" in outcome.err
+    assert "the input's content" in outcome.err
+
+
+def test_an_input_that_only_moved_is_the_same(source: Path, broken_off: Path, vsr: Vsr) -> None:
+    moved = source.rename(source.with_name("moved.mp4"))
+    outcome = vsr("upscale", moved, "-o", broken_off, *OPTIONS, *SOFT, "--resume")
+    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.parametrize("harm", ["manifest", "segment", "missing segment"])
+def test_damaged_work_is_not_taken_up(source: Path, broken_off: Path, vsr: Vsr, harm: str) -> None:
+    folder = work_folder(broken_off)
+    if harm == "manifest":
+        data = json.loads((folder / "manifest.json").read_text())
+        del data["segments"][0]["place"]
+        (folder / "manifest.json").write_text(json.dumps(data))
+    elif harm == "segment":
+        file = folder / "00001.packets"
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+    else:
+        (folder / "00000.packets").unlink()
+    outcome = vsr("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--resume")
+    assert outcome.code == RESUME
+    assert "--no-resume" in outcome.err
+    assert len(outcome.lines) == 1
+
+
+def test_work_without_a_finished_segment_is_cleared_away(
+    tmp_path: Path, source: Path, vsr: Vsr
+) -> None:
+    folder = work_folder(tmp_path / "out.mp4")
+    folder.mkdir()
+    for name in ("lock", "part.mp4", "00000.packets"):
+        (folder / name).write_bytes(b"rubbish")
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mp4", *OPTIONS, *SOFT)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert left(tmp_path) == ["in.mp4", "out.mp4"]
+
+
+def test_resume_without_unfinished_work_is_a_plain_run(
+    tmp_path: Path, source: Path, vsr: Vsr
+) -> None:
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mp4", *OPTIONS, *SOFT, "--resume")
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_keep_work_leaves_the_segments(tmp_path: Path, source: Path, vsr: Vsr) -> None:
+    target = tmp_path / "out.mp4"
+    assert vsr("upscale", source, "-o", target, *OPTIONS, *SOFT, "--keep-work").code == 0
+    first = facts(target)
+    assert len(list(work_folder(target).glob("*.packets"))) >= 3
+    again = vsr("upscale", source, "-o", target, *OPTIONS, *SOFT, "--resume", "-y")
+    assert (again.code, again.err) == (0, "")
+    assert same(facts(target), first) == ""
+    assert left(tmp_path) == ["in.mp4", "out.mp4"]
+
+
+def test_short_clips_are_one_segment(tmp_path: Path, vsr: Vsr) -> None:
+    """--segment changes no byte of a clip below its length."""
+    clip = make(tmp_path / "in.mp4", Clip(frames=20))
+    for number in (0, 20):
+        name = tmp_path / f"{number}.mp4"
+        outcome = vsr("upscale", clip, "-o", name, *OPTIONS, *SOFT, "--segment", number)
+        assert outcome.code == 0, outcome.err
+    assert (tmp_path / "0.mp4").read_bytes() == (tmp_path / "20.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("encoder", ["libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"])
+def test_segments_of_every_encoder_join(tmp_path: Path, vsr: Vsr, encoder: str) -> None:
+    clip = make(tmp_path / "in.mkv", Clip(frames=20, audio=()))
+    preset = {"libx265": ("--preset", "ultrafast"), "libsvtav1": ("--preset", "12")}
+    outcome = vsr(
+        *("upscale", clip, "-o", tmp_path / "out.mkv", "-c:v", encoder, "--model", "bicubic"),
+        *("-s", 2, "--segment", 4, "--progress", "none", *preset.get(encoder, ())),
+    )
+    assert outcome.code == 0, outcome.err
+    assert facts(tmp_path / "out.mkv").times == facts(clip).times
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".ts", ".mov"])
+def test_other_containers_resume(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr, suffix: str
+) -> None:
+    alone, target = tmp_path / f"alone{suffix}", tmp_path / f"out{suffix}"
+    assert vsr("upscale", source, "-o", alone, *OPTIONS, *SOFT).code == 0
+    stop_after(monkeypatch, 1)
+    assert vsr("upscale", source, "-o", target, *OPTIONS, *SOFT).code == 4
+    monkeypatch.undo()
+    outcome = vsr("upscale", source, "-o", target, *OPTIONS, *SOFT, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert same(facts(target), facts(alone)) == ""
+
+
+def test_a_part_of_the_source_resumes(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
+) -> None:
+    part = (*OPTIONS, *SOFT, "-ss", "0.5", "-to", "3")
+    alone, target = tmp_path / "alone.mp4", tmp_path / "out.mp4"
+    assert vsr("upscale", source, "-o", alone, *part).code == 0
+    stop_after(monkeypatch, 1)
+    assert vsr("upscale", source, "-o", target, *part).code == 4
+    monkeypatch.undo()
+    assert vsr("upscale", source, "-o", target, *part, "--resume").code == 0
+    assert same(facts(target), facts(alone)) == ""
+
+
+def test_what_is_done_is_not_decoded_again(
+    source: Path, broken_off: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
+) -> None:
+    skipped: list[int] = []
+    skip = Source.skip
+
+    def noted(self: Source, packets: int, frames: int) -> bool:
+        skipped.append(packets)
+        return skip(self, packets, frames)
+
+    monkeypatch.setattr(Source, "skip", noted)
+    assert vsr("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--resume").code == 0
+    assert skipped == [20, 20]  # of 48: a keyframe every 20 frames, and the last but one is used
+
+
+def test_two_runs_do_not_share_an_output(tmp_path: Path, source: Path, vsr: Vsr) -> None:
+    with open_work(tmp_path / "out.mp4", {}, resume=None):
+        outcome = vsr("upscale", source, "-o", tmp_path / "out.mp4", *OPTIONS)
+    assert outcome.code == 4
+    assert "another run" in outcome.err
+
+
+def test_a_run_killed_while_it_tidied_up_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    work = open_work(target, {"a": "b"}, resume=None)
+    work.next_file().write_bytes(b"packets")
+    place = Place(frame=1, time_s=Fraction(0), digest="")
+    work.add(place=place, frames=1, state={})
+    work.seal()
+    work._lock.close()
+    sweep(target)
+    assert work.folder.exists()  # there is no output yet
+    target.write_bytes(b"film")
+    sweep(target)
+    assert not work.folder.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_signals_keep_finished_segments(
+    tmp_path: Path, number: signal.Signals, code: int, word: str
+) -> None:
+    source = shots_clip(tmp_path / "in.mp4", 400)
+    target = tmp_path / "out.mp4"
+    with subprocess.Popen(order(source, target, "bicubic"), stderr=subprocess.PIPE) as process:
+        while not (work_folder(target) / "manifest.json").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == code
+    kept = json.loads((work_folder(target) / "manifest.json").read_text())["segments"]
+    frames = sum(segment["frames"] for segment in kept)
+    assert said.decode() == (
+        f"vsr: {word}; nothing was written; {frames} frames are kept: --resume goes on after them\n"
+    )
+    assert not list(work_folder(target).glob("part*"))
+
+
+LAYOUT = layout_of("gray")
+
+
+def frame(index: int, scene: int) -> Frame:
+    """A frame of a scene: its own texture with a little noise."""
+    texture = np.random.default_rng(scene).integers(0, 200, (16, 16)).repeat(4, 0).repeat(4, 1)
+    plane = (texture + np.random.default_rng(index).integers(0, 3, (64, 64))).astype(np.uint8)
+    return Frame(
+        planes=(plane,),
+        layout=LAYOUT,
+        width=64,
+        height=64,
+        pts=index,
+        time_base=Fraction(1, 25),
+        index=index,
+    )
+
+
+def find_cuts(items):
+    return split_shots(items, threshold=DEFAULT_SCENE_THRESHOLD)
+
+
+def parts(items, length, before=()):
+    """Indices, "cut" and (index, is_cut) of borders, as they come."""
+    found = split_segments(iter(items), find_cuts, length=length, before=before)
+    for item in found:
+        if isinstance(item, Border):
+            yield item.frame.index, item.is_cut
+        else:
+            named = item.index if isinstance(item, Frame) else item
+            yield "cut" if isinstance(item, Cut) else named
+
+
+def test_borders_lie_on_cuts_or_twice_as_far_apart():
+    frames = [frame(i, 20 if i < 7 else 200) for i in range(30)]
+    borders = [part for part in parts(frames, 5) if isinstance(part, tuple)]
+    assert borders == [(7, True), (17, False), (27, False)]
+    assert not [part for part in parts(frames, 0) if isinstance(part, tuple)]
+
+
+def test_a_search_that_begins_at_a_border_finds_the_same():
+    rng = random.Random(3)
+    level, frames = 20, []
+    for index in range(200):
+        level = rng.choice((20, 200)) if rng.random() < 0.1 else level
+        frames.append(frame(index, level))
+    whole = list(parts(frames, 6))
+    for at in [part for part in whole if isinstance(part, tuple)]:
+        start = at[0]
+        rest = list(parts(frames[start:], 6, before=frames[start - PRIMER : start]))
+        assert rest == whole[whole.index(at) + 1 :]
+
+
+def test_what_is_no_frame_keeps_its_place():
+    items = [*(frame(i, 20) for i in range(9)), "sound", *(frame(i, 20) for i in range(9, 14))]
+    assert [p for p in parts(items, 3) if not isinstance(p, tuple)] == [
+        *range(9), "sound", *range(9, 14)
+    ]  # fmt: skip

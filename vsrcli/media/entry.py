@@ -1,0 +1,70 @@
+"""Where decoding can begin late and still give the frames that decoding from the start gives.
+
+Reading packets costs next to nothing, decoding them does not. So the way to a frame in the middle
+is to read on undecoded to a keyframe ahead of it. Whether the frames from there on are the same is
+not taken on trust: the frame before the wanted one is decoded and compared with what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from vsrcli.frames import Frame
+from vsrcli.media.source import Source, local
+
+_LEAD = 2
+"""Keyframes ahead of the frame: the frames just after one may lean on those before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A way into a source, for `Source.skip`."""
+
+    packets: int
+    """Of the video that need not be decoded."""
+    frames: int
+    """That they would have given: the number of the first frame after them."""
+
+
+def find_entry(
+    open_source: Callable[[], Source], *, number: int, time_s: Fraction, digest: str
+) -> Entry | None:
+    """The entry for a source whose frame `number` is shown at `time_s` and has this digest.
+
+    None if there is no such way and everything has to be decoded. The source must be a file that
+    is read from its start.
+    """
+    with open_source() as source:
+        packets = _packets_ahead(source.path, source.info.video.index, time_s)
+        if not packets or source.grid or not source.skip(packets, 0):
+            return None
+        for item in source.items():
+            if isinstance(item, Frame) and item.pts * item.time_base >= time_s:
+                same = item.pts * item.time_base == time_s and item.digest() == digest
+                frames = number - item.index
+                return Entry(packets=packets, frames=frames) if same and frames > 0 else None
+    return None
+
+
+def _packets_ahead(path: Path, video: int, time_s: Fraction) -> int:
+    """How many video packets come before the last keyframe but one that is no later than this."""
+    places: list[int] = []
+    count = 0
+    with av.open(local(path), metadata_errors="replace") as container:
+        try:
+            for packet in container.demux(container.streams[video]):
+                if not packet.size:
+                    continue
+                if packet.is_keyframe:
+                    if packet.pts is None or packet.pts * packet.time_base > time_s:
+                        break
+                    places.append(count)
+                count += 1
+        except (av.FFmpegError, OSError):
+            return 0
+    return places[-_LEAD] if len(places) >= _LEAD else 0

@@ -1,0 +1,373 @@
+"""Unfinished work on disk: what a run is, which segments of it are done, where to go on.
+
+A run that writes `out.mp4` keeps a folder `.out.mp4.vsr` beside it:
+
+    lock            held while a run uses the folder; the system drops it with the process
+    manifest.json   the run's identity and its finished segments, replaced as a whole
+    00000.packets … the encoded picture of each segment (media/segments.py)
+    00003.npz       what the model carried over the last border, if it lay within a shot
+    part.mp4        the file in the making; built anew by every run
+
+A segment counts once the manifest names it, and everything it names is on disk by then. So a run
+may be killed at any instant and loses at most the segment in work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsrcli.errors import OutputError, ResumeError, output_error
+
+if sys.platform != "win32":
+    import fcntl
+
+FORMAT = 1
+"""Of the manifest; raised when its meaning changes."""
+_MANIFEST, _LOCK, _PART = "manifest.json", "lock", "part"
+_SAMPLES, _SAMPLE_BYTES = 16, 1 << 16
+
+Identity = Mapping[str, str]
+"""Everything that the output depends on, by the name a user knows it by."""
+State = Mapping[str, NDArray[Any]]
+"""Named arrays that a model carries from frame to frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A place in the source where a run can go on: before frame `frame`."""
+
+    frame: int
+    """Number of the next source frame that the model takes."""
+    time_s: Fraction
+    """Presentation time of the frame before it."""
+    digest: str
+    """Of the planes of the frame before it, so that going on at the wrong place is noticed."""
+    held: int = 0
+    """Frames before it that the model has taken and not given back."""
+    damaged: int = 0
+    """Packets of the source that could not be decoded so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A finished part of the output and the place it ends at."""
+
+    file: str
+    size_bytes: int
+    sha256: str
+    frames: int
+    """Encoded in it."""
+    state: str
+    """The file of the model's state at the border; empty if the border is a cut."""
+    place: Place
+
+
+def work_folder(target: Path) -> Path:
+    """Where the unfinished work of an output lies."""
+    return target.with_name(f".{target.name}.vsr")
+
+
+class Work:
+    """The work folder of one run. A context manager.
+
+    Leaving it without `finish` keeps the finished segments, if any, and says so in a note on the
+    exception; otherwise the folder is removed. Made by `open_work`.
+    """
+
+    def __init__(self, target: Path, lock: IO[bytes], *, keep: bool) -> None:
+        self.target, self.folder = target, work_folder(target)
+        self.part = self.folder / f"{_PART}{target.suffix}"
+        """The file in the making."""
+        self.segments: list[Segment] = []
+        self._lock, self._keep = lock, keep
+        self._identity: Identity = {}
+        self._finished = False
+
+    @property
+    def frames(self) -> int:
+        """Encoded in the finished segments."""
+        return sum(segment.frames for segment in self.segments)
+
+    @property
+    def place(self) -> Place | None:
+        """Where to go on; None from the start."""
+        return self.segments[-1].place if self.segments else None
+
+    @property
+    def files(self) -> list[Path]:
+        """The finished segments' files in order."""
+        return [self.folder / segment.file for segment in self.segments]
+
+    def next_file(self) -> Path:
+        """Where the next segment is to be written."""
+        return self.folder / f"{len(self.segments):05d}.packets"
+
+    def state(self) -> State:
+        """The model's state at the last border; empty if that is a cut."""
+        name = self.segments[-1].state if self.segments else ""
+        if not name:
+            return {}
+        try:
+            with np.load(self.folder / name, allow_pickle=False) as arrays:
+                return {key: arrays[key] for key in arrays}
+        except (OSError, ValueError, KeyError) as exc:
+            raise ResumeError(
+                f"the unfinished work in {self.folder} is damaged ({name}: {exc}); "
+                "use --no-resume to start anew"
+            ) from exc
+
+    def add(self, *, place: Place, frames: int, state: State) -> None:
+        """Counts the segment that lies in `next_file` as done. Raises OutputError."""
+        file = self.next_file()
+        try:
+            name = self._write_state(file.stem, state) if state else ""
+            before = self.segments[-1].state if self.segments else ""
+            segment = Segment(
+                file=file.name,
+                size_bytes=file.stat().st_size,
+                sha256=_sha256(file),
+                frames=frames,
+                state=name,
+                place=place,
+            )
+            self._write_manifest([*self.segments, segment])
+            self.segments.append(segment)
+            if before:
+                (self.folder / before).unlink(missing_ok=True)
+        except OSError as exc:
+            raise output_error(self.target, exc) from exc
+
+    def seal(self) -> None:
+        """Notes that the file in the making is whole, just before it is put in place."""
+        if self.segments:
+            self._write_manifest(self.segments, sealed=True)
+
+    def finish(self) -> None:
+        """The output is in place: nothing is left to resume."""
+        self._finished = True
+
+    def _write_state(self, stem: str, state: State) -> str:
+        path = self.folder / f"{stem}.npz"
+        with path.open("wb") as file:
+            np.savez(file, **state)  # type: ignore[arg-type]  # its stub takes the keys for options
+            file.flush()
+            os.fsync(file.fileno())
+        return path.name
+
+    def _write_manifest(self, segments: list[Segment], *, sealed: bool = False) -> None:
+        data = {
+            "format": FORMAT,
+            "run": dict(self._identity),
+            "sealed": sealed,
+            "segments": [_plain(segment) for segment in segments],
+        }
+        path, temporary = self.folder / _MANIFEST, self.folder / f"{_MANIFEST}.new"
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(data, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(self.folder)
+
+    def begin(self, identity: Identity, segments: list[Segment]) -> None:
+        """Takes these segments over and removes whatever else lies in the folder."""
+        self._identity, self.segments = identity, segments
+        wanted = {_LOCK, _MANIFEST} if segments else {_LOCK}
+        wanted |= {name for s in segments for name in (s.file, s.state)}
+        for path in self.folder.iterdir():
+            if path.name not in wanted:
+                path.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.part.unlink(missing_ok=True)
+        if self.segments and not (self._finished and not self._keep):
+            if exc is not None:
+                exc.add_note(f"{_count(self.frames)} are kept: --resume goes on after them")
+        else:
+            _remove(self.folder)
+        self._lock.close()
+
+
+def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bool = False) -> Work:
+    """The work folder of a run, with the segments of an earlier one where it is to go on.
+
+    `resume` False drops what an earlier run left, None refuses to choose. Raises ResumeError if
+    there is work that this run may not touch, OutputError if the folder cannot be written.
+    """
+    work = Work(target, _locked(target), keep=keep)
+    try:
+        found = _read(work.folder)
+        segments = [] if found is None or resume is False else _segments(found, work.folder)
+        if segments and found is not None:
+            _check(found["run"], identity, target, frames=sum(s.frames for s in segments))
+            if resume is None:
+                raise ResumeError(
+                    f"{target} is unfinished: {_count(sum(s.frames for s in segments))} are done. "
+                    "Add --resume to go on, or --no-resume to start anew"
+                )
+        work.begin(identity, segments)
+    except BaseException as exc:
+        work._lock.close()
+        if isinstance(exc, OSError):
+            raise output_error(target, exc) from exc
+        raise
+    return work
+
+
+def sweep(target: Path) -> None:
+    """Removes the work folder of a run that was killed after its output was in place."""
+    folder = work_folder(target)
+    if not (target.exists() and folder.is_dir()):
+        return
+    found = _read(folder)
+    is_over = found is None or bool(found.get("sealed"))
+    if is_over and not (folder / f"{_PART}{target.suffix}").exists():
+        with suppress(OutputError), _locked(target):
+            _remove(folder)
+
+
+def identity_of_file(path: Path) -> dict[str, str]:
+    """Size, time of change and a digest of parts of a file. Its name does not matter."""
+    try:
+        with path.open("rb") as file:
+            facts = os.fstat(file.fileno())
+            digest = hashlib.sha256()
+            for at in _sample_places(facts.st_size):
+                file.seek(at)
+                digest.update(file.read(_SAMPLE_BYTES))
+    except OSError:
+        return {}  # not a plain file: opening it as video says more
+    return {
+        "the input's size": f"{facts.st_size} bytes",
+        "the input's time of change": f"{facts.st_mtime_ns / 1e9:.6f}",
+        "the input's content": digest.hexdigest()[:16],
+    }
+
+
+def _sample_places(size: int) -> Iterator[int]:
+    last = max(0, size - _SAMPLE_BYTES)
+    yield from sorted({last * i // (_SAMPLES - 1) for i in range(_SAMPLES)})
+
+
+def _locked(target: Path) -> IO[bytes]:
+    """The folder's lock file, held. Creates the folder."""
+    folder = work_folder(target)
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = (folder / _LOCK).open("ab")
+    except OSError as exc:
+        raise output_error(target, exc) from exc
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock.fileno()).st_nlink == 0:  # the run before removed it just now
+                lock.close()
+                return _locked(target)
+    except OSError as exc:
+        lock.close()
+        raise OutputError(f"{target} is being written by another run; wait for it") from exc
+    return lock
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    """The manifest; None if there is none that can be read."""
+    try:
+        found = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("format") == FORMAT else None
+
+
+def _segments(found: Mapping[str, Any], folder: Path) -> list[Segment]:
+    """The segments that a manifest names. Raises ResumeError if one is not what it was."""
+    try:
+        segments = [_segment(entry) for entry in found["segments"]]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as exc:
+        raise ResumeError(
+            f"{folder / _MANIFEST} cannot be understood ({exc}); use --no-resume to start anew"
+        ) from exc
+    for segment in segments:
+        try:
+            whole = _sha256(folder / segment.file) == segment.sha256
+        except OSError:
+            whole = False
+        if not whole:
+            raise ResumeError(
+                f"the unfinished work in {folder} is damaged ({segment.file}); "
+                "use --no-resume to start anew"
+            )
+    return segments
+
+
+def _check(before: Mapping[str, str], now: Identity, target: Path, *, frames: int) -> None:
+    """Raises ResumeError that names what differs."""
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if not changed:
+        return
+    told = ", ".join(_difference(key, before.get(key), now.get(key)) for key in changed[:3])
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    raise ResumeError(
+        f"{target} is unfinished ({_count(frames)} done) and this run differs: {told}{more}. "
+        "Put that back and add --resume, or use --no-resume to start anew"
+    )
+
+
+def _difference(key: str, before: str | None, now: str | None) -> str:
+    return f"{key} was {before or 'not given'} and is {now or 'not given'}"
+
+
+def _plain(segment: Segment) -> dict[str, Any]:
+    plain = asdict(segment)
+    plain["place"]["time_s"] = str(segment.place.time_s)
+    return plain
+
+
+def _segment(entry: Mapping[str, Any]) -> Segment:
+    place = entry["place"]
+    made = Place(**{**place, "time_s": Fraction(place["time_s"])})
+    return Segment(**{**entry, "place": made})
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder that holds nothing to resume, its manifest first."""
+    with suppress(OSError):
+        (folder / _MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename last through a power cut, where the system can."""
+    if sys.platform != "win32":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _count(frames: int) -> str:
+    return "1 frame" if frames == 1 else f"{frames} frames"
