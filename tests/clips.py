@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -31,6 +32,35 @@ Dialogue: 0,0:00:00.04,0:00:00.30,Default,,0,0,0,,{\\i1}leaning{\\i0} words
 """
 
 
+def _pgs(shown_ms: int, hidden_ms: int, side: int = 16) -> bytes:
+    """A Blu-ray subtitle file (.sup): a white square, and the screen cleared again."""
+
+    def segment(kind: int, data: bytes, ms: int) -> bytes:
+        return b"PG" + struct.pack(">IIBH", ms * 90, 0, kind, len(data)) + data
+
+    def screen(number: int, state: int, objects: bytes) -> bytes:
+        count = len(objects) // 8
+        return struct.pack(">HHBHBBBB", 96, 64, 16, number, state, 0, 0, count) + objects
+
+    line = bytes((0, 0x80 | side, 1, 0, 0))
+    window = struct.pack(">BBHHHH", 1, 0, 8, 8, side, side)
+    picture = struct.pack(">HH", side, side) + line * side
+    head = struct.pack(">HBB", 0, 0, 0xC0) + len(picture).to_bytes(3, "big")
+    shown = (
+        (0x16, screen(0, 0x80, struct.pack(">HBBHH", 0, 0, 0, 8, 8))),
+        (0x17, window),
+        (0x14, bytes((0, 0, 1, 235, 128, 128, 255))),
+        (0x15, head + picture),
+        (0x80, b""),
+    )
+    hidden = ((0x16, screen(1, 0, b"")), (0x17, window), (0x80, b""))
+    parts = [segment(kind, data, shown_ms) for kind, data in shown]
+    return b"".join(parts + [segment(kind, data, hidden_ms) for kind, data in hidden])
+
+
+PGS = _pgs(40, 320)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Track:
     """One audio track: a tone."""
@@ -49,7 +79,7 @@ class Text:
     """One subtitle track, as the text of a subtitle file."""
 
     suffix: str = ".srt"
-    content: str = SRT
+    content: str | bytes = SRT
     language: str = ""
     title: str = ""
     forced: bool = False
@@ -178,7 +208,8 @@ def _subtitle_stream(
 ) -> list[av.Packet]:
     """The packets of a subtitle file, given to a new stream of the clip."""
     file = path.with_name(f"subtitles{index}{text.suffix}")
-    file.write_text(text.content, encoding="utf-8")
+    content = text.content
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with av.open(str(file)) as source:
         stream = out.add_stream_from_template(source.streams[0])
         _tag(stream, text.language, text.title)

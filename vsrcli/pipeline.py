@@ -25,7 +25,7 @@ from vsrcli.job import DEFAULT_SCENE_THRESHOLD, DEFAULT_WARM_UP, Job
 from vsrcli.media.entry import find_entry
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.rate import repeated
-from vsrcli.media.sink import Sink
+from vsrcli.media.sink import Sink, container_of
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model, Temporal
 from vsrcli.prefetch import prefetch
@@ -126,7 +126,7 @@ def upscale(
                 job.source,
                 span=span,
                 on_error=job.on_error,
-                intake=job.intake,
+                intake=job.intake.into(container_of(job.target)) if job.target else job.intake,
                 maps=job.maps,
             )
         )

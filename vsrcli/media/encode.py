@@ -30,6 +30,10 @@ _PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
+_ASPECT_OF_CODEC = {"matroska", "webm", "avi"}
+"""Containers that get the pixel aspect from the codec or not at all."""
+_SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
+"""Codecs that say the pixel aspect themselves."""
 _UNORDERED = 2
 """So few frames cannot be coded out of order; libx265 leaves their decoding times unset."""
 _TURNED_IN = {"mp4", "mov", "ipod", "3gp", "3g2", "psp", "matroska", "webm", "nut"}
@@ -135,6 +139,12 @@ def add_video(
         context.bit_rate = options.bitrate
     if info.sample_aspect not in (0, 1):
         context.sample_aspect_ratio = info.sample_aspect
+        if container.format.name in _ASPECT_OF_CODEC and codec.canonical_name not in _SELF_SHAPED:
+            log.warning(
+                "%s with %s holds no pixel aspect, so the picture will look stretched; write .mp4 "
+                "or .mov",
+                *(container.format.name, codec.name),
+            )
     if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"
     _tag(context, encoded_color(info, pix_fmt))

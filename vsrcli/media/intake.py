@@ -15,6 +15,7 @@ from vsrcli.media.turn import Turn
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's own decoders of these leave the alpha out."""
+_ONE_RATE = {"avi", "mxf"}
 _FASTEST = 300
 """Frames a second; a container that claims more does not know its rate."""
 
@@ -32,6 +33,10 @@ class Intake:
     cfr: bool = False
     """Constant frame rate: the container's, unless `rate` says which."""
     rate: Fraction | None = None
+
+    def into(self, muxer: str) -> Intake:
+        """What a container needs: those without timestamps have one frame rate."""
+        return replace(self, cfr=self.cfr or muxer in _ONE_RATE)
 
     def grid_rate(self, stream: av.VideoStream, factor: int) -> Fraction | None:
         """Frames a second of the even grid; None: timestamps stay. Raises InputError."""

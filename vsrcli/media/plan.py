@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -18,11 +18,28 @@ _TEXT_ENCODER = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm"
 _TS_CODECS = {
     *("h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4", "vc1", "av1"),
     *("aac", "aac_latm", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus"),
-    *("dvb_subtitle", "dvbsub", "dvb_teletext", "hdmv_pgs_subtitle", "pgssub"),
+    *("dvb_subtitle", "dvbsub", "dvb_teletext"),
 }
 _TS_DATA = {"klv", "timed_id3", "scte_35", "epg", "smpte_2038"}
 _TIMECODE_KEEPERS = {"mp4", "mov", "matroska"}
 """Containers that write the timecode of the picture's tags: as a track, or as a tag."""
+_LOSES = {
+    "mpegts": ("chapters", "tags", "titles", "dispositions"),
+    "avi": ("chapters", "languages", "dispositions"),
+    "mov": ("dispositions",),
+}
+"""What a container has no place for, of all that a source may say about itself."""
+_OWN_TAGS = {
+    *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name"),
+    *("creation_time", "vendor_id", "software"),
+}
+"""Tags that every muxer writes anew."""
+_MOV_TAGS = {
+    *("title", "artist", "album", "album_artist", "composer", "genre", "date", "track", "disc"),
+    *("comment", "description", "synopsis", "copyright", "grouping", "lyrics", "show"),
+    *("episode_id", "network", "location", "location-eng", "timecode"),
+}
+"""What mp4 and mov write where every player looks."""
 _COVER_CONTAINERS = {"mp4", "mov", "ipod", "matroska"}
 
 
@@ -114,6 +131,34 @@ def plan_streams(
         else:
             plans.append(case.drop("not mapped", expected=True))
     return plans
+
+
+def losses(
+    source: av.container.InputContainer, plans: Sequence[StreamPlan], container: str
+) -> list[str]:
+    """What the source says about itself and its kept streams that the container cannot say."""
+    kept = [source.streams[p.index] for p in plans if p.action is not Action.DROP]
+    plain = Disposition.default | Disposition.attached_pic
+    has = {
+        "chapters": bool(source.chapters()),
+        "tags": any(key.lower() not in _OWN_TAGS for key in source.metadata),
+        "titles": any("title" in s.metadata or "name" in s.metadata for s in kept),
+        "languages": any(s.metadata.get("language", "und") != "und" for s in kept),
+        "dispositions": any(s.disposition & ~plain for s in kept)
+        or (container != "mov" and _has_choice(kept)),
+    }
+    return [thing for thing in _LOSES.get(container, ()) if has[thing]]
+
+
+def needs_own_tags(metadata: Mapping[str, str]) -> bool:
+    """Some tags are not among those that mp4 and mov have a place for."""
+    return any(key not in _OWN_TAGS | _MOV_TAGS for key in metadata)
+
+
+def _has_choice(streams: list[av.stream.Stream]) -> bool:
+    """Some tracks of a kind are default and some are not."""
+    marks = {(s.type, bool(s.disposition & Disposition.default)) for s in streams}
+    return any((kind, not is_default) in marks for kind, is_default in marks)
 
 
 def _ordered(streams: list[av.stream.Stream], kept: list[int]) -> list[av.stream.Stream]:

@@ -21,12 +21,16 @@ from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks
 from vsrcli.media.packet import SidePacket
-from vsrcli.media.plan import Action, StreamPlan, plan_streams
+from vsrcli.media.plan import Action, StreamPlan, losses, needs_own_tags, plan_streams
 from vsrcli.media.segments import SegmentWriter
 from vsrcli.media.source import Source, local
 
 log = logging.getLogger("vsr")
 _MOV = ("mp4", "mov", "ipod", "3gp", "psp")
+_SHARED_INSTANTS = {"matroska", "webm"}
+"""Containers in which two subtitles may begin together."""
+_ENDLESS = (1 << 32) - 1
+"""Ticks of a picture subtitle that stays until the next one; muxers call it invalid."""
 _MOVIE_TICKS = 10_000
 """The movie timescale at least: edit lists are rounded to it."""
 
@@ -80,7 +84,10 @@ class Sink:
     def _create(self, muxer: str) -> av.container.OutputContainer:
         options = {}
         if muxer in _MOV:
-            options = {"movflags": "+faststart", "movie_timescale": str(self._movie_timescale())}
+            flags = "+faststart"
+            if needs_own_tags(self._source.container.metadata):
+                flags += "+use_metadata_tags"
+            options = {"movflags": flags, "movie_timescale": str(self._movie_timescale())}
         try:
             self._temp.touch(exist_ok=False)
             return av.open(local(self._temp), "w", format=muxer, container_options=options)
@@ -106,6 +113,8 @@ class Sink:
         for plan in plans:
             self._add(plan, source.streams[plan.index], video, size, threads)
         _say(plans)
+        if lost := losses(source, plans, muxer):
+            log.warning("%s holds no %s; write .mkv to keep them", muxer, ", ".join(lost))
         self._container.metadata.update(source.metadata)
         self._container.set_chapters(self._chapters(source.chapters()))
         return plans
@@ -252,6 +261,8 @@ class Sink:
         ticks = frame_ticks(self._shift, packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
         packet.dts = None if packet.dts is None else packet.dts + ticks
+        if (packet.duration or 0) >= _ENDLESS:
+            packet.duration = 0
 
     def _mux(self, packets: list[SidePacket]) -> None:
         for packet in packets:
@@ -267,12 +278,14 @@ class Sink:
                 ) from exc
 
     def _keep_order(self, packet: SidePacket) -> None:
-        """Moves a packet on by a tick where two would share one of the container's."""
+        """Moves a packet on where two would share a tick of the container's, or change places."""
         stream, base = packet.stream, packet.stream.time_base
-        if packet.dts is None or not (base and packet.time_base) or stream.type == "subtitle":
+        if packet.dts is None or not (base and packet.time_base):
             return
+        shared = stream.type == "subtitle" and self._container.format.name in _SHARED_INSTANTS
+        step = 0 if shared else 1
         dts = frame_ticks(packet.dts * packet.time_base, base)
-        least = self._last_dts.get(stream.index, dts - 1) + 1
+        least = self._last_dts.get(stream.index, dts - step) + step
         if dts < least:
             pts = frame_ticks((packet.pts or 0) * packet.time_base, base)
             packet.time_base, packet.dts, packet.pts = base, least, max(pts, least)
@@ -352,7 +365,10 @@ def _count_packets(path: Path, index: int) -> int:
 
 
 def _copy_tags(source: av.stream.Stream, target: av.stream.Stream) -> None:
-    target.metadata.update({k: v for k, v in source.metadata.items() if k != "encoder"})
+    tags = {k: v for k, v in source.metadata.items() if k != "encoder"}
+    if "name" in tags:  # what mp4 calls a title, when read and not when written
+        tags.setdefault("title", tags.pop("name"))
+    target.metadata.update(tags)
     target.disposition = source.disposition
 
 
