@@ -1,4 +1,4 @@
-"""Prints the README's table of models from their cards, or puts it there.
+"""Prints the README's tables of models from their cards, or puts them there.
 
 python examples/model_table.py [--write]
 """
@@ -14,6 +14,9 @@ from vsrcli.models import Graph, Model, list_models
 README = Path(__file__).resolve().parents[1] / "README.md"
 BETWEEN = re.compile(r"(?<=<!-- models -->\n).*?(?=<!-- /models -->)", re.DOTALL)
 SCALES = (2, 3, 4)
+CLIPS = ("calendar", "city", "mean")
+"""Of Vid4, as the names of figures on the cards of recurrent models begin."""
+RECURRENT_HEAD = ("model", "calendar dB", "city dB", "mean dB (gain)", "parameters", "licence")
 HEAD = ("model", "x2 dB (gain)", "x3 dB (gain)", "x4 dB (gain)", "x4 parameters", "licence")
 
 
@@ -26,10 +29,33 @@ def rows() -> list[tuple[str, ...]]:
     ]
 
 
+def recurrent_rows() -> list[tuple[str, ...]]:
+    """One row a recurrent model with figures on Vid4 at x4, the best first."""
+    measured = [(m, graph) for m in list_models() if (graph := _graph(m, SCALES[-1]))]
+    found = [(m, g) for m, g in measured if all(f"{c}_psnr_y" in g.measured for c in CLIPS)]
+    found.sort(key=lambda entry: (-entry[1].measured["mean_psnr_y"], entry[0].id))
+    return [(f"`{m.id}`", *_clip_figures(g), _parameters(m), m.licence) for m, g in found]
+
+
 def table() -> str:
-    """The rows as Markdown."""
-    lines = [HEAD, ("---",) * len(HEAD), *rows()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """The rows as Markdown; a second table where there are recurrent models."""
+    tables = [_markdown(HEAD, rows())]
+    if recurrent := recurrent_rows():
+        tables.append(_markdown(RECURRENT_HEAD, recurrent))
+    return "\n\n".join(tables)
+
+
+def _markdown(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ("---",) * len(head), *lines])
+
+
+def _clip_figures(graph: Graph) -> list[str]:
+    figures = [f"{graph.measured[f'{clip}_psnr_y']:.2f}" for clip in CLIPS]
+    gains = [graph.measured.get(f"{clip}_gain_db") for clip in CLIPS[:2]]
+    known = [gain for gain in gains if gain is not None]
+    if known:
+        figures[-1] += f" ({sum(known) / len(known):+.2f})"
+    return figures
 
 
 def _graph(model: Model, scale: int) -> Graph | None:

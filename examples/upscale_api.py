@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vsrcli import Job, Progress, upscale
 from vsrcli.errors import VsrError
+from vsrcli.job import DEFAULT_MODEL
 
 
 def show(progress: Progress) -> None:
@@ -17,7 +18,8 @@ def show(progress: Progress) -> None:
 
 
 source, target, *model = sys.argv[1:]
-job = Job(source=Path(source), target=Path(target), model=(*model, "espcn")[0], overwrite=True)
+name = model[0] if model else DEFAULT_MODEL
+job = Job(source=Path(source), target=Path(target), model=name, overwrite=True)
 try:
     report = upscale(job, show)
 except VsrError as exc:
