@@ -250,7 +250,8 @@ def kept(was: Held, now: Held, suffix: str, case: Case) -> dict[str, bool]:
         for name, has, same in (
             ("alpha", was.alpha, now.alpha or case.opaque),
             ("hdr", was.hdr, was.hdr == now.hdr),
-            ("sar", was.sar != 1, (1 / was.sar if case.turned else was.sar) == now.sar),
+            ("sar", was.sar != 1,
+             abs((1 / was.sar if case.turned else was.sar) - now.sar) <= Fraction(1, now.size[0])),
             ("rotation", was.turn or was.mirrored,
              (was.turn, was.mirrored) == (now.turn, now.mirrored) or case.turned),
             ("timecode", was.timecode, was.timecode == now.timecode),

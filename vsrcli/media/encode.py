@@ -30,8 +30,6 @@ _PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
-_ASPECT_OF_CODEC = {"matroska", "webm", "avi"}
-"""Containers that get the pixel aspect from the codec or not at all."""
 _SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
 """Codecs that say the pixel aspect themselves."""
 _UNORDERED = 2
@@ -139,12 +137,8 @@ def add_video(
         context.bit_rate = options.bitrate
     if info.sample_aspect not in (0, 1):
         context.sample_aspect_ratio = info.sample_aspect
-        if container.format.name in _ASPECT_OF_CODEC and codec.canonical_name not in _SELF_SHAPED:
-            log.warning(
-                "%s with %s holds no pixel aspect, so the picture will look stretched; write .mp4 "
-                "or .mov",
-                *(container.format.name, codec.name),
-            )
+        if container.format.name == "avi" and codec.canonical_name not in _SELF_SHAPED:
+            log.warning("avi with %s holds no pixel aspect; write .mkv to keep it", codec.name)
     if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"
     _tag(context, encoded_color(info, pix_fmt))
@@ -152,6 +146,14 @@ def add_video(
         _turn(container, stream, info.turn.moved(size[0] / info.width, size[1] / info.height))
     _open(context, codec)
     return stream
+
+
+def lacks_shape(
+    container: av.container.OutputContainer, stream: av.VideoStream, info: VideoInfo
+) -> bool:
+    """The pixel aspect is in no header: it has to be put into the finished file."""
+    wants = info.sample_aspect not in (0, 1) and container.format.name in ("matroska", "webm")
+    return wants and stream.codec_context.codec.canonical_name not in _SELF_SHAPED
 
 
 def _turn(

@@ -19,7 +19,8 @@ import av
 from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter
-from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks
+from vsrcli.media.display import write_display_size
+from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks, lacks_shape
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.plan import Action, StreamPlan, losses, needs_own_tags, plan_streams
 from vsrcli.media.segments import SegmentWriter
@@ -131,6 +132,7 @@ class Sink:
             return
         if plan.action is Action.UPSCALE:
             self._video = add_video(self._container, self._info, video, size=size, threads=threads)
+            self._shape = size if lacks_shape(self._container, self._video, self._info) else None
             self._segments = SegmentWriter(
                 FrameWriter(self._video, self._info),
                 lambda: self._fresh_writer(video, size, threads),
@@ -307,6 +309,7 @@ class Sink:
         except (av.FFmpegError, OSError) as exc:
             raise output_error(self.target, exc) from exc
         with self._system_errors():
+            self._complete()
             self._verify(frames)
         before_placing()
         try:
@@ -316,6 +319,14 @@ class Sink:
         except OSError as exc:
             raise output_error(self.target, exc) from exc
         self._done = True
+
+    def _complete(self) -> None:
+        """Says the shape of the pixels where neither the muxer nor the codec did."""
+        if self._shape is None:
+            return
+        path = Path(self._container.name)
+        if not (path.is_file() and write_display_size(path, self._shape, self._info.sample_aspect)):
+            log.warning("the pixel aspect is not kept; write .mp4 or .mov to keep it")
 
     def _verify(self, frames: int) -> None:
         written = _count_packets(self._temp, self._video.index)

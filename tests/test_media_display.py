@@ -1,0 +1,101 @@
+"""The pixel aspect in Matroska files of codecs that do not say it themselves."""
+
+from __future__ import annotations
+
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from cases import RICH
+from clips import Clip, make
+from conftest import Vsr
+from facts import facts
+
+from vsrcli.media.display import write_display_size
+
+ASPECT = Fraction(4, 3)
+CODECS = {
+    "ffv1": (".mkv", ()),
+    "libvpx-vp9": (".webm", ("--bitrate", "500k")),
+    "prores_ks": (".mkv", ()),
+}
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "options"), [(c, *o) for c, o in CODECS.items()], ids=CODECS.keys()
+)
+def test_pixel_aspect_is_kept(
+    tmp_path: Path, upscale: Vsr, codec: str, suffix: str, options: tuple[str, ...]
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=3, sar=ASPECT, pix_fmt="yuv420p", audio=()))
+    outcome = upscale(source, "-o", tmp_path / f"out{suffix}", "-c:v", codec, *options)
+    after = facts(tmp_path / f"out{suffix}")
+    assert (after.sar, after.size, len(after.times)) == (ASPECT, (192, 128), 3)
+    assert "pixel aspect" not in outcome.err
+
+
+def elements(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]:
+    """id -> (start and end of the body) of the elements of a part of a Matroska file."""
+    found = {}
+    while start < end:
+        at = start + 9 - data[start].bit_length()
+        width = 9 - data[at].bit_length()
+        size = int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1)
+        found.setdefault(int.from_bytes(data[start:at], "big"), (at + width, at + width + size))
+        start = at + width + size
+    return found
+
+
+def test_the_rest_of_the_file_stays(tmp_path: Path) -> None:
+    path = make(tmp_path / "in.mkv", RICH)
+    before, bytes_before = facts(path), path.read_bytes()
+    assert write_display_size(path, (96, 64), ASPECT)
+    after, data = facts(path), path.read_bytes()
+    assert len(data) == len(bytes_before)
+    assert after.sar == ASPECT
+    for what in ("times", "pictures", "others", "chapters", "metadata", "color"):
+        assert getattr(after, what) == getattr(before, what)
+    segment = elements(data, 0, len(data))[0x18538067]
+    inside = elements(data, *segment)
+    for kind in (0x114D9B74, 0x1654AE6B):
+        start, end = inside[kind]
+        checksum = elements(data, start, end)[0xBF]
+        stated = int.from_bytes(data[slice(*checksum)], "little")
+        assert stated == zlib.crc32(data[checksum[1] : end])
+
+
+def test_index_still_finds_the_tracks(tmp_path: Path) -> None:
+    path = make(tmp_path / "in.mkv", RICH)
+    assert write_display_size(path, (96, 64), ASPECT)
+    data = path.read_bytes()
+    origin = elements(data, 0, len(data))[0x18538067][0]
+    start, end = elements(data, origin, len(data))[0x114D9B74]
+    wanted = {}
+    while start < end:
+        body = elements(data, start, end)
+        entry = body.get(0x4DBB)
+        if entry is None:
+            break
+        parts = elements(data, *entry)
+        kind, position = (data[slice(*parts[k])] for k in (0x53AB, 0x53AC))
+        wanted[kind] = origin + int.from_bytes(position, "big")
+        start = entry[1]
+    assert len(wanted) >= 4
+    for kind, at in wanted.items():
+        assert data[at : at + len(kind)] == kind
+
+
+@pytest.mark.parametrize("data", [b"", b"no video at all", bytes(100), b"\x1a\x45\xdf\xa3\x80"])
+def test_other_files_are_left_alone(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "in.mkv"
+    path.write_bytes(data)
+    assert not write_display_size(path, (96, 64), ASPECT)
+    assert path.read_bytes() == data
+
+
+def test_other_sizes_are_left_alone(tmp_path: Path) -> None:
+    path = make(tmp_path / "in.mkv", Clip(frames=2))
+    data = path.read_bytes()
+    assert not write_display_size(path, (10, 10), ASPECT)
+    assert path.read_bytes() == data
