@@ -19,10 +19,13 @@ from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.lab.temporal.train import Net, build
 from vsrcli.runtime.engines import open_engine
 
-TRAINED_ON = (
-    "synthetic camera motion over 161 sharp stills: T91 and General100 (61, research use) and the "
-    "BSDS500 training set (100, research use), one in twelve held back to validate"
+STILLS = (
+    "synthetic camera motion over sharp stills: T91 and General100 (61, research use), the BSDS500 "
+    "training set (100, research use), frames of 43 permissively licensed clips; one in twelve "
+    "held back to validate"
 )
+CLIPS = "the clips themselves"
+PACK = "sequences of both blurred, made noisy, and compressed by H.264, H.265 and MPEG-4"
 _STEPS, _SIDE = 4, 16
 
 
@@ -42,7 +45,7 @@ def export_recurrent(recipe: Recipe, checkpoint: Path, weights: Path) -> Exporte
         family=recipe.family,
         summary=recipe.summary,
         licence="MIT",
-        trained_on=TRAINED_ON,
+        trained_on=_trained_on(recipe),
         recipe=f"{recipe.id}.toml",
         graphs=(),
         color="rgb",
@@ -63,6 +66,15 @@ def export_recurrent(recipe: Recipe, checkpoint: Path, weights: Path) -> Exporte
         train_minutes=saved["spent_s"] / 60,
     )
     return Exported(file=folder / graph.file, graph=graph, error=error)
+
+
+def _trained_on(recipe: Recipe) -> str:
+    parts = [STILLS]
+    if recipe.clips:
+        parts.append(CLIPS)
+    if recipe.degrade == "real":
+        parts.append(PACK)
+    return "; ".join(parts)
 
 
 def measure_clips(folder: Path, clips: Path, scale: int, degrade: str) -> dict[str, float]:
