@@ -44,9 +44,7 @@ def decode_graph(picture: Picture) -> bytes:
     picture = resolved(picture)
     graph = Builder()
     to_rgb(graph, [f"in_{i}" for i in color_planes(picture)], picture, "newest")
-    return model_of(
-        graph.take() + plane_ports(INPUT, "in", picture) + frame_port(OUTPUT, picture)
-    )
+    return model_of(graph.take() + plane_ports(INPUT, "in", picture) + frame_port(OUTPUT, picture))
 
 
 def step_graph(cell: bytes, model: Model, scale: int, picture: Picture) -> bytes:

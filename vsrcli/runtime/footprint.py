@@ -12,7 +12,7 @@ LONGEST = 30
 SHARE = 0.5
 """Of the free memory that a default chunk may take."""
 _FLOAT = 4
-_STRIP_BYTES = 256 << 20
+_STRIP_BYTES = 128 << 20
 """What the reconstruction of one strip may take."""
 _FEATURES_AT_ONCE = 6
 _ENCODING = 3

@@ -102,7 +102,7 @@ class BidirectionalDriver:
             raise WeightsError(f"{model.id} has no graph {missing[0]}; see `vsr models verify`")
 
         def engine(graph: bytes) -> Engine:
-            return open_engine(graph, device=device, threads=threads)
+            return open_engine(graph, device=device, threads=threads, frugal=True)
 
         self._engines = {n: engine(graphs[n].load()) for n in PARTS if n != "reconstruct"}
         self._engines["reconstruct"] = engine(cut_graph(graphs["reconstruct"].load()))

@@ -37,9 +37,11 @@ _ORT_FATAL = 4
 class OnnxEngine:
     """A graph loaded by onnxruntime. See `base.Engine`."""
 
-    def __init__(self, graph: Path | bytes, *, device: str, threads: int) -> None:
+    def __init__(
+        self, graph: Path | bytes, *, device: str, threads: int, frugal: bool = False
+    ) -> None:
         providers = _providers(device)
-        self._session = _open_session(graph, providers, threads)
+        self._session = _open_session(graph, providers, threads, frugal=frugal)
         self._require(providers[0][0], device)
         self.name = f"onnxruntime {device}"
         kind, _, index = device.partition(":")
@@ -122,10 +124,16 @@ def _preload_libraries() -> None:
 
 
 def _open_session(
-    graph: Path | bytes, providers: list[tuple[str, dict[str, str]]], threads: int
+    graph: Path | bytes,
+    providers: list[tuple[str, dict[str, str]]],
+    threads: int,
+    *,
+    frugal: bool = False,
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
+    # With a pattern of its allocations a session holds one block for all of them: twice as much.
+    options.enable_mem_pattern = not frugal
     options.log_severity_level = _ORT_FATAL
     # Spinning workers would steal the cores from the decoder and the encoder.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
