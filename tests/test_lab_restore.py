@@ -12,7 +12,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from vsrcli.errors import InputError
+from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.restore import recipe as recipe_module
+from vsrcli.lab.restore.export import export_restoring
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.spynet import SpyNet, warp
@@ -142,6 +144,11 @@ def test_every_recipe_learns_all_its_lessons(tmp_path):
         net, minutes = average_net(small, tmp_path / f"realbasicvsr-lite{name}.pt")
         assert net.shape == SMALL
         assert 0 < minutes < 1
+    done = export_restoring(small, tmp_path / "realbasicvsr-lite-pixel.pt", tmp_path, model_id="x")
+    assert done.error < 1e-4
+    found = evaluate(tmp_path / "x", stills, scale=4)
+    assert (found.model, len(found.rows)) == ("x", 2)
+    assert found.mean.psnr_y > found.mean.bicubic_psnr_y - 12
 
 
 def test_bad_recipe_is_named(tmp_path):

@@ -15,15 +15,26 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--measure", type=Path, help="folder with set5 and bsd100-part; of a recurrent model clips"
     )
 
+    parser.add_argument("--id", help="of the model, if not the recipe's (restoring)")
+    parser.add_argument(
+        "--lesson", help="export the end of this lesson: pixel, gan; default the last (restoring)"
+    )
+
 
 def run(args: argparse.Namespace) -> None:
     """Export, check, measure, and say so in one line."""
     from vsrcli.errors import UsageError
     from vsrcli.lab.export import BICUBIC_ID, export, export_bicubic, measure
     from vsrcli.lab.recipe import load_recipe, shipped
+    from vsrcli.lab.restore.recipe import is_restoring
+    from vsrcli.lab.restore.recipe import shipped as shipped_restoring
     from vsrcli.lab.temporal.recipe import is_recurrent
     from vsrcli.lab.temporal.recipe import shipped as shipped_recurrent
 
+    restoring = shipped_restoring(Path(args.recipe))
+    if is_restoring(restoring):
+        sys.stdout.write(f"{_restoring(args, restoring)}\n")
+        return
     path = shipped_recurrent(Path(args.recipe))
     if path.exists() and is_recurrent(path):
         sys.stdout.write(f"{_recurrent(args, path)}\n")
@@ -52,5 +63,20 @@ def _recurrent(args: argparse.Namespace, path: Path) -> str:
     line = f"{done.file}  {done.graph.config}  {done.graph.params} params  off by {done.error:.1e}"
     if args.measure:
         found = measure_clips(done.file.parent, args.measure, recipe.scale, recipe.degrade)
+        line += "".join(f"  {key} {value}" for key, value in found.items())
+    return line
+
+
+def _restoring(args: argparse.Namespace, path: Path) -> str:
+    from vsrcli.lab.restore.export import export_restoring
+    from vsrcli.lab.restore.recipe import load_recipe
+    from vsrcli.lab.temporal.export import measure_clips
+
+    recipe = load_recipe(path)
+    name = "-".join(filter(None, (recipe.id, args.lesson)))
+    done = export_restoring(recipe, args.checkpoints / f"{name}.pt", args.weights, model_id=args.id)
+    line = f"{done.file.parent}  {done.graph.config}  off by {done.error:.1e}"
+    if args.measure:
+        found = measure_clips(done.file.parent, args.measure, recipe.scale, "bicubic")
         line += "".join(f"  {key} {value}" for key, value in found.items())
     return line

@@ -12,6 +12,7 @@ from vsrcli.lab.restore.network import SCALE, Shape
 
 FAMILY = "realbasicvsr"
 KINDS = ("flow", "pixel", "gan")
+LEGS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,9 @@ class Stage:
     """Amount of unsharp masking of the truth in `gan`."""
     judged: int = 4
     """Frames of a batch that the discriminator sees."""
+    long: float = 0.25
+    """Share of steps in which one sequence runs on and back, LEGS times as long: features that
+    grow from frame to frame show only then."""
     warmup: float = 0.03
 
 

@@ -31,7 +31,7 @@ from vsrcli.lab.restore.data import (
 )
 from vsrcli.lab.restore.judge import Judge, feature_distance, judged_real
 from vsrcli.lab.restore.network import RealBasicVsr
-from vsrcli.lab.restore.recipe import Recipe, Stage
+from vsrcli.lab.restore.recipe import LEGS, Recipe, Stage
 from vsrcli.lab.temporal.motion import Stills
 from vsrcli.lab.train import charbonnier, rate
 
@@ -211,7 +211,11 @@ def _lesson(
         now, other, flow = flow_batch(stills, stage.batch, stage.patch, generator)
         losses = {"flow": _flow_loss(state.net, now, other, flow)}
     else:
-        lr, hr = source.batch(stage.batch, stage.length, stage.patch, generator)
+        is_long = torch.rand(1, generator=generator).item() < stage.long
+        count = 1 if is_long else stage.batch
+        lr, hr = source.batch(count, stage.length, stage.patch, generator)
+        if is_long:
+            lr, hr = (_on_and_back(frames) for frames in (lr, hr))
         losses = _picture_losses(state, stage, lr, hr)
     total = torch.stack([part for part in losses.values() if part.requires_grad]).sum()
     for name in ("flow", "net"):
@@ -253,6 +257,13 @@ def _picture_losses(state: State, stage: Stage, lr: Tensor, hr: Tensor) -> dict[
         chosen = torch.randperm(len(made), device=made.device)[: stage.judged]
         losses |= _verdicts(state, stage, made[chosen], true[chosen])
     return losses
+
+
+def _on_and_back(frames: Tensor) -> Tensor:
+    """(B, T, …) as LEGS · (T - 1) + 1 frames that turn round at the ends."""
+    last = frames.shape[1] - 1
+    at = torch.arange(LEGS * last + 1, device=frames.device) % max(1, 2 * last)
+    return frames[:, torch.where(at > last, 2 * last - at, at)]
 
 
 def _verdicts(state: State, stage: Stage, made: Tensor, true: Tensor) -> dict[str, Tensor]:
