@@ -28,14 +28,29 @@ def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Sharp pictures or clips.")],
     scale: Annotated[int, typer.Option("-s", "--scale", help="2, 3 or 4.")] = 4,
     degrade: Annotated[
-        str, typer.Option(help="bicubic (antialiased), or bd: blurred, every r-th pixel.")
+        str,
+        typer.Option(
+            help="bicubic (antialiased), bd (blurred, every r-th pixel), real, real2, x264-28 …"
+        ),
     ] = "bicubic",
     frames: Annotated[int, typer.Option(min=0, help="At most so many of a clip; 0: all.")] = 0,
+    metrics: Annotated[
+        str, typer.Option(help="psnr and ssim always; besides them tof, niqe, shift.")
+    ] = "psnr,ssim",
+    niqe_params: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Published NIQE parameters, an .npz.")
+    ] = None,
+    short_side: Annotated[
+        int, typer.Option(min=0, help="Scale larger ground truth down to this first, px.")
+    ] = 0,
+    without: Annotated[
+        str, typer.Option(help="Run a recurrent model without its state, or its neighbours.")
+    ] = "",
     device: Device = "cpu",
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Measure a model: PSNR-Y and SSIM on a folder, beside bicubic. Needs the lab extra."""
+    """Measure a model on a folder, beside bicubic: PSNR-Y, SSIM and more. Needs the lab extra."""
     with lab_needed("vsr eval"):
         from vsrcli.lab.evaluate import evaluate as measure
 
@@ -51,6 +66,10 @@ def evaluate(
             scale=scale,
             degrade=degrade,
             frames=frames,
+            metrics=[name.strip() for name in metrics.split(",") if name.strip()],
+            niqe_params=niqe_params,
+            short_side=short_side,
+            without=without,
             device=device,
             threads=threads,
             on_row=on_row,
@@ -72,14 +91,17 @@ def _status() -> Iterator[Callable[[Row], None]]:
 
 
 def _render(found: Evaluation) -> None:
-    print_lines(f"{found.model} x{found.scale} on {found.folder}, degraded by {found.degrade}", "")
-    rows = [_cells(row) for row in (*found.rows, found.mean)]
-    headings = ("name", "frames", *_FIGURES)
+    denied = f", without {found.without}" if found.without else ""
+    title = f"{found.model} x{found.scale} on {found.folder}, degraded by {found.degrade}{denied}"
+    print_lines(title, "")
+    keys = tuple(found.mean.more)
+    rows = [_cells(row, keys) for row in (*found.rows, found.mean)]
+    headings = ("name", "frames", *_FIGURES, *(key.replace("_", " ") for key in keys))
     print_table(headings, rows, right=headings[1:])
     print_lines("", "Luma of BT.601; bicubic stands beside the model, gain is PSNR-Y over it.")
 
 
-def _cells(row: Row) -> tuple[object, ...]:
+def _cells(row: Row, keys: tuple[str, ...]) -> tuple[object, ...]:
     return (
         row.name,
         row.frames,
@@ -88,6 +110,7 @@ def _cells(row: Row) -> tuple[object, ...]:
         f"{row.bicubic_psnr_y:.3f}",
         f"{row.bicubic_ssim:.4f}",
         f"{row.gain_db:+.3f}",
+        *(f"{row.more[key]:.3f}" if key in row.more else "" for key in keys),
     )
 
 
@@ -97,6 +120,7 @@ def _document(found: Evaluation) -> dict[str, Any]:
         "folder": found.folder,
         "scale": found.scale,
         "degrade": found.degrade,
+        "without": found.without or None,
         "mean": _figures(found.mean),
         "rows": [_figures(row) for row in found.rows],
     }
@@ -111,6 +135,7 @@ def _figures(row: Row) -> dict[str, Any]:
         "bicubic_psnr_y": _finite(row.bicubic_psnr_y),
         "bicubic_ssim": row.bicubic_ssim,
         "gain_db": _finite(row.gain_db),
+        **{key: _finite(value) for key, value in row.more.items()},
     }
 
 

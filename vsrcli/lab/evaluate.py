@@ -7,23 +7,24 @@ every model up to 0.1 dB at x2). Gains are over Keys bicubic on the grid of the 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vsrcli.errors import InputError, ModelError
 from vsrcli.lab import bicubic
 from vsrcli.lab.clips import CLIPS, read_frames
 from vsrcli.lab.data import PICTURES, modcrop
-from vsrcli.lab.degrade import DEGRADATIONS
+from vsrcli.lab.degradations import Degrade, degradation
+from vsrcli.lab.degrade import shrink
 from vsrcli.lab.luma import Luma, RgbU8, luma
-from vsrcli.lab.metrics import psnr, ssim
-from vsrcli.lab.sequence import ClipUpscale, framewise, recurrent
+from vsrcli.lab.measures import BASIC, Measures, make_measures
+from vsrcli.lab.metrics import Plane, psnr, ssim
+from vsrcli.lab.sequence import ClipUpscale, denied, framewise, recurrent
 from vsrcli.media.images import read_rgb
 from vsrcli.models.model import Temporal, read_model
 from vsrcli.runtime.engines import Engine, open_engine
@@ -48,6 +49,8 @@ class Row:
     ssim: float
     bicubic_psnr_y: float
     bicubic_ssim: float
+    more: Mapping[str, float] = field(default_factory=dict)
+    """What was asked for besides: see `figures`."""
 
     @property
     def gain_db(self) -> float:
@@ -66,6 +69,8 @@ class Evaluation:
     crop: int
     rows: tuple[Row, ...]
     mean: Row
+    without: str = ""
+    """What the model was denied: "", "state" or "neighbours"."""
 
 
 def evaluate(
@@ -76,6 +81,10 @@ def evaluate(
     degrade: str = DEFAULT_DEGRADE,
     crop: int | None = None,
     frames: int = 0,
+    metrics: Collection[str] = BASIC,
+    niqe_params: Path | None = None,
+    short_side: int = 0,
+    without: str = "",
     device: str = "cpu",
     threads: int = 0,
     on_row: Callable[[Row], None] | None = None,
@@ -83,16 +92,21 @@ def evaluate(
     """Figures of every picture and clip in `folder`, and their mean.
 
     `model` is a model folder or an ONNX file of a luma model. `frames` > 0 limits each clip.
+    `degrade` is a name that `degradation` knows. `metrics` besides PSNR and SSIM are tof, niqe and
+    shift; `niqe_params` are others than ours. `short_side` > 0 scales larger truths down to it
+    first. `without` runs a recurrent model with its state zeroed before each frame ("state") or
+    with each frame in place of its neighbours ("neighbours"): what it is worth without time.
     `on_row` hears of each row as it is done. Raises InputError, ModelError, WeightsError.
     """
-    if degrade not in DEGRADATIONS:
-        raise InputError(f"no degradation {degrade!r}; there is {', '.join(DEGRADATIONS)}")
+    ways = degradation(degrade, scale)
+    measures = make_measures(metrics, niqe_params)
     items = sources(folder)
-    upscale = clip_upscaler(model, scale, device=device, threads=threads)
+    upscale = clip_upscaler(model, scale, device=device, threads=threads, without=without)
     rows = []
     for item in items:
         edge = crop if crop is not None else (scale if is_picture(item) else CLIP_CROP)
-        rows.append(_row(item, upscale, scale, degrade, edge, frames))
+        shot = Shot(path=item, scale=scale, frames=frames, short_side=short_side, crop=edge)
+        rows.append(_row(shot, upscale, ways, measures, from_zero=degrade == "bd"))
         if on_row:
             on_row(rows[-1])
     return Evaluation(
@@ -103,17 +117,24 @@ def evaluate(
         crop=crop if crop is not None else scale,
         rows=tuple(rows),
         mean=_mean("mean", rows, sum(row.frames for row in rows)),
+        without=without,
     )
 
 
-def clip_upscaler(model: Path, scale: int, *, device: str, threads: int) -> ClipUpscale:
+def clip_upscaler(
+    model: Path, scale: int, *, device: str, threads: int, without: str = ""
+) -> ClipUpscale:
     """Frames to luma, by whatever kind of model is in this folder or file."""
     card = None if model.is_file() else read_model(model)
+    if without:
+        if card is None or card.temporal is not Temporal.RECURRENT:
+            raise ModelError(f"only a recurrent model can be measured without {without}")
+        return denied(card, scale, without, device=device, threads=threads)
     if card is None or (card.color == "y" and card.temporal is Temporal.FRAME):
         graph = model if card is None else card.graph(scale).load()
         engine = open_engine(graph, device=device, threads=threads)
         return framewise(luma_upscaler(engine, scale))
-    if card.temporal is Temporal.RECURRENT:
+    if card.temporal is not Temporal.FRAME:
         return recurrent(card, scale, device=device, threads=threads)
     raise ModelError(f"{card.id} is a {card.temporal.value} model; this cannot measure it yet")
 
@@ -149,58 +170,76 @@ def sources(folder: Path) -> list[Path]:
     return truths
 
 
-def _images(path: Path, frames: int) -> Iterator[RgbU8]:
-    if is_picture(path):
-        yield read_rgb(path)
-    else:
-        yield from islice(read_frames(path), frames or None)
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """A picture or clip, and how it is looked at."""
 
+    path: Path
+    scale: int
+    frames: int
+    short_side: int
+    crop: int
 
-def _row(path: Path, upscale: ClipUpscale, scale: int, degrade: str, crop: int, frames: int) -> Row:
-    waiting: deque[tuple[RgbU8, RgbU8]] = deque()
-
-    def small() -> Iterator[RgbU8]:
-        for image in _images(path, frames):
-            true = modcrop(image, scale)
-            if min(true.shape[:2]) < 2 * crop + 11:
+    def truths(self) -> Iterator[RgbU8]:
+        """Its frames, sides divisible by the scale. Raises InputError if they are too small."""
+        path = self.path
+        source = iter([read_rgb(path)]) if is_picture(path) else read_frames(path)
+        for image in islice(source, self.frames or None):
+            factor = self.short_side / min(image.shape[:2])
+            large = shrink(image, factor) if 0 < factor < 1 else image
+            true = modcrop(large, self.scale)
+            if min(true.shape[:2]) < 2 * self.crop + 11:
                 size = f"{image.shape[1]}x{image.shape[0]}"
                 raise InputError(f"{path.stem} is too small to measure: {size}")
-            waiting.append((true, DEGRADATIONS[degrade](true, scale)))
-            yield waiting[-1][1]
-
-    rows = [
-        _figures(path.stem, *waiting.popleft(), ours, scale, degrade, crop)
-        for ours in upscale(small())
-    ]
-    if not rows:
-        raise InputError(f"{path} has no frames")
-    return _mean(path.stem, rows, len(rows))
+            yield true
 
 
-def _figures(
-    name: str,
-    true: RgbU8,
-    small: RgbU8,
-    ours: NDArray[np.floating],
-    scale: int,
-    degrade: str,
-    crop: int,
+def _row(
+    shot: Shot, upscale: ClipUpscale, degrade: Degrade, measures: Measures, *, from_zero: bool
 ) -> Row:
+    truths: deque[RgbU8] = deque()
+    smalls: deque[RgbU8] = deque()
+    name, crop = shot.path.stem, shot.crop
+
+    def tapped() -> Iterator[RgbU8]:
+        for true in shot.truths():
+            truths.append(true)
+            yield true
+
+    def small() -> Iterator[RgbU8]:
+        for lr in degrade(tapped(), name):
+            smalls.append(lr)
+            yield lr
+
     inner = (slice(crop, -crop or None),) * 2
-    reference = luma(true)[inner]
-    plain = bicubic.upscale(luma(small), scale, from_zero=degrade == "bd")
-    ours, base = (np.clip(plane, 0, 255)[inner] for plane in (ours, plain))
+    measured = measures.begin()
+    rows = []
+    for made in upscale(small()):
+        plain = bicubic.upscale(luma(smalls.popleft()), shot.scale, from_zero=from_zero)
+        true, ours, base = (
+            np.asarray(np.clip(plane, 0, 255)[inner], np.float64)
+            for plane in (luma(truths.popleft()), made, plain)
+        )
+        rows.append(_figures(name, true, ours, base, measured(true, ours, base)))
+    if not rows:
+        raise InputError(f"{shot.path} has no frames")
+    return _mean(name, rows, len(rows))
+
+
+def _figures(name: str, true: Plane, ours: Plane, base: Plane, more: Mapping[str, float]) -> Row:
     return Row(
         name=name,
         frames=1,
-        psnr_y=psnr(reference, ours),
-        ssim=ssim(reference, ours),
-        bicubic_psnr_y=psnr(reference, base),
-        bicubic_ssim=ssim(reference, base),
+        psnr_y=psnr(true, ours),
+        ssim=ssim(true, ours),
+        bicubic_psnr_y=psnr(true, base),
+        bicubic_ssim=ssim(true, base),
+        more=more,
     )
 
 
 def _mean(name: str, rows: list[Row], frames: int) -> Row:
+    keys = dict.fromkeys(key for row in rows for key in row.more)
     return Row(
         name=name,
         frames=frames,
@@ -208,4 +247,5 @@ def _mean(name: str, rows: list[Row], frames: int) -> Row:
         ssim=fmean(row.ssim for row in rows),
         bicubic_psnr_y=fmean(row.bicubic_psnr_y for row in rows),
         bicubic_ssim=fmean(row.bicubic_ssim for row in rows),
+        more={key: fmean(row.more[key] for row in rows if key in row.more) for key in keys},
     )

@@ -1,6 +1,6 @@
-"""Upscalers of whole clips for measuring: luma nets frame by frame, recurrent ones by their driver.
+"""Upscalers of whole clips for measuring: luma nets frame by frame, others by their driver.
 
-The recurrent driver is the product's own. It is given 16-bit RGB planes, so that its rounding is
+The drivers are the product's own. They are given 16-bit RGB planes, so that their rounding is
 far below what PSNR shows.
 """
 
@@ -10,17 +10,21 @@ from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vsrcli.errors import UsageError
 from vsrcli.frames import Color, Frame, Picture
 from vsrcli.lab.luma import WEIGHTS, Luma, RgbU8, luma
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model
 from vsrcli.runtime.drivers import open_driver
+from vsrcli.runtime.engines import open_engine
 
 ClipUpscale = Callable[[Iterable[RgbU8]], Iterator[Luma]]
 """LR frames of one shot to the luma of the HR frames, studio code values, one for each."""
 _LAYOUT = layout_of("gbrp16le")
 _TO_16_BIT = 257
+DENIALS = ("state", "neighbours")
 
 
 def framewise(upscale: Callable[[Luma], Luma]) -> ClipUpscale:
@@ -34,7 +38,7 @@ def framewise(upscale: Callable[[Luma], Luma]) -> ClipUpscale:
 
 
 def recurrent(model: Model, scale: int, *, device: str, threads: int) -> ClipUpscale:
-    """A recurrent model as an upscaler of clips."""
+    """A recurrent or bidirectional model as an upscaler of clips."""
 
     def run(frames: Iterable[RgbU8]) -> Iterator[Luma]:
         source = iter(frames)
@@ -56,6 +60,51 @@ def recurrent(model: Model, scale: int, *, device: str, threads: int) -> ClipUps
             driver.close()
 
     return run
+
+
+def denied(model: Model, scale: int, without: str, *, device: str, threads: int) -> ClipUpscale:
+    """A recurrent model without its "state", zeroed before each frame, or its "neighbours", for
+    which each frame itself stands in. Raises UsageError for anything else."""
+    if without not in DENIALS:
+        raise UsageError(f"--without takes {' or '.join(DENIALS)}, not {without!r}")
+    before, after = model.window
+
+    def run(frames: Iterable[RgbU8]) -> Iterator[Luma]:
+        engine = open_engine(model.graph(scale).load(), device=device, threads=threads)
+        shot = [_rgb(frame, model.peak) for frame in frames]
+        states: dict[str, NDArray[np.float32]] = {}
+        for t, now in enumerate(shot):
+            around = range(t - before, t + after + 1)
+            window = [shot[min(max(i, 0), len(shot) - 1)] for i in around]
+            if without == "neighbours":
+                window = [now] * len(window)
+            if without == "state" or not states:
+                states = {s.name: _zeros(now, s.channels, s.scale) for s in model.states}
+            made = engine.run({"frames": np.concatenate(window, 1), **states})
+            states = {s.name: np.asarray(made[f"{s.name}_next"]) for s in model.states}
+            yield _cell_luma(np.asarray(made["y"], np.float32) / np.float32(model.peak))
+        engine.close()
+
+    return run
+
+
+def _rgb(frame: RgbU8, peak: float) -> NDArray[np.float32]:
+    """(1, 3, H, W) on the net's scale."""
+    planes = frame.transpose(2, 0, 1)[None].astype(np.float32)
+    return np.ascontiguousarray(planes * np.float32(peak / 255))
+
+
+def _zeros(frame: NDArray[np.float32], channels: int, scale: int) -> NDArray[np.float32]:
+    height, width = frame.shape[2:]
+    return np.zeros((1, channels, height * scale, width * scale), np.float32)
+
+
+def _cell_luma(y: NDArray[np.float32]) -> Luma:
+    """Studio codes of what a cell gives in 0..1: RGB (1, 3, H, W), or such luma already."""
+    if y.shape[1] == 1:
+        return np.asarray(y[0, 0] * 255, np.float32)
+    rgb = np.clip(y[0], 0, 1) * 255
+    return np.asarray(np.tensordot(WEIGHTS, rgb, axes=(0, 0)) + 16, np.float32)
 
 
 def _frames(first: RgbU8, rest: Iterator[RgbU8]) -> Iterator[Frame]:

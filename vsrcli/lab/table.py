@@ -20,6 +20,7 @@ def as_table(result: Evaluation) -> str:
     """One line a picture and the mean."""
     width = max(len(row.name) for row in (*result.rows, result.mean))
     head = f"{'':{width}}  PSNR-Y    gain    SSIM  bicubic PSNR-Y  SSIM"
+    head += "".join(f"  {key:>12}" for key in result.mean.more)
     return "\n".join([head, *(_line(row, width) for row in (*result.rows, result.mean))])
 
 
@@ -27,4 +28,5 @@ def _line(row: Row, width: int) -> str:
     return (
         f"{row.name:{width}}  {row.psnr_y:6.2f}  {row.gain_db:+6.2f}  {row.ssim:.4f}"
         f"          {row.bicubic_psnr_y:6.2f}  {row.bicubic_ssim:.4f}"
+        + "".join(f"  {value:12.4f}" for value in row.more.values())
     )
