@@ -98,5 +98,7 @@ def output_error(target: Path, exc: Exception) -> OutputError:
         )
     if number == errno.ENAMETOOLONG:
         return OutputError(f"the file name {target.name} is too long; choose another -o")
+    if number == errno.EPIPE:
+        return OutputError("the program that reads the output has ended before it was whole")
     reason = getattr(exc, "strerror", None) or str(exc)
     return OutputError(f"{target} cannot be written ({reason})")

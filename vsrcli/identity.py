@@ -12,8 +12,8 @@ from vsrcli.models import Model
 from vsrcli.resume import Identity, identity_of_file
 from vsrcli.sizes import Size
 
-_NO_MATTER = {"source", "target", "overwrite", "resume", "keep_work", "on_error"}
-"""Fields of a Job that change no frame: with another `on_error` a run goes on past damage."""
+_NO_MATTER = {"source", "target", "overwrite", "resume", "keep_work"}
+"""Fields of a Job that change no frame."""
 _SAID_OTHERWISE = {"model", "scale", "width", "height", "device", "precision"}
 """Fields that leave something open; what became of them is said instead."""
 
@@ -24,6 +24,8 @@ def identity(job: Job, model: Model, size: Size, device: str) -> Identity:
     options = {
         name: word for name, word in _options(job) if name.split(".")[0] not in _SAID_OTHERWISE
     }
+    if job.on_error == "fail":  # nothing is left out so far: another choice may go on from here
+        del options["on_error"]
     return {
         **identity_of_file(job.source),
         "the model": f"{model.id} x{size.scale} {precision}",

@@ -9,6 +9,7 @@ from pathlib import Path
 from vsrcli.errors import UsageError
 from vsrcli.media.encode import VideoOptions
 from vsrcli.media.fields import MODES
+from vsrcli.media.inlet import Reading
 from vsrcli.media.intake import Intake
 from vsrcli.media.mapping import check_map
 from vsrcli.models import UNTUNED, Tuning
@@ -20,7 +21,7 @@ DEFAULT_WARM_UP = 4
 DEFAULT_SEGMENT = 250
 """As far apart as libx264's keyframes, so that segments cost next to nothing."""
 AUDIO_MODES = ("copy", "aac", "none")
-ON_ERROR = ("fail", "skip")
+ON_ERROR = ("fail", "skip", "repeat")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,10 @@ class Job:
     """What is done to decoded frames: deinterlacing, turning, a constant rate, no alpha."""
     maps: tuple[str, ...] = ()
     """Which streams come along, in the words of FFmpeg's -map; none given: all."""
+    reading: Reading = field(default_factory=Reading)
+    """How a source that does not say it by itself is to be read."""
+    format: str | None = None
+    """The target's container, where its name does not say it."""
     audio: str = "copy"
     start_s: Fraction | None = None
     end_s: Fraction | None = None

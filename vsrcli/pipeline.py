@@ -23,19 +23,21 @@ from vsrcli.frames import Frame
 from vsrcli.identity import identity
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, DEFAULT_WARM_UP, Job
 from vsrcli.media.entry import find_entry
+from vsrcli.media.outlet import container_of
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.rate import repeated
-from vsrcli.media.sink import Sink, container_of
+from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model, Temporal
+from vsrcli.places import is_plain
 from vsrcli.prefetch import prefetch
-from vsrcli.resume import Place, Work, open_work, sweep
+from vsrcli.resume import NoWork, Place, Work, open_work, sweep
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.segments import Checkpoint, checkpoint, in_segments
 from vsrcli.sequences import Border, Cut, split_shots
-from vsrcli.sizes import Size, check_target, choose_size, default_target
+from vsrcli.sizes import Size, check_target, choose_size, default_target, kept_suffix
 
 log = logging.getLogger("vsr")
 T = TypeVar("T")
@@ -95,6 +97,8 @@ class Report:
     frames: int
     damaged: int
     """Packets that could not be decoded and were left out on request."""
+    replaced: int = 0
+    """Frames shown again in place of some that could not be decoded, on request."""
     resumed: int = 0
     """Frames of the output that an earlier run had made."""
     dropped: int = 0
@@ -120,21 +124,27 @@ def upscale(
     model = resolve_model(job.model)
     shots_cleaned: list[ShotCleaning] = []
     span = Span(start_s=job.start_s, end_s=job.end_s)
+    if job.target:
+        check_target(job.target, job.source, overwrite=job.overwrite)
     with ExitStack() as stack:
         source = stack.enter_context(
             Source(
                 job.source,
                 span=span,
                 on_error=job.on_error,
-                intake=job.intake.into(container_of(job.target)) if job.target else job.intake,
+                intake=job.intake.into(container_of(_named(job), job.format)),
                 maps=job.maps,
+                reading=job.reading,
             )
         )
         video = source.info.video
         size = choose_size(job, model, video)
         target = job.target or default_target(job.source, model.id, size)
-        sweep(target)
-        check_target(target, job.source, overwrite=job.overwrite)
+        can_resume = is_plain(job.source) and is_plain(target)
+        if can_resume:
+            sweep(target)
+        if not job.target:
+            check_target(target, job.source, overwrite=job.overwrite)
         driver = open_driver(
             model,
             size.scale,
@@ -147,8 +157,12 @@ def upscale(
             on_shot=shots_cleaned.append,
         )
         stack.enter_context(closing(driver))
-        is_me = identity(job, model, size, driver.device)
-        work = stack.enter_context(open_work(target, is_me, resume=job.resume, keep=job.keep_work))
+        work: Work | NoWork = NoWork()
+        if can_resume:
+            is_me = identity(job, model, size, driver.device)
+            work = stack.enter_context(
+                open_work(target, is_me, resume=job.resume, keep=job.keep_work)
+            )
         sink = stack.enter_context(
             Sink(
                 target,
@@ -158,6 +172,7 @@ def upscale(
                 audio=job.audio,
                 threads=job.threads,
                 part=work.part,
+                format_=job.format,
             )
         )
         log.info("%s x%d on %s: %dx%d to %dx%d", model.id, size.scale, driver.device,
@@ -171,21 +186,23 @@ def upscale(
             _skip_to(work.place, job, source)
             sink.replay(work.files, work.frames)
         decoded = stack.enter_context(prefetch(source.items(), _DECODED_AHEAD))
+        length = job.segment if can_resume else 0
         find_cuts = partial(split_shots, threshold=_threshold(job, model))
         parts: Iterator[Frame | Cut | Border | SidePacket] = in_segments(
             decoded,
             find_cuts,
-            length=job.segment,
+            length=length,
             driver=driver,
             place=work.place,
             state=work.state(),
         )
         upscaled = stack.enter_context(prefetch(run_model(parts, driver), _UPSCALED_AHEAD))
+        stack.callback(source.stop)  # first of all on the way out: a pipe may wait for ever
         frames = _expected_frames(job, video.frames, float(video.rate))
         on_stage(_started(job, target, driver, model, size, frames))
         resumed = work.frames
         meter = _Meter(frames, resumed)
-        if job.segment:
+        if length:
             sink.keep_segment(work.next_file())
         made: Iterator[Frame | Checkpoint | SidePacket] = repeated(upscaled)
         for item in made:
@@ -211,6 +228,7 @@ def upscale(
         height=size.height,
         frames=sink.frames,
         damaged=source.damaged,
+        replaced=source.replaced,
         resumed=resumed,
         dropped=source.grid.dropped if source.grid else 0,
         repeated=source.grid.repeated if source.grid else 0,
@@ -250,7 +268,14 @@ def _skip_to(place: Place, job: Job, source: Source) -> None:
         source.skip(entry.packets, entry.frames)
 
 
-def _keep(checkpoint: Checkpoint, sink: Sink, work: Work, source: Source) -> None:
+def _named(job: Job) -> Path:
+    """The target, or the source where the target will have a container like it."""
+    if job.target is not None:
+        return job.target
+    return job.source.with_suffix(kept_suffix(job.source))
+
+
+def _keep(checkpoint: Checkpoint, sink: Sink, work: Work | NoWork, source: Source) -> None:
     """Counts the segment that ends here as done, unless it is empty."""
     frames = sink.cut()
     if frames:

@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -198,13 +198,40 @@ class Work:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self.part.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.part.unlink(missing_ok=True)
         if self.segments and not (self._finished and not self._keep):
             if exc is not None:
                 exc.add_note(f"{_count(self.frames)} are kept: --resume goes on after them")
         else:
             _remove(self.folder)
         self._lock.close()
+
+
+class NoWork:
+    """What stands for a Work where nothing can be kept: pipes and pictures."""
+
+    part: Path | None = None
+    place: Place | None = None
+    frames = 0
+    files: Sequence[Path] = ()
+
+    def state(self) -> State:
+        """None."""
+        return {}
+
+    def next_file(self) -> Path:
+        """There is none; it is not asked for."""
+        raise NotImplementedError
+
+    def add(self, *, place: Place, frames: int, state: State) -> None:
+        """Forgets it."""
+
+    def seal(self) -> None:
+        """Has nothing to note."""
+
+    def finish(self) -> None:
+        """Has nothing to remove."""
 
 
 def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bool = False) -> Work:
@@ -319,8 +346,8 @@ def _segments(found: Mapping[str, Any], folder: Path) -> list[Segment]:
 
 
 def _check(before: Mapping[str, str], now: Identity, target: Path, *, frames: int) -> None:
-    """Raises ResumeError that names what differs."""
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    """Raises ResumeError that names what differs; what was not said before may be said now."""
+    changed = [key for key in before if before[key] != now.get(key)]
     if not changed:
         return
     told = ", ".join(_difference(key, before.get(key), now.get(key)) for key in changed[:3])

@@ -7,14 +7,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrcli.errors import OutputError
+from vsrcli.errors import OutputError, UsageError
 from vsrcli.job import Job
 from vsrcli.media.info import VideoInfo
 from vsrcli.models import Model
+from vsrcli.places import PICTURES, PIPE, Numbered, numbered
 
 log = logging.getLogger("vsr")
 _DEFAULT_SCALE = 4
-_KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv"}
+_KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", *PICTURES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,18 +75,26 @@ def kept_suffix(source: Path) -> str:
 def default_target(source: Path, model: str, size: Size) -> Path:
     """IN_x4_espcn.mp4 beside the source; Matroska where the source's container cannot be kept."""
     is_whole = not size.resized or size.factor < size.scale
+    if source == PIPE:
+        raise UsageError("name the output: -o FILE, or -o - -f nut for the standard output")
     mark = f"x{size.factor}" if is_whole else f"{size.width}x{size.height}"
     return source.with_name(f"{source.stem}_{mark}_{Path(model).name}{kept_suffix(source)}")
 
 
 def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
     """Raises OutputError where the target must not or cannot be written."""
+    if target == PIPE:
+        return
+    pictures = numbered(target)
+    if pictures:
+        _check_pictures(pictures, source, overwrite=overwrite)
+        return
     if not target.parent.is_dir():
         raise OutputError(
             f"the folder {target.parent} does not exist; create it or choose another -o"
         )
     if target.exists():
-        if target.samefile(source):
+        if source.exists() and target.samefile(source):
             raise OutputError(f"{target} is the input itself; choose another -o")
         if not target.is_file():
             raise OutputError(f"{target} is not a regular file; choose another -o")
@@ -93,6 +102,20 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
             raise OutputError(f"{target} exists; use -y to replace it or choose another -o")
     if not os.access(target.parent, os.W_OK):
         raise OutputError(f"{target.parent} may not be written to; choose another -o")
+
+
+def _check_pictures(pictures: Numbered, source: Path, *, overwrite: bool) -> None:
+    """The folder is made where it is not there; the one it is to lie in has to be."""
+    folder = pictures.path.parent
+    where = folder if folder.exists() else folder.parent
+    if not where.is_dir() or not os.access(where, os.W_OK):
+        raise OutputError(f"{folder} cannot be made or written to; choose another -o")
+    if pictures.path.absolute() == source.absolute():
+        raise OutputError(f"{pictures.path} is the input itself; choose another -o")
+    numbers = pictures.numbers()
+    if numbers and not overwrite:
+        first = pictures.file(numbers[0])
+        raise OutputError(f"{first} exists; use -y to replace the pictures or choose another -o")
 
 
 def _even(side: float) -> int:

@@ -17,8 +17,8 @@ from vsrcli.job import DEFAULT_MODEL, Job
 from vsrcli.media.census import Census, take_census
 from vsrcli.media.encode import check_even, choose_format, default_codec, encoder_named
 from vsrcli.media.info import SourceInfo, VideoInfo
+from vsrcli.media.outlet import container_of
 from vsrcli.media.plan import StreamPlan, plan_streams
-from vsrcli.media.sink import container_of
 from vsrcli.media.source import Source
 from vsrcli.models import Model, find_model, list_models
 from vsrcli.sizes import Size, choose_size, default_target

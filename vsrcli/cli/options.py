@@ -33,6 +33,13 @@ class ProgressKind(StrEnum):
     none = "none"
 
 
+def model_ids(incomplete: str) -> list[str]:
+    """For shell completion: the models that begin so."""
+    from vsrcli.models import model_folders
+
+    return [folder.name for folder in model_folders() if folder.name.startswith(incomplete)]
+
+
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel="Engine")]
 Precision = Annotated[
     str, typer.Option(help="auto, or a precision the model has.", rich_help_panel="Engine")
@@ -135,10 +142,10 @@ def bits_per_second(text: str | None) -> int | None:
         raise UsageError(f"--bitrate {text!r} is not a rate; use 4M or 800k") from exc
 
 
-def pairs(entries: Iterable[str]) -> dict[str, str]:
+def pairs(entries: Iterable[str], option: str) -> dict[str, str]:
     """k=v entries as a dict."""
     found = dict(entry.partition("=")[::2] for entry in entries)
     for key, entry in zip(found, entries, strict=False):
         if "=" not in entry or not key:
-            raise UsageError(f"--encoder-option {entry!r} is not of the form name=value")
+            raise UsageError(f"{option} {entry!r} is not of the form name=value")
     return found

@@ -148,7 +148,8 @@ def summary(report: Report) -> str:
     """What a run did, on one line."""
     rate = report.frames / max(report.seconds, 1e-6)
     size = f"{report.width}x{report.height}"
-    made = f"{report.frames} frames, {size}, {report.model} x{report.scale}"
+    count = "1 frame" if report.frames == 1 else f"{report.frames} frames"
+    made = f"{count}, {size}, {report.model} x{report.scale}"
     return f"{report.target}: {made}, {report.seconds:.1f} s ({rate:.1f} fps)"
 
 

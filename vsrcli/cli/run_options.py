@@ -24,6 +24,7 @@ from vsrcli.cli.options import (
     Threads,
     bits_per_second,
     frame_rate,
+    model_ids,
     one_of,
     pairs,
     seconds,
@@ -47,7 +48,10 @@ class RunOptions:
     model: Annotated[
         str | None,
         typer.Option(
-            "-m", "--model", help="An id of `vsr models`, a model folder or an .onnx file."
+            "-m",
+            "--model",
+            help="An id of `vsr models`, a model folder or an .onnx file.",
+            autocompletion=model_ids,
         ),
     ] = None
     scale: Annotated[int | None, typer.Option("-s", "--scale", help="2, 3 or 4.")] = None
@@ -126,6 +130,24 @@ class RunOptions:
             help="FFmpeg's words: 0:a:1, 0:s:m:language:eng, -0:s. May be given again.",
         ),
     ] = None
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "-f", "--format", help="Of the output: nut, matroska, y4m ... Needed for -o -."
+        ),
+    ] = None
+    input_format: Annotated[
+        str | None,
+        typer.Option(help="Of the input, if it cannot be seen: rawvideo.", rich_help_panel=_SOURCE),
+    ] = None
+    input_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="K=V",
+            help="The demuxer's: video_size=320x180. May be given again.",
+            rich_help_panel=_SOURCE,
+        ),
+    ] = None
     audio_codec: Annotated[
         str, typer.Option("-c:a", "--audio-codec", help="copy, aac or none.")
     ] = "copy"
@@ -139,7 +161,8 @@ class RunOptions:
     overwrite: Annotated[bool, typer.Option("-y", help="Replace an existing output.")] = False
     keep: Annotated[bool, typer.Option("-n", help="Never replace one (the default).")] = False
     on_error: Annotated[
-        str, typer.Option(help="fail or skip: what to do with packets that cannot be decoded.")
+        str,
+        typer.Option(help="What to do about undecodable frames: fail, skip, or repeat the last."),
     ] = "fail"
     scene_threshold: Annotated[
         float | None,
@@ -233,6 +256,7 @@ class RunOptions:
         """The run of one source. Raises UsageError for options that cannot be meant together."""
         from vsrcli.job import DEFAULT_MODEL, DEFAULT_SEGMENT, Job
         from vsrcli.media.encode import VideoOptions
+        from vsrcli.media.inlet import Reading
         from vsrcli.media.intake import Intake
         from vsrcli.models import Tuning
 
@@ -255,7 +279,7 @@ class RunOptions:
                 preset=self.preset,
                 bitrate=bits_per_second(self.bitrate),
                 pix_fmt=self.pix_fmt,
-                extra=pairs(self.encoder_option or ()),
+                extra=pairs(self.encoder_option or (), "--encoder-option"),
             ),
             intake=Intake(
                 deinterlace=self.deinterlace,
@@ -264,6 +288,12 @@ class RunOptions:
                 cfr=self.cfr,
                 rate=frame_rate(self.fps),
             ),
+            reading=Reading(
+                format=self.input_format,
+                options=pairs(self.input_option or (), "--input-option"),
+                rate=frame_rate(self.fps),
+            ),
+            format=self.format,
             maps=tuple(self.map or ()),
             audio=self.audio_codec,
             start_s=start_s,

@@ -30,6 +30,10 @@ _PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
+_RGB_STILLS = {"png", "tiff", "bmp"}
+_UNTAGGED_STILLS = {"mjpeg": True, "libwebp": False}
+"""Pictures that are read as BT.601 whatever they were; whether of full range."""
+_STILLS = {*_RGB_STILLS, *_UNTAGGED_STILLS}
 _SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
 """Codecs that say the pixel aspect themselves."""
 _UNORDERED = 2
@@ -75,7 +79,7 @@ def choose_format(codec: Codec, layout: Layout, wanted: str | None) -> str:
     Raises EncodeError if the encoder lacks the one asked for, or if transparency would be lost
     without a word of the user.
     """
-    offered = [f.name for f in codec.video_formats or ()]
+    offered = _offered(codec)
     if wanted:
         if offered and wanted not in offered:
             raise EncodeError(f"{codec.name} cannot encode {wanted}; it takes {', '.join(offered)}")
@@ -90,8 +94,18 @@ def choose_format(codec: Codec, layout: Layout, wanted: str | None) -> str:
             f"{codec.name} cannot hold transparency; use -c:v prores_ks (.mov), ffv1 (.mkv) or "
             "libvpx-vp9 (.webm), or --alpha drop"
         )
-    log.warning("%s cannot encode %s: converted to %s", codec.name, layout.name, chosen)
+    if layout_of(chosen) != layout:  # packed formats hold the same samples
+        level = logging.INFO if codec.name in _STILLS else logging.WARNING
+        log.log(level, "%s cannot encode %s: converted to %s", codec.name, layout.name, chosen)
     return chosen
+
+
+def _offered(codec: Codec) -> list[str]:
+    """The encoder's pixel formats that every reader of its files understands."""
+    offered = [f.name for f in codec.video_formats or ()]
+    if codec.name in _RGB_STILLS:
+        return [n for n in offered if not n.startswith("yuv")]
+    return [n for n in offered if n.startswith("yuvj")] if codec.name == "mjpeg" else offered
 
 
 def check_even(codec: Codec, pix_fmt: str, width: int, height: int) -> None:
@@ -141,7 +155,7 @@ def add_video(
             log.warning("avi with %s holds no pixel aspect; write .mkv to keep it", codec.name)
     if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"
-    _tag(context, encoded_color(info, pix_fmt))
+    _tag(context, encoded_color(info, pix_fmt, codec.name))
     if info.turn:
         _turn(container, stream, info.turn.moved(size[0] / info.width, size[1] / info.height))
     _open(context, codec)
@@ -190,12 +204,20 @@ def _refused(name: str, exc: Exception) -> EncodeError:
     )
 
 
-def encoded_color(info: VideoInfo, pix_fmt: str) -> Color:
-    """The source's tags; RGB encoded as YUV gets the matrix that it is converted with."""
-    if info.layout.planes_of(Role.RGB) and not av.VideoFormat(pix_fmt).is_rgb:
-        matrix = _BT709 if info.height >= _HD_LINES else _BT601
-        return replace(info.color, matrix=matrix, full_range=False)
-    return info.color
+def encoded_color(info: VideoInfo, pix_fmt: str, codec: str = "") -> Color:
+    """The source's tags; what is converted between RGB and YUV gets those of the result."""
+    color = info.color
+    is_rgb = bool(info.layout.planes_of(Role.RGB))
+    if av.VideoFormat(pix_fmt).is_rgb:
+        return color if is_rgb else replace(color, matrix=_RGB, full_range=True)
+    if codec in _UNTAGGED_STILLS:
+        return replace(color, matrix=_BT601, full_range=_UNTAGGED_STILLS[codec])
+    return replace(color, matrix=_assumed_matrix(info), full_range=False) if is_rgb else color
+
+
+def _assumed_matrix(info: VideoInfo) -> int:
+    """What an untagged picture is taken for."""
+    return _BT709 if info.height >= _HD_LINES else _BT601
 
 
 def default_codec(container: str) -> str:
@@ -209,7 +231,7 @@ class FrameWriter:
     def __init__(self, stream: av.VideoStream, info: VideoInfo) -> None:
         self._stream, self._info = stream, info
         self._reformatter = VideoReformatter()
-        self._color = encoded_color(info, stream.pix_fmt or "")
+        self._color = encoded_color(info, stream.pix_fmt or "", stream.codec_context.name)
         self._given = 0
         self.last_pts: int | None = None
         """Of the frame given last; the next one must come after it."""
@@ -250,7 +272,9 @@ class FrameWriter:
         picture.colorspace = color.matrix
         picture.color_range = _av_range(color.full_range)
         same_size = (picture.width, picture.height) == (stream.width, stream.height)
-        if same_size and stream.pix_fmt in (picture.format.name, _full_range_twin(picture)):
+        twin = _full_range_twin(picture) if color.full_range else picture.format.name
+        same_color = color == self._color or picture.format.is_rgb
+        if same_size and same_color and stream.pix_fmt in (picture.format.name, twin):
             return picture
         flags = EXACT if same_size else _LANCZOS
         ranges = self._ranges(picture)
@@ -260,9 +284,18 @@ class FrameWriter:
 
     def _ranges(self, picture: av.VideoFrame) -> dict[str, int]:
         if picture.format.is_rgb and not av.VideoFormat(self._stream.pix_fmt or "").is_rgb:
-            return {"dst_colorspace": _sws_matrix(self._color.matrix), "dst_color_range": 1}
-        full = _av_range(self._info.color.full_range) or 1
-        return {"src_color_range": full, "dst_color_range": full}
+            full = _av_range(self._color.full_range) or 1
+            return {"dst_colorspace": _sws_matrix(self._color.matrix), "dst_color_range": full}
+        color = self._info.color
+        full = _av_range(color.full_range) or 1
+        if color == self._color:
+            return {"src_color_range": full, "dst_color_range": full}
+        matrix = _assumed_matrix(self._info) if color.matrix == _UNSPECIFIED else color.matrix
+        picture.colorspace = matrix
+        ranges = {"src_color_range": full, "dst_color_range": _av_range(self._color.full_range)}
+        if self._color.matrix != _RGB:
+            ranges["dst_colorspace"] = _sws_matrix(self._color.matrix)
+        return ranges
 
     def _send(self, picture: av.VideoFrame | None) -> list[SidePacket]:
         try:

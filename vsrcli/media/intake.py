@@ -15,7 +15,9 @@ from vsrcli.media.turn import Turn
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's own decoders of these leave the alpha out."""
-_ONE_RATE = {"avi", "mxf"}
+_ONE_RATE = {"avi", "mxf", "yuv4mpegpipe", "rawvideo"}
+_UNTURNED = "image2"
+"""Pictures do not say how they are to be turned."""
 _FASTEST = 300
 """Frames a second; a container that claims more does not know its rate."""
 
@@ -35,8 +37,12 @@ class Intake:
     rate: Fraction | None = None
 
     def into(self, muxer: str) -> Intake:
-        """What a container needs: those without timestamps have one frame rate."""
-        return replace(self, cfr=self.cfr or muxer in _ONE_RATE)
+        """What a container needs: without timestamps one frame rate, pictures to be turned."""
+        return replace(
+            self,
+            cfr=self.cfr or muxer in _ONE_RATE,
+            autorotate=self.autorotate or muxer == _UNTURNED,
+        )
 
     def grid_rate(self, stream: av.VideoStream, factor: int) -> Fraction | None:
         """Frames a second of the even grid; None: timestamps stay. Raises InputError."""

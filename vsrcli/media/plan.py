@@ -86,6 +86,12 @@ class _Case:
     def drop(self, reason: str, *, expected: bool = False) -> StreamPlan:
         return replace(self.plan, action=Action.DROP, reason=reason, expected=expected)
 
+    @property
+    def silent(self) -> bool:
+        """The container holds pictures alone."""
+        with av.open(os.devnull, "w", format=self.container) as probe:
+            return probe.default_audio_codec in ("", "none")
+
     def accepted(self) -> bool:
         """Whether the muxer takes this codec; asked of a muxer that writes nowhere."""
         if self.container == "mpegts":
@@ -168,6 +174,8 @@ def _ordered(streams: list[av.stream.Stream], kept: list[int]) -> list[av.stream
 def _audio(case: _Case) -> StreamPlan:
     if case.audio == "none":
         return case.drop("-c:a none", expected=True)
+    if case.silent:
+        return case.drop(f"{case.container} holds no sound", expected=True)
     if case.audio == "aac":
         return case.convert("aac")
     if case.accepted():

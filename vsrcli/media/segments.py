@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, get_args
@@ -65,8 +66,9 @@ class PacketFile:
         self._file.close()
 
     def drop(self) -> None:
-        """Leaves the file as it is."""
-        self._file.close()
+        """Leaves the file as it is; what could not be written does not matter any more."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def read_packets(path: Path) -> Iterator[SidePacket]:
@@ -137,7 +139,7 @@ class SegmentWriter:
         self._joint.begin()
         return packets, frames
 
-    def again(self, paths: list[Path]) -> Iterator[SidePacket]:
+    def again(self, paths: Sequence[Path]) -> Iterator[SidePacket]:
         """The packets of earlier segments, as they were; what is encoded then joins on to them."""
         for path in paths:
             for packet in read_packets(path):

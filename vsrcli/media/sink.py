@@ -6,8 +6,7 @@ import errno
 import logging
 import os
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -21,31 +20,19 @@ from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.display import write_display_size
 from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks, lacks_shape
+from vsrcli.media.outlet import MOV, open_outlet
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.plan import Action, StreamPlan, losses, needs_own_tags, plan_streams
 from vsrcli.media.segments import SegmentWriter
-from vsrcli.media.source import Source, local
+from vsrcli.media.source import Source
 
 log = logging.getLogger("vsr")
-_MOV = ("mp4", "mov", "ipod", "3gp", "psp")
 _SHARED_INSTANTS = {"matroska", "webm"}
 """Containers in which two subtitles may begin together."""
 _ENDLESS = (1 << 32) - 1
 """Ticks of a picture subtitle that stays until the next one; muxers call it invalid."""
 _MOVIE_TICKS = 10_000
 """The movie timescale at least: edit lists are rounded to it."""
-
-
-def container_of(path: Path) -> str:
-    """FFmpeg's muxer name for a path. Raises OutputError if the suffix names none."""
-    try:
-        with av.open(f"{os.devnull}{path.suffix}", "w") as probe:
-            return str(probe.format.name)
-    except (ValueError, av.FFmpegError, OSError) as exc:
-        known = ".mp4, .mov, .mkv, .webm, .ts, .avi"
-        raise OutputError(
-            f"{path.name} does not say which container to write; end it in one of {known}"
-        ) from exc
 
 
 class Sink:
@@ -64,17 +51,20 @@ class Sink:
         audio: str = "copy",
         threads: int = 0,
         part: Path | None = None,
+        format_: str | None = None,
     ) -> None:
-        """`part` is where the file grows until it is whole; None: beside the target."""
+        """`part` is where a file grows until it is whole; None: beside the target. `format_` is
+        the container where the target's name does not say it.
+        """
         self.target, self._source = target, source
         self.frames = 0
         self._replay: Iterator[SidePacket] | None = None
-        self._temp = part or target.with_name(
-            f".{target.stem}.{uuid.uuid4().hex[:8]}.part{target.suffix}"
-        )
+        self._outlet = open_outlet(target, format_, part)
+        video = self._outlet.settings(video)
+        self._muxed = 0
         self._info = source.info.video
         self._done = False
-        self._container = self._create(container_of(target))
+        self._container = self._create(self._outlet.format)
         try:
             self.plans = self._add_streams(video, size, audio, threads)
             self._start()
@@ -84,16 +74,15 @@ class Sink:
 
     def _create(self, muxer: str) -> av.container.OutputContainer:
         options = {}
-        if muxer in _MOV:
+        if muxer in MOV:
             flags = "+faststart"
             if needs_own_tags(self._source.container.metadata):
                 flags += "+use_metadata_tags"
             options = {"movflags": flags, "movie_timescale": str(self._movie_timescale())}
         try:
-            self._temp.touch(exist_ok=False)
-            return av.open(local(self._temp), "w", format=muxer, container_options=options)
+            return self._outlet.open(options)
         except OSError as exc:
-            self._temp.unlink(missing_ok=True)
+            self._outlet.discard()
             raise output_error(self.target, exc) from exc
 
     def _movie_timescale(self) -> int:
@@ -209,7 +198,7 @@ class Sink:
     def bytes(self) -> int:
         """Written so far; the container and the encoder hold some more back."""
         try:
-            return self._temp.stat().st_size
+            return self._outlet.bytes()
         except OSError:  # the folder went away; writing will say so
             return 0
 
@@ -230,7 +219,7 @@ class Sink:
         self._mux(packets)
         return frames
 
-    def replay(self, paths: list[Path], frames: int) -> None:
+    def replay(self, paths: Sequence[Path], frames: int) -> None:
         """Starts with the `frames` frames of earlier segments, in time with the other streams."""
         self._replay = self._segments.again(paths)
         self.frames = frames
@@ -270,7 +259,9 @@ class Sink:
         for packet in packets:
             self._keep_order(packet)
             try:
+                self._muxed += packet.stream.index == self._video.index
                 self._container.mux(packet)
+                self._outlet.check()
             except (av.FFmpegError, ValueError, OSError) as exc:
                 if getattr(exc, "errno", None) != errno.EINVAL:
                     raise output_error(self.target, exc) from exc
@@ -306,6 +297,7 @@ class Sink:
             self._mux(list(converter.flush()))
         try:
             self._container.close()
+            self._outlet.check()
         except (av.FFmpegError, OSError) as exc:
             raise output_error(self.target, exc) from exc
         with self._system_errors():
@@ -313,9 +305,7 @@ class Sink:
             self._verify(frames)
         before_placing()
         try:
-            with self._temp.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(self._temp, self.target)
+            self._outlet.place()
         except OSError as exc:
             raise output_error(self.target, exc) from exc
         self._done = True
@@ -329,7 +319,8 @@ class Sink:
             log.warning("the pixel aspect is not kept; write .mp4 or .mov to keep it")
 
     def _verify(self, frames: int) -> None:
-        written = _count_packets(self._temp, self._video.index)
+        held = self._outlet.frames(self._video.index)
+        written = self._muxed if held is None else held
         if not frames == self.frames == written:
             raise EncodeError(
                 f"{frames} frames were decoded but the file holds {written}; nothing was written. "
@@ -339,11 +330,12 @@ class Sink:
     def _discard(self) -> None:
         if hasattr(self, "_segments"):
             self._segments.drop()
+        self._outlet.abandon()
         try:
             self._container.close()
         except (av.FFmpegError, OSError, ValueError):
             log.debug("the abandoned file could not be closed", exc_info=True)
-        self._temp.unlink(missing_ok=True)
+        self._outlet.discard()
 
     def __enter__(self) -> Self:
         return self
@@ -368,11 +360,6 @@ def _said_already() -> Iterator[None]:
         yield
     finally:
         log.removeFilter(is_new)
-
-
-def _count_packets(path: Path, index: int) -> int:
-    with av.open(local(path)) as container:
-        return sum(1 for p in container.demux(container.streams[index]) if p.size)
 
 
 def _copy_tags(source: av.stream.Stream, target: av.stream.Stream) -> None:

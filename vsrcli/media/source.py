@@ -18,6 +18,7 @@ from vsrcli.frames import Frame
 from vsrcli.media.describe import describe
 from vsrcli.media.fields import Deinterlacer
 from vsrcli.media.info import SourceInfo
+from vsrcli.media.inlet import Reading, open_inlet
 from vsrcli.media.intake import Intake
 from vsrcli.media.mapping import picture, select
 from vsrcli.media.packet import SidePacket
@@ -29,6 +30,8 @@ log = logging.getLogger("vsr")
 _AV_TIME_BASE = 1_000_000
 _INTERLEAVE_S = 5
 """How far behind the picture its sound may lie in the file, at the end of a part."""
+_LEEWAY_S = Fraction(1, 5)
+"""Less than this may be the rounding of the container or of the length of its last packets."""
 _SHORTFALL_S = 1.0
 """A source whose packets end this much before its declared duration is called truncated."""
 
@@ -60,13 +63,18 @@ class Source:
         on_error: str = "fail",
         intake: Intake | None = None,
         maps: Sequence[str] = (),
+        reading: Reading = Reading(),  # noqa: B008  # frozen
     ) -> None:
         self.path, self.span, self.on_error = path, span, on_error
-        self.intake, self._maps = intake or Intake(), maps
+        self.intake, self._maps, self._reading = intake or Intake(), maps, reading
         self.frames = 0
         """Frames yielded so far, each as often as it is to be shown."""
         self.damaged = 0
         """Packets that could not be decoded so far."""
+        self.replaced = 0
+        """Frames shown again so far in place of some that could not be decoded."""
+        self._lost: list[tuple[Fraction, Fraction]] = []  # when such a frame was due, how long
+        self._last: Frame | None = None
         self._skipped = 0  # video packets that are read but not decoded
         self._open()
         self._reformatter = VideoReformatter()
@@ -77,7 +85,9 @@ class Source:
             self.info = self._first_look()
         except BaseException:
             self.container.close()
+            self._inlet.check()
             raise
+        self._inlet.check()
 
     def items(self) -> Iterator[Frame | SidePacket]:
         """Every frame once, with its own timestamp, and every packet of the other streams."""
@@ -96,6 +106,7 @@ class Source:
         self._head = [item for item in self._head if not isinstance(item, Frame)]
         self._skipped = packets
         self.frames = self._decoded = frames
+        self._last = None
         (self._decoder or self.stream.codec_context).flush_buffers()
         return True
 
@@ -112,7 +123,8 @@ class Source:
 
     def _open(self) -> None:
         try:
-            self.container = av.open(local(self.path), metadata_errors="replace")
+            self._inlet = open_inlet(self.path, self._reading)
+            self.container = self._inlet.container
         except (av.FFmpegError, OSError, ValueError) as exc:
             raise InputError(_open_message(self.path, exc)) from exc
         stream = picture(self.container, self._maps)
@@ -122,12 +134,13 @@ class Source:
                 f"{self.path} has no video that can be decoded; `vsr probe` lists streams"
             )
         self.stream = cast(av.VideoStream, stream)
-        self.stream.thread_type = "AUTO"
+        # Threads that take a frame each report an error when they are at a later packet.
+        self.stream.thread_type = "SLICE" if self.on_error == "repeat" else "AUTO"
         self._decoder = self.intake.decoder(self.stream)
 
     def _first_look(self) -> SourceInfo:
         frame = self._pull_frame()
-        if self.span.start_s and not self._passed_start:
+        if self.span.start_s and not self._passed_start and self._inlet.seekable:
             late = frame is None or frame.time_s > self._start_time() + 0.001
             frame = self._retry_from_start() if late else frame
         if frame is None:
@@ -175,6 +188,7 @@ class Source:
 
     def _produce(self, seek: bool) -> Iterator[Frame | SidePacket]:
         self._first, self._decoded = None, 0
+        self._last, self._lost = None, []
         self._passed_start = False  # a frame before the start was seen: the seek was early enough
         first_wanted = self._start_time() if self.span.start_s is not None else None
         end = Fraction(self.container.start_time or 0, _AV_TIME_BASE)
@@ -182,7 +196,7 @@ class Source:
         self._over: set[int] = set()  # streams that have passed the end
         self._deadline = end + (self.span.end_s or 0) + _INTERLEAVE_S
         timed = {self.stream.index, *(s.index for s in self.container.streams.audio)}
-        if first_wanted and seek:
+        if first_wanted and seek and self._inlet.seekable:
             self.container.seek(int(first_wanted * _AV_TIME_BASE))
         for item in self._demux():
             if isinstance(item, av.VideoFrame) and self._packets <= self._skipped:
@@ -197,9 +211,10 @@ class Source:
                     return
                 continue
             if isinstance(item, av.VideoFrame):
-                yield self._frame(item)
+                yield from self._filled(item)
             else:
                 yield item
+        yield from self._stand_ins(self._last, None)
         if self.span.end_s is None:
             self._check_complete()
 
@@ -249,9 +264,39 @@ class Source:
             if self.on_error == "fail":
                 raise InputError(
                     f"{self.path}: the packet at {_seconds(packet)} cannot be decoded "
-                    f"({exc.strerror}); use --on-error skip to go on without it"
+                    f"({exc.strerror}); use --on-error skip to go on without it, or repeat"
                 ) from exc
+            if self.on_error == "repeat" and packet.pts is not None:
+                length = Fraction((packet.duration or 0) * packet.time_base)
+                self._lost.append((Fraction(packet.pts * packet.time_base), length))
             return []
+
+    def _filled(self, frame: av.VideoFrame) -> Iterator[Frame]:
+        """The frame, after those that stand in for lost ones due before it."""
+        plain = self._frame(frame)
+        yield from self._stand_ins(self._last or plain, Fraction(plain.pts * plain.time_base))
+        self._decoded += 1
+        self._last = replace(plain, index=self._decoded - 1)
+        yield self._last
+
+    def _stand_ins(self, picture: Frame | None, before_s: Fraction | None) -> Iterator[Frame]:
+        """The picture again for each lost frame due before a time; None: for all that are left."""
+        due = sorted(entry for entry in self._lost if before_s is None or entry[0] < before_s)
+        self._lost = [entry for entry in self._lost if entry not in due]
+        for at, length in due if picture else ():
+            assert picture is not None
+            pts = round(at / picture.time_base)
+            if self._last is not None and pts <= self._last.pts:
+                continue  # its place has been passed
+            self._decoded += 1
+            self.replaced += 1
+            self._last = replace(
+                picture,
+                pts=pts,
+                duration=round(length / picture.time_base),
+                index=self._decoded - 1,
+            )
+            yield self._last
 
     def _frame(self, frame: av.VideoFrame) -> Frame:
         if self._first is None:
@@ -269,7 +314,6 @@ class Source:
         assert base is not None
         if frame.format.name.replace("yuvj", "yuv") != self._layout.name:
             frame = plain_copy(frame, self._layout.name, self._reformatter)
-        self._decoded += 1
         plain = Frame(
             planes=planes_of(frame, self._layout),
             layout=self._layout,
@@ -278,7 +322,6 @@ class Source:
             pts=pts,
             time_base=base,
             duration=duration,
-            index=self._decoded - 1,
         )
         return self.intake.frame(plain, self._turn)
 
@@ -308,14 +351,26 @@ class Source:
         short = declared is not None and missing > max(_SHORTFALL_S, declared / _AV_TIME_BASE / 20)
         counted = self.span.whole and "mp4" in self.container.format.name
         fewer = counted and 0 < self._packets < self.stream.frames  # AVI counts ticks, not frames
-        if not (short or fewer):
-            return
         message = f"{self.path} is truncated: it ends at {float(self._end_s):.2f} s"
         if declared:
             message += f" of {declared / _AV_TIME_BASE:.2f} s"
-        if self.on_error == "fail":
+        if (short or fewer) and self.on_error == "fail":
             raise InputError(f"{message}; use --on-error skip to upscale what is there")
-        log.warning("%s", message)
+        if short or fewer:
+            log.warning("%s", message)
+        elif declared is not None and missing > _LEEWAY_S:
+            log.warning("%s", message.replace("is truncated", "may be truncated"))
+        elif self._breaks_off():
+            log.warning("%s may be truncated: it ends within a packet", self.path)
+
+    def _breaks_off(self) -> bool:
+        """A transport stream says no length, but has packets of 188 bytes (m2ts 192)."""
+        size = self.container.size if self.container.format.name == "mpegts" else 0
+        return size > 0 and size % 188 != 0 and size % 192 != 0
+
+    def stop(self) -> None:
+        """The source ends here, even while it waits for more to come. For another thread."""
+        self._inlet.stop()
 
     def close(self) -> None:
         """Frees the decoder and the file. Frames already yielded stay valid."""

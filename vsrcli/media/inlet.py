@@ -1,0 +1,175 @@
+"""Where a source is read from: a file, numbered pictures, or the standard input."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast
+
+import av
+
+from vsrcli.errors import InputError
+from vsrcli.places import PIPE, Numbered, numbered
+
+_BUFFER = 1 << 18
+"""Bytes that are read from a pipe at once: some frames of raw video would take thousands else."""
+_ALIASES = {"y4m": "yuv4mpegpipe", "mkv": "matroska", "ts": "mpegts"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How FFmpeg is to read a source that does not say it by itself."""
+
+    format: str | None = None
+    """The demuxer's name; None: found by looking."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The demuxer's: video_size, pixel_format and framerate of raw video."""
+    rate: Fraction | None = None
+    """Of numbered pictures; None: FFmpeg's 25."""
+
+
+class Inlet(Protocol):
+    """An open source."""
+
+    container: av.container.InputContainer
+    seekable: bool
+
+    def stop(self) -> None:
+        """Ends a read that is waiting, from another thread: it gives the end of the source."""
+        ...
+
+    def check(self) -> None:
+        """Raises what a signal raised inside a read, where FFmpeg cannot pass it on."""
+        ...
+
+
+def open_inlet(path: Path, reading: Reading) -> Inlet:
+    """The source opened. Raises InputError where it cannot be; FFmpeg's and the system's errors."""
+    if path == PIPE:
+        return _Pipe(reading)
+    pictures = numbered(path)
+    return _Pictures(pictures, reading) if pictures else _File(path, reading)
+
+
+def format_named(word: str | None) -> str | None:
+    """FFmpeg's name of a format that goes by another one, too."""
+    return _ALIASES.get(word or "", word)
+
+
+class _File:
+    seekable = True
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        # "a:b.mp4" alone would name a protocol.
+        self.container = _open(str(path.absolute()), reading, dict(reading.options))
+
+    def stop(self) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+
+class _Pictures:
+    """Numbered pictures, all of them there from the first to the last."""
+
+    seekable = False
+
+    def __init__(self, pictures: Numbered, reading: Reading) -> None:
+        numbers = pictures.numbers()
+        if not numbers:
+            raise InputError(
+                f"there is no picture {pictures.path}; check the folder and the digits"
+            )
+        for number, following in pairwise(numbers):
+            if following != number + 1:
+                raise InputError(
+                    f"{pictures.file(number + 1)} is missing: pictures go on to {numbers[-1]}"
+                )
+        options = dict(reading.options) | {"start_number": str(numbers[0])}
+        if reading.rate:
+            options["framerate"] = str(reading.rate)
+        reading = Reading(format="image2", options=options)
+        self.container = _open(str(pictures.path.absolute()), reading, options)
+
+    def stop(self) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+
+class _Pipe:
+    """The standard input."""
+
+    seekable = False
+
+    def __init__(self, reading: Reading) -> None:
+        if sys.stdin.isatty():
+            raise InputError("the standard input is a terminal; pipe a video into it")
+        self._feed = _Feed(sys.stdin.fileno())
+        try:
+            self.container = _open(cast(BinaryIO, self._feed), reading, dict(reading.options))
+        finally:
+            self.check()
+
+    def stop(self) -> None:
+        self._feed.stop()
+
+    def check(self) -> None:
+        if self._feed.raised:
+            raise self._feed.raised
+
+
+class _Feed:
+    """A pipe as FFmpeg reads it. Waiting for bytes can be ended by `stop`."""
+
+    name = "the standard input"
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._wake, self._waker = os.pipe()
+        self.raised: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        """What there is, at least a byte; nothing at the end."""
+        try:
+            return b"" if self.raised else self._read(size)
+        except BaseException as exc:
+            if isinstance(exc, Exception):
+                raise
+            self.raised = exc
+            return b""
+
+    def _read(self, size: int) -> bytes:
+        if os.name != "nt":  # its select knows sockets only
+            ready, _, _ = select.select([self._descriptor, self._wake], [], [])
+            if self._wake in ready:
+                return b""
+        return os.read(self._descriptor, size)
+
+    def stop(self) -> None:
+        """Ends the waiting, now and later."""
+        os.write(self._waker, b"\0")
+
+
+def _open(
+    source: str | BinaryIO, reading: Reading, options: dict[str, str]
+) -> av.container.InputContainer:
+    name = format_named(reading.format)
+    if name is not None and name not in av.formats_available:
+        raise InputError(f"there is no format {reading.format!r}; use nut, matroska, rawvideo ...")
+    container = av.open(
+        source,
+        format=name,
+        container_options=options,
+        metadata_errors="replace",
+        buffer_size=_BUFFER,
+    )
+    return cast(av.container.InputContainer, container)

@@ -1,0 +1,295 @@
+"""Where an output goes: a file, one picture, numbered pictures, or the standard output.
+
+What has a place on the disk grows under another name and is put there when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast
+
+import av
+
+from vsrcli.errors import OutputError
+from vsrcli.media.encode import VideoOptions
+from vsrcli.media.inlet import format_named
+from vsrcli.places import PIPE, Numbered, is_picture, numbered
+
+MOV = ("mp4", "mov", "ipod", "3gp", "psp")
+_STREAMED = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
+_STILLS: Mapping[str, VideoOptions] = {
+    ".png": VideoOptions(codec="png"),
+    ".jpg": VideoOptions(codec="mjpeg", extra={"flags": "+qscale", "global_quality": "236"}),
+    ".webp": VideoOptions(codec="libwebp", extra={"quality": "95"}),
+    ".tif": VideoOptions(codec="tiff"),
+    ".bmp": VideoOptions(codec="bmp"),
+}
+"""The encoder of each kind of picture, at a quality that shows no loss (JPEG's -q:v 2)."""
+_SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
+_PIPED = {"nut": "rawvideo", "rawvideo": "rawvideo", "yuv4mpegpipe": "wrapped_avframe"}
+"""What goes between programs is not compressed unless -c:v says so."""
+
+
+class Outlet(Protocol):
+    """An output on its way. Methods raise the system's and FFmpeg's errors, and OutputError."""
+
+    format: str
+    """FFmpeg's name of the container."""
+
+    def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
+        """The container, with these options of its muxer."""
+        ...
+
+    def settings(self, video: VideoOptions) -> VideoOptions:
+        """The encoder's settings, with what is usual here where the user left them open."""
+        ...
+
+    def bytes(self) -> int:
+        """Written so far."""
+        ...
+
+    def frames(self, video: int) -> int | None:
+        """How many frames the closed output holds, read back; None where that cannot be."""
+        ...
+
+    def place(self) -> None:
+        """Puts the closed output where it belongs."""
+        ...
+
+    def check(self) -> None:
+        """Raises what a signal raised inside a write, where FFmpeg cannot pass it on."""
+        ...
+
+    def abandon(self) -> None:
+        """It will not be whole: what closing the container still writes is of no use."""
+        ...
+
+    def discard(self) -> None:
+        """Leaves no trace of it, when the container is closed."""
+        ...
+
+
+def open_outlet(target: Path, format_: str | None = None, part: Path | None = None) -> Outlet:
+    """The outlet for a target. `part` is where a file grows; None: beside the target.
+
+    Raises OutputError where neither the name nor `format_` says which container to write.
+    """
+    if target == PIPE:
+        return PipeOutlet(format_)
+    pictures = numbered(target)
+    if pictures:
+        return SequenceOutlet(pictures)
+    if is_picture(target) and format_ is None:
+        return PictureOutlet(target, part)
+    return FileOutlet(target, format_, part)
+
+
+def container_of(path: Path, format_: str | None = None) -> str:
+    """FFmpeg's muxer name for a path. Raises OutputError if neither suffix nor format names one."""
+    name = format_named(format_)
+    if path == PIPE and name is None:
+        raise OutputError("-o - does not say which format to write; add -f nut, matroska ...")
+    try:
+        with av.open(f"{os.devnull}{path.suffix}", "w", format=name) as probe:
+            return str(probe.format.name)
+    except (ValueError, av.FFmpegError, OSError) as exc:
+        if name is not None:
+            raise OutputError(
+                f"there is no format {format_!r} to write; use nut, matroska ..."
+            ) from exc
+        known = ".mp4, .mov, .mkv, .webm, .ts, .avi"
+        raise OutputError(
+            f"{path.name} does not say which container to write; end it in one of {known}"
+        ) from exc
+
+
+def still_settings(suffix: str, video: VideoOptions) -> VideoOptions:
+    """The settings for pictures of this suffix."""
+    usual = _STILLS[_SAME.get(suffix.lower(), suffix.lower())]
+    if video.codec not in (None, usual.codec):
+        return video
+    return replace(video, codec=usual.codec, extra={**usual.extra, **video.extra})
+
+
+class FileOutlet:
+    """A file of its own container."""
+
+    def __init__(self, target: Path, format_: str | None, part: Path | None) -> None:
+        self._target = target
+        self.format = container_of(target, format_)
+        self._temp = part or beside(target)
+
+    def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
+        self._temp.touch(exist_ok=False)
+        return av.open(
+            str(self._temp.absolute()), "w", format=self.format, container_options=dict(options)
+        )
+
+    def settings(self, video: VideoOptions) -> VideoOptions:
+        return video
+
+    def bytes(self) -> int:
+        return self._temp.stat().st_size
+
+    def frames(self, video: int) -> int | None:
+        with av.open(str(self._temp.absolute())) as container:
+            return sum(1 for p in container.demux(container.streams[video]) if p.size)
+
+    def place(self) -> None:
+        with self._temp.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(self._temp, self._target)
+
+    def check(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
+
+    def discard(self) -> None:
+        self._temp.unlink(missing_ok=True)
+
+
+class PictureOutlet(FileOutlet):
+    """One picture."""
+
+    def __init__(self, target: Path, part: Path | None) -> None:
+        self._target, self.format = target, "image2"
+        self._temp = part or beside(target)
+
+    def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
+        return super().open({"update": "1"})
+
+    def settings(self, video: VideoOptions) -> VideoOptions:
+        return still_settings(self._target.suffix, video)
+
+
+class SequenceOutlet:
+    """Numbered pictures, in a folder of their own until all are there."""
+
+    def __init__(self, pictures: Numbered, first: int = 1) -> None:
+        self._pictures, self._first, self.format = pictures, first, "image2"
+        folder = pictures.path.parent
+        self._temp = folder.with_name(f".{folder.name or 'frames'}.{uuid.uuid4().hex[:8]}.part")
+
+    def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
+        self._temp.mkdir()
+        path = str((self._temp / self._pictures.path.name).absolute())
+        options = {"start_number": str(self._first)}
+        return av.open(path, "w", format="image2", container_options=options)
+
+    def settings(self, video: VideoOptions) -> VideoOptions:
+        return still_settings(self._pictures.path.suffix, video)
+
+    def bytes(self) -> int:
+        return sum(path.stat().st_size for path in self._temp.iterdir())
+
+    def frames(self, video: int) -> int | None:
+        return sum(path.stat().st_size > 0 for path in self._temp.iterdir())
+
+    def place(self) -> None:
+        folder = self._pictures.path.parent
+        if not folder.exists():
+            os.rename(self._temp, folder)
+            return
+        old = {self._pictures.file(number) for number in self._pictures.numbers()}
+        for path in sorted(self._temp.iterdir()):
+            os.replace(path, folder / path.name)
+            old.discard(folder / path.name)
+        for path in old:  # of a longer sequence that this one replaces
+            path.unlink()
+        self._temp.rmdir()
+
+    def check(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
+
+    def discard(self) -> None:
+        shutil.rmtree(self._temp, ignore_errors=True)
+
+
+class PipeOutlet:
+    """The standard output, which nothing else can write to from here on."""
+
+    def __init__(self, format_: str | None) -> None:
+        self.format = container_of(PIPE, format_)
+        if sys.stdout.isatty():
+            raise OutputError("the standard output is a terminal; pipe it into a program or a file")
+
+    def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
+        options = {"yuv4mpegpipe": {"strict": "-1"}}.get(self.format, {})  # above 8 bits
+        if self.format in MOV:
+            options = _STREAMED
+        self._stream = _Stream()
+        return av.open(
+            cast(BinaryIO, self._stream), "w", format=self.format, container_options=dict(options)
+        )
+
+    def settings(self, video: VideoOptions) -> VideoOptions:
+        return replace(video, codec=video.codec or _PIPED.get(self.format))
+
+    def bytes(self) -> int:
+        return self._stream.written
+
+    def frames(self, video: int) -> int | None:
+        return None
+
+    def place(self) -> None:
+        pass
+
+    def check(self) -> None:
+        if self._stream.raised:
+            raise self._stream.raised
+
+    def abandon(self) -> None:
+        self._stream.deaf = True
+
+    def discard(self) -> None:
+        pass
+
+
+class _Stream:
+    """The standard output as FFmpeg writes to it. What libraries print there goes to stderr."""
+
+    name = "the standard output"
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        self.written, self.deaf = 0, False
+        self.raised: BaseException | None = None
+        self._descriptor = os.dup(1)
+        os.dup2(2, 1)
+
+    def write(self, data: bytes) -> int:
+        """Waits until the reader has taken everything."""
+        view = memoryview(b"" if self.deaf else data)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except BaseException as exc:
+            self.deaf = True
+            if isinstance(exc, Exception):
+                raise
+            self.raised = exc
+        self.written += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        """The reader sees the end."""
+        os.close(self._descriptor)
+
+
+def beside(target: Path) -> Path:
+    """A hidden name beside a target, for what is not whole yet."""
+    return target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.part{target.suffix}")
