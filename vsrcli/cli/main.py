@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from vsrcli import __version__
-from vsrcli.cli import batch, doctor, evaluate, models, preview, probe, upscale
+from vsrcli.cli import batch, doctor, evaluate, help, models, preview, probe, upscale
+from vsrcli.cli.grouped import Grouped
 from vsrcli.errors import VsrError
 
 _HELP = """Video super-resolution that treats media as FFmpeg does.
@@ -21,6 +22,23 @@ Exit codes: 0 done, 1 other error, 2 usage, 3 input, 4 output, 5 model, 6 weight
 VSR_DEBUG=1 shows tracebacks.
 """
 
+_UPSCALE = """Examples:
+  vsr upscale in.mp4                                 in_x4_espcn.mp4, sound copied
+  vsr upscale in.mkv -o out.mkv -m esr-max -s 2
+  vsr upscale in.mp4 --height 1080 -c:v libx265 --crf 20 --preset slow
+  vsr upscale in.mp4 -ss 1:30 -t 10                  a cut, frame-exact
+
+Options can also stand in vsr.toml and the environment: vsr help config.
+What --progress json and -progress write: vsr help progress."""
+_BATCH = """Examples:
+  vsr batch holiday/ -o out --jobs 2                 a folder and all below it
+  vsr batch '*.mov' -o 'out/{stem}_{size}.mp4' -y
+  vsr batch list.csv --report report.json            a job list
+
+Job lists, names and the report: vsr help batch."""
+_PREVIEW = """Examples:
+  vsr preview in.mp4 --at 1:20 -m espcn -m fsrcnn    a grid, in_preview.png
+  vsr preview in.mp4 --at 1:20 -m espcn --clip 3s    strips, in_preview.mp4"""
 _INTERRUPTED = 130
 _STOPS: dict[int, tuple[str, int]] = {
     signal.SIGINT: ("interrupted", _INTERRUPTED),
@@ -36,13 +54,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("upscale")(upscale.upscale)
-app.command("batch")(batch.batch)
-app.command("preview")(preview.preview)
-app.command("probe")(probe.probe)
+app.command("upscale", cls=Grouped, epilog=_UPSCALE)(upscale.upscale)
+app.command("batch", cls=Grouped, epilog=_BATCH)(batch.batch)
+app.command("preview", cls=Grouped, epilog=_PREVIEW)(preview.preview)
+app.command("probe", cls=Grouped)(probe.probe)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.doctor)
-app.command("eval")(evaluate.evaluate)
+app.command("eval", cls=Grouped)(evaluate.evaluate)
+app.command("help")(help.help_)
+app.command("completion")(help.completion)
 
 
 class _Stopped(BaseException):

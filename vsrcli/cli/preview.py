@@ -16,6 +16,7 @@ from vsrcli.cli.options import (
     LogLevel,
     Threads,
     bits_per_second,
+    model_ids,
     seconds,
     set_log_level,
 )
@@ -34,7 +35,12 @@ def preview(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("-m", "--model", help="May be given again; bicubic is always shown."),
+        typer.Option(
+            "-m",
+            "--model",
+            help="May be given again; bicubic is always shown.",
+            autocompletion=model_ids,
+        ),
     ] = None,
     scale: Annotated[int | None, typer.Option("-s", "--scale", help="2, 3 or 4.")] = None,
     zoom: Annotated[

@@ -1,0 +1,74 @@
+"""What is explained, and what the shell completes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import Vsr
+
+from vsrcli.cli.help import TOPICS
+from vsrcli.errors import VsrError
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_topic_is_explained_in_lines_that_fit(vsr: Vsr, topic: str) -> None:
+    outcome = vsr("help", topic)
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) > 10
+    assert max(map(len, outcome.out.splitlines())) <= 100
+
+
+def test_topics_are_listed(vsr: Vsr) -> None:
+    assert all(f"  {topic} " in vsr("help").out for topic in TOPICS)
+    outcome = vsr("help", "cooking")
+    assert (outcome.code, "'cooking'" in outcome.err) == (2, True)
+
+
+def test_options_stand_in_groups(vsr: Vsr) -> None:
+    text = vsr("upscale", "--help").out
+    heads = re.findall(r"^(\w.*):$", text, re.MULTILINE)
+    assert heads[:2] == ["Arguments", "Options"]
+    assert {"Picture encoding", "Engine", "Configuration", "Examples"} <= set(heads)
+    encoding = text.split("Picture encoding:")[1].split("\n\n")[0]
+    assert "--crf" in encoding
+    assert text.count("--crf <float>") == 1
+
+
+def test_every_exit_code_is_in_the_help(vsr: Vsr) -> None:
+    said = {int(n) for n in re.findall(r"\b(\d+)\s+[a-z]", vsr("--help").out)}
+    kinds = [VsrError, *VsrError.__subclasses__()]
+    assert {kind.exit_code for kind in kinds} | {0, 130, 143} <= said
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("vsr ups", "upscale"),
+        ("vsr upscale --progre", "--progress"),
+        ("vsr upscale --progress j", "json"),
+        ("vsr upscale --model bicu", "bicubic"),
+        ("vsr preview -m bicu", "bicubic"),
+    ],
+)
+def test_bash_completes(words: str, found: str) -> None:
+    count = len(words.split()) - 1
+    env = os.environ | {"_VSR_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    done = subprocess.run(
+        [sys.executable, "-m", "vsrcli"],
+        env=env | {"COMP_CWORD": str(count)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found in done.stdout.split()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_completion_scripts_call_vsr(vsr: Vsr, shell: str) -> None:
+    outcome = vsr("completion", shell)
+    assert outcome.code == 0
+    assert "_VSR_COMPLETE" in outcome.out
