@@ -22,6 +22,7 @@ from vsrcli.lab.temporal.cells import egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.feed import Degrade, Sources
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
+from vsrcli.lab.temporal.recipe import WAYS
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
 from vsrcli.lab.temporal.train import train
 from vsrcli.media.images import read_rgb, write_png
@@ -104,6 +105,18 @@ def test_ablation_closes_each_way_through_time():
         with torch.no_grad():
             same = torch.equal(net(frames)[:, 2:], net(other)[:, 2:])
         assert same == (opened is None), opened
+
+
+@pytest.mark.parametrize("contrast", [0.0, 8.0])
+@pytest.mark.parametrize("opened", [0, 1, 2, 3])
+def test_folding_keeps_closed_ways_closed(opened, contrast):
+    torch.manual_seed(0)
+    ablation = Ablation(**{way: i < opened for i, way in enumerate(WAYS)})
+    net = Rlsp(layers=3, features=8, ablation=ablation, contrast=contrast).eval()
+    torch.nn.init.normal_(net.head.weight, std=0.02)
+    frames = torch.rand(1, 4, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(net.folded()(frames), net(frames), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "numpy_form"), [("bd", bd), ("bicubic", bicubic)])

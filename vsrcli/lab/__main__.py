@@ -12,6 +12,7 @@ COMMANDS = {
     "degrade": ("degrade", "make a pack of degraded sequences to train on"),
     "eval": ("evaluate", "measure PSNR-Y and SSIM on a folder"),
     "import": ("import_", "rebuild a published checkpoint as a model folder"),
+    "ablate": ("ablate", "train RLSP with its ways through time opened one by one"),
     "cuts": ("cuts", "measure the cut detector on joined clips"),
 }
 

@@ -101,5 +101,13 @@ def write_card(card: Card, folder: Path) -> Path:
     return part.replace(folder / CARD)
 
 
+def note_measured(folder: Path, scale: int, figures: Mapping[str, float]) -> None:
+    """Adds figures, to 2 decimals, to those of the graph of a scale on the card in `folder`."""
+    card = read_card(folder)
+    graph = next(g for g in card.graphs if g.scale == scale)
+    measured = {**graph.measured, **{name: round(value, 2) for name, value in figures.items()}}
+    write_card(card.with_graph(replace(graph, measured=measured)), folder)
+
+
 def _entry(key: str, value: str | int | float) -> str:
     return f"{key} = {json.dumps(value, ensure_ascii=False)}"

@@ -12,6 +12,8 @@ from vsrcli.lab.temporal.motion import Motion
 
 FAMILIES = ("rlsp", "egvsr")
 DEGRADATIONS = ("bd", "bicubic", "real")
+WAYS = ("neighbours", "feedback", "hidden")
+"""RLSP's three through time, in the order of the paper's table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Recipe:
     motion."""
     contrast: float = 0.0
     """RLSP: gain on differences in time while training; folded away at export."""
+    closed: tuple[str, ...] = ()
+    """RLSP: ways through time that stay shut (neighbours, feedback, hidden), for ablations."""
     flow_weight: float = 0.0
     """Of the error of a net's own flow against the true one, LR px."""
     flow_share: float = 0.0
@@ -79,12 +83,15 @@ def load_recipe(path: Path) -> Recipe:
         stages = tuple(_stage(entry) for entry in table.pop("stage", ()))
         if "shrinks" in table:
             table["shrinks"] = tuple(table["shrinks"])
+        table["closed"] = tuple(table.get("closed", ()))
         recipe = Recipe(**table)
     except (TypeError, KeyError) as exc:
         raise InputError(f"recipe {path}: {exc}") from exc
     if recipe.degrade not in DEGRADATIONS:
         known = ", ".join(DEGRADATIONS)
         raise InputError(f"recipe {path}: no degradation {recipe.degrade!r}; there is {known}")
+    if not set(recipe.closed) <= set(WAYS):
+        raise InputError(f"recipe {path}: closed takes {', '.join(WAYS)}")
     if recipe.patch % 8:
         raise InputError(f"recipe {path}: patch must be a multiple of 8")
     return replace(recipe, stages=stages) if stages else recipe

@@ -92,16 +92,21 @@ class Rlsp(nn.Module):
         return torch.cat([around[0], centre, around[1]], 1), detail
 
     def folded(self) -> Rlsp:
-        """The same function with plain inputs, as the paper states it."""
-        shape = {"layers": len(self.body) + 1, "features": self.features, "scale": self.scale}
-        net = Rlsp(**shape, ablation=self.ablation)
+        """The same function with plain inputs, as the paper states it; weights that read a closed
+        way are zero."""
+        net = Rlsp(layers=len(self.body) + 1, features=self.features, scale=self.scale)
         net.load_state_dict(self.state_dict())
-        if not self.contrast:
-            return net
         first, gain, f = net.body[0], self.contrast, self.features
         assert isinstance(first, nn.Conv2d)
-        weight = first.weight.data
-        before, after = gain * weight[:, 0:3], gain * weight[:, 6:9]
+        weight, has = first.weight.data, self.ablation
+        weight[:, 9 : 9 + f] *= has.hidden
+        weight[:, 9 + f :] *= has.feedback
+        if not self.contrast:
+            if not has.neighbours:
+                weight[:, 3:6] += weight[:, 0:3] + weight[:, 6:9]
+                weight[:, [0, 1, 2, 6, 7, 8]] = 0
+            return net
+        before, after = (gain * has.neighbours * weight[:, i : i + 3] for i in (0, 6))
         detail = gain * weight[:, 9 + f :]
         own = torch.stack([part.sum(1) for part in detail.chunk(3, 1)], 1)
         weight[:, 3:6] -= before + after

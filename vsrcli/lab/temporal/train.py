@@ -25,8 +25,8 @@ from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.feed import Batch, Feed, Sources
 from vsrcli.lab.temporal.grow import begin_from
-from vsrcli.lab.temporal.recipe import Recipe
-from vsrcli.lab.temporal.rlsp import Rlsp
+from vsrcli.lab.temporal.recipe import WAYS, Recipe
+from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
 from vsrcli.lab.train import rate
 
 REPORT_S = 60.0
@@ -213,6 +213,7 @@ def build(recipe: Recipe) -> Net:
         features=recipe.features,
         scale=recipe.scale,
         contrast=recipe.contrast,
+        ablation=Ablation(**{way: way not in recipe.closed for way in WAYS}),
     )
 
 
