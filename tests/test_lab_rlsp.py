@@ -17,6 +17,7 @@ from vsrcli.lab.degrade import bd, bicubic
 from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.metrics import psnr
 from vsrcli.lab.sequence import recurrent
+from vsrcli.lab.temporal import adversarial
 from vsrcli.lab.temporal import recipe as recipe_module
 from vsrcli.lab.temporal.cells import egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import Egvsr
@@ -215,15 +216,34 @@ def test_every_shipped_recipe_trains_a_step(tmp_path):
     assert [r.id for r in loaded] == [p.stem for p in recipes]
     assert all(abs(sum(s.share for s in r.stages) - 1) < 1e-9 for r in loaded)
     sources = Sources(stills=stills)
-    for recipe in (r for r in loaded if r.id in ("rlsp-7-48-bd", "egvsr-psnr-bd")):
-        small = replace(
-            recipe, layers=3, features=16, batch=1, length=3, patch=16, shrinks=(1.0,), clips=0.0
-        )
+    tiny = {"layers": 3, "features": 16, "batch": 1, "length": 3, "patch": 16, "clips": 0.0}
+    for recipe in (r for r in loaded if r.id in ("rlsp-7-48-bd", "egvsr-psnr-bd", "egvsr")):
+        small = replace(recipe, **tiny, shrinks=(1.0,), degrade="bd")
         reports = []
         for _ in range(2):
             train(small, sources, tmp_path, minutes=0.001, on_report=reports.append)
         assert reports[1].step > reports[0].step
         assert all(np.isfinite(r.recurrent) for r in reports)
+
+
+def test_the_judge_sees_neighbours_where_the_middle_is():
+    """A picture that moves by a whole LR pixel a frame: the three must coincide."""
+    scale, length = 4, 5
+    still = torch.rand(1, 3, 48, 80)
+    hr = torch.stack([torch.roll(still, (4 * t, 8 * t), (2, 3)) for t in range(length)], 1)
+    to_former = torch.tensor([-2.0, -1.0]).view(1, 1, 2, 1, 1).expand(1, length, 2, 12, 20)
+    flows = torch.cat([to_former, -to_former[:, 1:]], 1)
+    triples = adversarial.triples(hr, flows, scale)[..., 16:-16, 24:-24]
+    assert triples.shape[:2] == (length - 2, 9)
+    for part in (triples[:, :3], triples[:, 6:]):
+        torch.testing.assert_close(part, triples[:, 3:6], atol=1e-4, rtol=0)
+
+
+def test_a_judge_needs_a_flow(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text('id = "r"\nfamily = "rlsp"\njudge = 8\n')
+    with pytest.raises(InputError, match="flow"):
+        recipe_module.load_recipe(path)
 
 
 def test_unknown_recipe_key_is_named(tmp_path):

@@ -13,10 +13,10 @@ SLOPE = 0.2
 class Judge(nn.Module):
     """How real each pixel looks: logits, and the features that led there."""
 
-    def __init__(self, features: int = 64) -> None:
+    def __init__(self, features: int = 64, channels: int = 3) -> None:
         super().__init__()
         f = features
-        self.first = nn.Conv2d(3, f, 3, padding=1)
+        self.first = nn.Conv2d(channels, f, 3, padding=1)
         down = ((f, 2 * f), (2 * f, 4 * f), (4 * f, 8 * f))
         self.down = nn.ModuleList(spectral_norm(_halving(a, b)) for a, b in down)
         up = ((8 * f, 4 * f), (4 * f, 2 * f), (2 * f, f))
@@ -25,7 +25,7 @@ class Judge(nn.Module):
         self.last = nn.Conv2d(f, 1, 3, padding=1)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(N, 3, H, W) in 0..1, sides multiples of 8, to (N, 1, H, W) and features."""
+        """(N, C, H, W) in 0..1, sides multiples of 8, to (N, 1, H, W) and features."""
         x = functional.leaky_relu(self.first(2 * pictures - 1), SLOPE)
         skips = [x]
         for layer in self.down:
@@ -48,6 +48,26 @@ def _halving(inputs: int, outputs: int) -> nn.Conv2d:
 
 def _same(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+
+
+def tried(
+    judge: Judge, optimiser: torch.optim.Optimizer, made: Tensor, true: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The judge learns from both, then judges what was made: adversarial loss, distance of the
+    features from those of the truth, and the judge's own error. Pictures as for the judge."""
+    kind = made.device.type
+    with torch.autocast(kind, torch.bfloat16):
+        on_true, on_made = judge(true)[0], judge(made.detach())[0]
+    error = judged_real(on_true.float(), True) + judged_real(on_made.float(), False)
+    optimiser.zero_grad(set_to_none=True)
+    error.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    judge.requires_grad_(False)
+    with torch.autocast(kind, torch.bfloat16):
+        verdict, seen = judge(made)
+        wanted = judge(true)[1]
+    judge.requires_grad_(True)
+    return judged_real(verdict.float(), True), feature_distance(seen, wanted), error.detach()
 
 
 def judged_real(logits: Tensor, real: bool) -> Tensor:

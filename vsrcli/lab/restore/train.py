@@ -29,7 +29,7 @@ from vsrcli.lab.restore.data import (
     sharpened,
     shrunk,
 )
-from vsrcli.lab.restore.judge import Judge, feature_distance, judged_real
+from vsrcli.lab.restore.judge import Judge, tried
 from vsrcli.lab.restore.network import RealBasicVsr
 from vsrcli.lab.restore.recipe import LEGS, Recipe, Stage
 from vsrcli.lab.temporal.motion import Stills
@@ -268,22 +268,11 @@ def _on_and_back(frames: Tensor) -> Tensor:
 
 def _verdicts(state: State, stage: Stage, made: Tensor, true: Tensor) -> dict[str, Tensor]:
     """Adversarial and feature loss, and the judge's own, from which it has learned already."""
-    judge, optimiser = state.judge, state.optimisers["judge"]
-    with torch.autocast(made.device.type, torch.bfloat16):
-        on_true, on_made = judge(true)[0], judge(made.detach())[0]
-    error = judged_real(on_true.float(), True) + judged_real(on_made.float(), False)
-    optimiser.zero_grad(set_to_none=True)
-    error.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    judge.requires_grad_(False)
-    with torch.autocast(made.device.type, torch.bfloat16):
-        verdict, seen = judge(made)
-        wanted = judge(true)[1]
-    judge.requires_grad_(True)
+    real, distance, error = tried(state.judge, state.optimisers["judge"], made, true)
     return {
-        "adversarial": stage.adversarial * judged_real(verdict.float(), True),
-        "feature": stage.feature * feature_distance(seen, wanted),
-        "judge": error.detach(),
+        "adversarial": stage.adversarial * real,
+        "feature": stage.feature * distance,
+        "judge": error,
     }
 
 

@@ -53,6 +53,13 @@ class Recipe:
     """Share of the run that is spent on the flow first."""
     flow_every: int = 0
     """After that, every so many-th step goes on teaching the flow; 0 for none."""
+    judge: int = 0
+    """Features of the discriminator; 0: pixels and flow alone teach (see `adversarial`)."""
+    adversarial: float = 3e-4
+    feature: float = 2e-3
+    pingpong: float = 0.5
+    warping: float = 0.5
+    """Weights of the adversarial lesson's losses, beside 1 for the mean square error."""
     optimiser: str = "muon"
     lr: float = 3e-3
     batch: int = 4
@@ -92,6 +99,8 @@ def load_recipe(path: Path) -> Recipe:
         raise InputError(f"recipe {path}: no degradation {recipe.degrade!r}; there is {known}")
     if not set(recipe.closed) <= set(WAYS):
         raise InputError(f"recipe {path}: closed takes {', '.join(WAYS)}")
+    if recipe.judge and recipe.family != "egvsr":
+        raise InputError(f"recipe {path}: a judge needs the flow of an egvsr")
     if recipe.patch % 8:
         raise InputError(f"recipe {path}: patch must be a multiple of 8")
     return replace(recipe, stages=stages) if stages else recipe

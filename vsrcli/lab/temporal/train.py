@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.temporal.adversarial import Court
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.feed import Batch, Feed, Sources
 from vsrcli.lab.temporal.grow import begin_from
@@ -57,6 +58,8 @@ class State:
     step: int = 0
     spent_s: float = 0.0
     losses: list[float] = field(default_factory=list)
+    court: Court | None = None
+    """Of an adversarial training."""
 
 
 def train(
@@ -109,6 +112,8 @@ def _step(
     if isinstance(state.net, Egvsr) and _is_lesson(recipe, state.step, progress):
         pairs = feed.moving(LESSON_BATCH, 2, LESSON_PATCH, progress, generator)
         loss = _flow_loss(state.net, pairs, recipe)
+    elif isinstance(state.net, Egvsr) and state.court:
+        loss = state.court.loss(state.net, feed.batch(progress, generator), recipe)
     else:
         loss = _loss(state.net, feed.batch(progress, generator), recipe)
     state.optimiser.zero_grad(set_to_none=True)
@@ -195,12 +200,16 @@ def _start(recipe: Recipe, checkpoint: Path, device: torch.device, begin: Path |
         average={k: v.clone() for k, v in net.state_dict().items()},
         optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr, 1.0),
     )
+    if recipe.judge:
+        state.court = Court(recipe.judge, device)
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True, map_location=device)
         net.load_state_dict(saved["net"])
         state.optimiser.load_state_dict(saved["optimiser"])
         state.average = saved["average"]
         state.step, state.spent_s = saved["step"], saved["spent_s"]
+        if state.court:
+            state.court.load_state_dict(saved["court"])
     return state
 
 
@@ -234,6 +243,7 @@ def _save(state: State, checkpoint: Path) -> None:
         "step": state.step,
         "spent_s": state.spent_s,
         "contrast": getattr(state.net, "contrast", 0.0),
+        "court": state.court.state_dict() if state.court else {},
     }
     torch.save(kept, part)
     part.replace(checkpoint)
