@@ -13,7 +13,8 @@ from tiny_models import write_model
 from vsrcli import health
 from vsrcli.errors import DeviceError
 from vsrcli.media.encoders import ENCODERS, check_encoders
-from vsrcli.runtime.engines import libraries
+from vsrcli.runtime.engines import Setup, is_installed, libraries
+from vsrcli.runtime.processor import colon_file
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +36,9 @@ def test_json_is_one_document(vsr: Vsr, models: Path) -> None:
     outcome = vsr("doctor", "--json")
     assert (outcome.code, outcome.err) == (0, "")
     found = json.loads(outcome.out)
-    engines = {e["device"]: e["works"] for e in found["engines"]}
-    assert engines["cpu"] is True
+    engines = {(e["engine"], e["device"]): e["works"] for e in found["engines"]}
+    assert engines["onnxruntime", "cpu"] is True
+    assert engines["openvino", "cpu"] is is_installed("openvino")
     assert {e["name"] for e in found["encoders"]} == set(ENCODERS)
     assert found["models"][0]["works"] is False
     assert "checksum" in found["models"][0]["problems"][0]
@@ -48,7 +50,7 @@ def test_no_engine_is_exit_code_7(vsr: Vsr, monkeypatch: pytest.MonkeyPatch) -> 
     def fails(*_: object, **__: object) -> None:
         raise DeviceError("nothing runs here")
 
-    monkeypatch.setattr(health, "open_engine", fails)
+    monkeypatch.setattr(health.Setup, "open", fails)
     outcome = vsr("doctor")
     assert (outcome.code, len(outcome.lines)) == (7, 1)
     assert "nothing runs here" in outcome.out
@@ -99,14 +101,14 @@ def test_a_missing_library_is_named_by_the_linker() -> None:
 
 
 def test_cuda_that_cannot_start_has_a_reason() -> None:
-    check = health.check_engine("cuda:0")
+    check = health.check_engine(Setup(device="cuda:0"))
     assert check.works or check.reason
 
 
 def test_proc_files_are_read(tmp_path: Path) -> None:
     file = tmp_path / "meminfo"
     file.write_text("MemTotal:   2097152 kB\nname : one\nname : two\n", encoding="utf-8")
-    facts = health._colon_file(file)
+    facts = colon_file(str(file))
     assert facts == {"MemTotal": "2097152 kB", "name": "one"}
     assert health._kib_as_mib(facts["MemTotal"]) == 2048
-    assert health._colon_file(tmp_path / "gone") == {}
+    assert colon_file(str(tmp_path / "gone")) == {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
 
@@ -16,24 +16,28 @@ from vsrcli.errors import VsrError
 from vsrcli.media.encoders import EncoderCheck, check_encoders, ffmpeg_versions
 from vsrcli.models import model_folders
 from vsrcli.runtime.check import ModelCheck, check_model
-from vsrcli.runtime.engines import open_engine
+from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.engines.libraries import missing_cuda_library
 from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
+from vsrcli.runtime.processor import colon_file, cpu_features
 
-_PACKAGES = ("av", "numpy", "onnxruntime", "onnxruntime-gpu", "imageio-ffmpeg", "rich", "typer")
-_LAB_PACKAGES = ("torch", "onnx")
-_CPU_FEATURES = (
-    *("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
-    *("amx_tile", "amx_bf16", "amx_int8"),
-    *("asimd", "bf16", "i8mm", "sve"),
+_PACKAGES = (
+    *("av", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino"),
+    *("imageio-ffmpeg", "rich", "typer"),
 )
-_DEVICES = ("cpu", "cuda:0")
+_LAB_PACKAGES = ("torch", "onnx")
+_SETUPS = (
+    Setup(device="cpu"),
+    Setup(device="cuda:0"),
+    Setup(engine="openvino", device="cpu"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineCheck:
     """Whether a graph really ran on one device."""
 
+    engine: str
     device: str
     reason: str = ""
     """Why it did not; empty if it did."""
@@ -76,38 +80,37 @@ def examine() -> Health:
     return Health(
         versions={"vsr": __version__, "python": platform.python_version()} | _versions(),
         ffmpeg=ffmpeg_versions(),
-        engines=tuple(check_engine(device) for device in _DEVICES),
+        engines=tuple(check_engine(setup) for setup in _SETUPS),
         encoders=tuple(check_encoders()),
         models=tuple(check_model(folder) for folder in model_folders()),
         machine=describe_machine(),
     )
 
 
-def check_engine(device: str) -> EngineCheck:
-    """Whether a grey picture comes out of a tiny graph on this device as it should."""
+def check_engine(setup: Setup) -> EngineCheck:
+    """Whether a grey picture comes out of a tiny graph as it should."""
+    check = partial(EngineCheck, engine=setup.engine, device=setup.device)
     grey = np.full((1, 1, 9, 11), 99, np.uint8)
     try:
         graph = bicubic_graph(2, bits=8, shape=(1, 9, 11))
-        engine = open_engine(graph, device=device, threads=1)
+        engine = replace(setup, threads=1).open(graph)
         result = engine.run({SOURCE: grey})[TARGET]
         engine.close()
     except VsrError as exc:
-        missing = missing_cuda_library() if device.startswith("cuda") else ""
-        return EngineCheck(device=device, reason=missing or str(exc))
+        missing = missing_cuda_library() if setup.device.startswith("cuda") else ""
+        return check(reason=missing or str(exc))
     is_right = result.shape == (1, 1, 18, 22) and (result == 99).all()
-    return EngineCheck(device=device, reason="" if is_right else "it computes wrong values")
+    return check(reason="" if is_right else "it computes wrong values")
 
 
 def describe_machine() -> Machine:
     """The processor, its useful instruction sets and the memory."""
-    facts = _colon_file(Path("/proc/cpuinfo"))
-    flags = (facts.get("flags") or facts.get("Features") or "").split()
-    memory = _colon_file(Path("/proc/meminfo"))
+    facts, memory = colon_file("/proc/cpuinfo"), colon_file("/proc/meminfo")
     return Machine(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=facts.get("model name") or platform.processor() or platform.machine(),
         cores=_cores(),
-        features=tuple(feature for feature in _CPU_FEATURES if feature in flags),
+        features=cpu_features(),
         memory_mib=_kib_as_mib(memory.get("MemTotal")) or _physical_mib(),
         available_mib=_kib_as_mib(memory.get("MemAvailable")),
     )
@@ -127,16 +130,6 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _colon_file(path: Path) -> dict[str, str]:
-    """A /proc file's "name : value" lines, the first of equal names; empty where there is none."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    parts = (line.partition(":") for line in reversed(lines))
-    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def _kib_as_mib(text: str | None) -> int | None:

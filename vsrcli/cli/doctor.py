@@ -12,7 +12,7 @@ from vsrcli.errors import DeviceError, EncodeError
 if TYPE_CHECKING:
     from vsrcli.health import Health, Machine
 
-_NEEDED_ENGINE, _NEEDED_ENCODER = "cpu", "libx264"
+_NEEDED_ENGINE, _NEEDED_ENCODER = ("onnxruntime", "cpu"), "libx264"
 
 
 def doctor(as_json: Json = False) -> None:
@@ -27,7 +27,7 @@ def doctor(as_json: Json = False) -> None:
         print_json(_document(health))
     else:
         _render(health)
-    engine = next(e for e in health.engines if e.device == _NEEDED_ENGINE)
+    engine = next(e for e in health.engines if (e.engine, e.device) == _NEEDED_ENGINE)
     if not engine.works:
         raise DeviceError(f"no model can be run: {engine.reason}; install vsr again")
     encoder = next(e for e in health.encoders if e.name == _NEEDED_ENCODER)
@@ -47,7 +47,7 @@ def _render(health: Health) -> None:
         "ffmpeg binary": health.ffmpeg["imageio-ffmpeg"] or absent,
     }
     _section("Versions", versions | ffmpeg)
-    _section("Engines", {e.device: e.reason or "works" for e in health.engines})
+    _section("Engines", {f"{e.engine} {e.device}": e.reason or "works" for e in health.engines})
     works = ", ".join(e.name for e in health.encoders if e.works) or "none"
     _section("Encoders", {"work": works, "do not": _failing(health)})
     broken = {m.id: "; ".join(m.problems) for m in health.models if not m.is_ok}
@@ -86,7 +86,7 @@ def _document(health: Health) -> dict[str, Any]:
         "versions": {name: found or None for name, found in health.versions.items()},
         "ffmpeg": {name: found or None for name, found in health.ffmpeg.items()},
         "engines": [
-            {"device": e.device, "works": e.works, "reason": e.reason or None}
+            {"engine": e.engine, "device": e.device, "works": e.works, "reason": e.reason or None}
             for e in health.engines
         ],
         "encoders": [

@@ -3,21 +3,65 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from vsrcli.errors import DeviceError
 from vsrcli.runtime.engines.base import Array, Engine, Port, Tensor
 
-__all__ = ["Array", "Engine", "Port", "Tensor", "open_engine"]
+__all__ = ["ENGINES", "Array", "Engine", "Port", "Setup", "Tensor", "is_installed", "open_engine"]
+ENGINES = ("onnxruntime", "openvino")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Who runs graphs, where and how."""
+
+    engine: str = "onnxruntime"
+    device: str = "cpu"
+    """cpu, cuda, cuda:N."""
+    precision: str = "fp32"
+    """What the engine computes in: that of the graph, or "bf16" for one of "fp32"."""
+    threads: int = 0
+    """0 is one a core."""
+
+    def open(
+        self, graph: Path | bytes, *, frugal: bool = False, held: Mapping[str, str] | None = None
+    ) -> Engine:
+        """The graph (a file or its bytes), loaded and ready.
+
+        `frugal` keeps less memory between runs. Each input named in `held` takes, from run to run,
+        what the output it names gave; neither is a port of the engine.
+
+        Raises DeviceError if the device or the engine is not usable, WeightsError if the graph is
+        not.
+        """
+        threads = self.threads or os.cpu_count() or 1
+        if self.engine == "openvino":
+            if not is_installed("openvino"):
+                raise DeviceError(
+                    "OpenVINO is not installed; install vsrcli[openvino] or use "
+                    "--engine onnxruntime --precision fp32"
+                )
+            if self.device != "cpu":
+                raise DeviceError(f"OpenVINO runs on the CPU here, not {self.device}")
+            from vsrcli.runtime.engines.openvino import OpenVinoEngine  # 200 ms to import
+
+            return OpenVinoEngine(graph, threads=threads, precision=self.precision, held=held)
+        from vsrcli.runtime.engines.onnx import OnnxEngine  # 80 ms to import
+
+        return OnnxEngine(graph, device=self.device, threads=threads, frugal=frugal, held=held)
 
 
 def open_engine(
     graph: Path | bytes, *, device: str = "cpu", threads: int = 0, frugal: bool = False
 ) -> Engine:
-    """The graph (a file or its bytes), loaded and ready on `device` (cpu, cuda, cuda:N).
+    """The graph in onnxruntime and its own precision. See `Setup.open`."""
+    return Setup(device=device, threads=threads).open(graph, frugal=frugal)
 
-    `threads` 0 means one per core; `frugal` keeps less memory between runs. Raises DeviceError if
-    the device is not usable, WeightsError if the graph is not.
-    """
-    from vsrcli.runtime.engines.onnx import OnnxEngine  # 80 ms to import
 
-    return OnnxEngine(graph, device=device, threads=threads or os.cpu_count() or 1, frugal=frugal)
+def is_installed(engine: str) -> bool:
+    """Whether an engine's package is there; not whether it works."""
+    return find_spec(engine) is not None

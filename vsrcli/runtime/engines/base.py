@@ -49,6 +49,14 @@ class Engine(Protocol):
         """A copy on the host of a tensor that `put` made."""
         ...
 
+    def held(self) -> dict[str, Array]:
+        """What the inputs that the engine holds will take in the next run, copied as float32."""
+        ...
+
+    def hold(self, arrays: Mapping[str, Array]) -> None:
+        """Sets what they will take; zeros for those that are not named."""
+        ...
+
     def close(self) -> None:
         """Frees the session; the engine must not be used afterwards."""
         ...

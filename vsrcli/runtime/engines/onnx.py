@@ -38,7 +38,13 @@ class OnnxEngine:
     """A graph loaded by onnxruntime. See `base.Engine`."""
 
     def __init__(
-        self, graph: Path | bytes, *, device: str, threads: int, frugal: bool = False
+        self,
+        graph: Path | bytes,
+        *,
+        device: str,
+        threads: int,
+        frugal: bool = False,
+        held: Mapping[str, str] | None = None,
     ) -> None:
         providers = _providers(device)
         self._session = _open_session(graph, providers, threads, frugal=frugal)
@@ -48,26 +54,37 @@ class OnnxEngine:
         self._kind, self._index = kind, int(index or 0)
         self.inputs = {p.name: p for p in map(_port, self._session.get_inputs())}
         self.outputs = {p.name: p for p in map(_port, self._session.get_outputs())}
+        self._given = tuple(self.outputs)
+        self._next = dict(held or {})
+        self._zeros = {name: _zeros(self.inputs.pop(name)) for name in self._next}
+        for output in self._next.values():
+            del self.outputs[output]
+        # Each in two buffers that swap roles, so that nothing is copied between runs.
+        self._held = {n: [self.put(zeros), self.put(zeros)] for n, zeros in self._zeros.items()}
 
     def run(
         self, feeds: Mapping[str, Array | Tensor], into: Mapping[str, Array | Tensor] | None = None
     ) -> dict[str, Array]:
         binding = self._session.io_binding()
-        into = into or {}
-        # The binding borrows the arrays' memory: `held` keeps them until the run is over.
-        held = {name: _contiguous(value) for name, value in feeds.items()}
-        for name, value in held.items():
+        into = dict(into or {})
+        into |= {output: self._held[name][1] for name, output in self._next.items()}
+        # The binding borrows the arrays' memory: `kept` holds them until the run is over.
+        kept = {name: _contiguous(value) for name, value in feeds.items()}
+        kept |= {name: now for name, (now, _) in self._held.items()}
+        for name, value in kept.items():
             if isinstance(value, ort.OrtValue):
                 binding.bind_ortvalue_input(name, value)
             else:
                 binding.bind_cpu_input(name, value)
-        for name in self.outputs:
+        for name in self._given:
             self._bind_output(binding, name, into.get(name))
         try:
             self._session.run_with_iobinding(binding)
         except Exception as exc:  # onnxruntime raises a bare class of its own for each status
             raise _run_error(exc) from exc
-        made = zip(self.outputs, binding.get_outputs(), strict=True)
+        for buffers in self._held.values():
+            buffers.reverse()
+        made = zip(self._given, binding.get_outputs(), strict=True)
         return {name: value.numpy() for name, value in made if name not in into}
 
     def put(self, array: Array) -> Tensor:
@@ -79,6 +96,13 @@ class OnnxEngine:
     def get(self, tensor: Tensor) -> Array:
         return np.array(tensor.numpy())
 
+    def held(self) -> dict[str, Array]:
+        return {name: self.get(now) for name, (now, _) in self._held.items()}
+
+    def hold(self, arrays: Mapping[str, Array]) -> None:
+        for name, buffers in self._held.items():
+            buffers[0] = self.put(arrays.get(name, self._zeros[name]))
+
     def _bind_output(self, binding: ort.IOBinding, name: str, target: Array | Tensor) -> None:
         if target is None:
             binding.bind_output(name, "cpu")
@@ -89,7 +113,7 @@ class OnnxEngine:
             binding.bind_output(name, "cpu", 0, kind, target.shape, target.ctypes.data)
 
     def close(self) -> None:
-        del self._session
+        del self._held, self._session
 
     def _require(self, provider: str, device: str) -> None:
         got = self._session.get_providers()[0]
@@ -156,6 +180,11 @@ def _port(arg: ort.NodeArg) -> Port:
         raise WeightsError(f"graph port {arg.name} has the unsupported type {arg.type}")
     shape = tuple(side if isinstance(side, int) else None for side in arg.shape)
     return Port(name=arg.name, dtype=np.dtype(dtype), shape=shape)
+
+
+def _zeros(port: Port) -> Array:
+    """What a port takes, empty; its size must be fixed."""
+    return np.zeros([side or 0 for side in port.shape], port.dtype)
 
 
 def _contiguous(value: Array | Tensor) -> Array | Tensor:

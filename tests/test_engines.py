@@ -1,0 +1,230 @@
+"""What every engine promises, on graphs small enough to predict; each where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from tiny_models import repeat_graph
+from tiny_recurrent import CHANNELS, random_cell
+
+from vsrcli.errors import DeviceError, WeightsError
+from vsrcli.frames import Color, Picture
+from vsrcli.media.pixels import layout_of
+from vsrcli.models import find_model
+from vsrcli.runtime.cells import state_shape, step_graph
+from vsrcli.runtime.engines import ENGINES, Engine, Setup, is_installed
+from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph, wrap_planes
+from vsrcli.runtime.processor import has_bf16
+from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
+
+INSTALLED = [name for name in ENGINES if is_installed(name)]
+needs_openvino = pytest.mark.skipif(not is_installed("openvino"), reason="needs OpenVINO")
+needs_bf16 = pytest.mark.skipif(
+    not (is_installed("openvino") and has_bf16()), reason="needs OpenVINO and bf16 arithmetic"
+)
+SIDES = (20, 28)
+
+
+@pytest.fixture(params=INSTALLED)
+def setup(request: pytest.FixtureRequest) -> Setup:
+    return Setup(engine=request.param, threads=1)
+
+
+def counter(kind: str = "float") -> bytes:
+    """y = x + memory; memory_next = memory + 1, on (1, 8, 4, 4)."""
+    graph = Builder("my")
+    graph.node("Add", ["x", "memory"], "y")
+    graph.node("Add", ["memory", np.float32(1)], "memory_next")
+    shape = (1, 8, 4, 4)
+    ports = b"".join(field(INPUT, port(name, FLOAT, shape)) for name in ("x", "memory"))
+    ports += b"".join(field(OUTPUT, port(name, FLOAT, shape)) for name in ("y", "memory_next"))
+    return model_of(graph.take() + ports)
+
+
+X = np.zeros((1, 8, 4, 4), np.float32)
+
+
+def counts(engine: Engine, runs: int) -> list[float]:
+    return [float(engine.run({"x": X})["y"].mean()) for _ in range(runs)]
+
+
+def test_ports_are_named(setup: Setup) -> None:
+    engine = setup.open(repeat_graph(2, shape=(1, 1, 6, 8)))
+    assert engine.inputs["x"].shape == (1, 1, 6, 8)
+    assert (engine.inputs["x"].dtype, engine.outputs["y"].dtype) == (np.float32, np.float32)
+    assert engine.name.startswith(f"{setup.engine} cpu")
+    engine.close()
+
+
+def test_sizes_may_be_free(setup: Setup) -> None:
+    engine = setup.open(repeat_graph(2))
+    assert engine.inputs["x"].shape == (None, 1, None, None)
+    for height, width in ((3, 5), (8, 2)):
+        x = np.random.default_rng(0).random((1, 1, height, width), np.float32)
+        np.testing.assert_array_equal(engine.run({"x": x})["y"], x.repeat(2, 2).repeat(2, 3))
+    engine.close()
+
+
+def test_outputs_go_where_they_are_asked_to(setup: Setup) -> None:
+    engine = setup.open(bicubic_graph(2, bits=8, shape=(1, 9, 11)))
+    out = np.zeros((1, 1, 18, 22), np.uint8)
+    assert engine.run({SOURCE: np.full((1, 1, 9, 11), 99, np.uint8)}, {TARGET: out}) == {}
+    assert (out == 99).all()
+    first = engine.run({SOURCE: np.full((1, 1, 9, 11), 7, np.uint8)})[TARGET]
+    second = engine.run({SOURCE: np.full((1, 1, 9, 11), 8, np.uint8)})[TARGET]
+    assert (first == 7).all()
+    assert (second == 8).all()
+    engine.close()
+
+
+def test_tensors_are_fed_and_written(setup: Setup) -> None:
+    engine = setup.open(counter())
+    memory, after = engine.put(X + 5), engine.put(X)
+    made = engine.run({"x": X, "memory": memory}, {"memory_next": after})
+    assert list(made) == ["y"]
+    assert (engine.get(after) == 6).all()
+    assert (engine.run({"x": X, "memory": after})["y"] == 6).all()
+    engine.close()
+
+
+def test_what_is_held_goes_on_from_run_to_run(setup: Setup) -> None:
+    engine = setup.open(counter(), held={"memory": "memory_next"})
+    assert (set(engine.inputs), set(engine.outputs)) == ({"x"}, {"y"})
+    assert counts(engine, 3) == [0, 1, 2]
+    saved = engine.held()
+    assert (saved["memory"] == 3).all()
+    assert counts(engine, 2) == [3, 4]
+    engine.hold(saved)
+    assert counts(engine, 2) == [3, 4]
+    engine.hold({})
+    assert counts(engine, 1) == [0]
+    engine.close()
+
+
+def test_a_broken_graph_is_named(setup: Setup) -> None:
+    graph = repeat_graph(2)
+    with pytest.raises(WeightsError) as caught:
+        setup.open(graph[: len(graph) // 2])
+    assert "\n" not in str(caught.value)
+
+
+def picture(size: tuple[int, int] = SIDES) -> Picture:
+    return Picture(layout=layout_of("yuv420p"), color=Color(), width=size[1], height=size[0])
+
+
+def planes(seed: int, size: tuple[int, int] = SIDES) -> dict[str, np.ndarray]:
+    """A frame of soft noise."""
+    rng = np.random.default_rng(seed)
+    layout = layout_of("yuv420p")
+    sizes = [layout.size(i, size[1], size[0]) for i in range(3)]
+    return {f"in_{i}": rng.integers(90, 150, (1, 1, *s), np.uint8) for i, s in enumerate(sizes)}
+
+
+def run_cell(setup: Setup, graph: bytes, held: dict[str, str], frames: int) -> Iterator[np.ndarray]:
+    """The luma of each step; the older frame is always the first."""
+    engine = setup.open(graph, held=held)
+    older = {name: np.full((1, 3, *SIDES), 0.5, np.float32) for name in ("older_0", "older_1")}
+    for index in range(frames):
+        yield engine.run({**planes(index), **older})["out_0"][0, 0]
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    from tiny_recurrent import write_random_recurrent
+
+    model = find_model(str(write_random_recurrent(tmp_path_factory.mktemp("models"))))
+    return step_graph(random_cell(), model, 4, picture())
+
+
+HELD = {"state": "state_next"}
+
+
+@needs_openvino
+def test_engines_agree_on_floats() -> None:
+    rng = np.random.default_rng(1)
+    feeds = {
+        "frames": rng.random((1, 9, *SIDES), np.float32),
+        "state": rng.random((1, CHANNELS, *SIDES), np.float32),
+    }
+    one, other = (Setup(engine=name, threads=1).open(random_cell()).run(feeds) for name in ENGINES)
+    for name, values in one.items():
+        np.testing.assert_allclose(other[name], values, atol=1e-5)
+
+
+@needs_openvino
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("name", ["bicubic", "esr-max", "espcn-fast", "fsrcnn"])
+def test_engines_agree_on_shipped_models(name: str, bits: int) -> None:
+    model = find_model(name)
+    graph = wrap_planes(
+        model.graph(4).load(), 4, bits=bits, shape=(1, *SIDES), studio=model.levels == "studio"
+    )
+    dtype = np.uint8 if bits == 8 else np.uint16
+    codes = np.random.default_rng(2).integers(0, 1 << bits, (1, 1, *SIDES)).astype(dtype)
+    one, other = (Setup(engine=e, threads=1).open(graph).run({SOURCE: codes}) for e in ENGINES)
+    assert np.abs(one[TARGET].astype(int) - other[TARGET]).max() <= 1
+
+
+@needs_openvino
+def test_engines_agree_on_a_cell_with_its_state(cell: bytes) -> None:
+    one, other = (list(run_cell(Setup(engine=e, threads=1), cell, HELD, 5)) for e in ENGINES)
+    for a, b in zip(one, other, strict=True):
+        assert np.abs(a.astype(int) - b).max() <= 1
+
+
+@needs_bf16
+def test_bf16_stays_near_and_its_state_narrow(cell: bytes) -> None:
+    narrow = Setup(engine="openvino", precision="bf16", threads=1)
+    exact = list(run_cell(Setup(threads=1), cell, HELD, 6))
+    rough = list(run_cell(narrow, cell, HELD, 6))
+    errors = [np.square(a.astype(float) - b).mean() for a, b in zip(exact, rough, strict=True)]
+    assert 0 < max(errors) < 0.5
+    engine = narrow.open(cell, held=HELD)
+    shape = state_shape(CHANNELS, 1, picture())
+    state = np.random.default_rng(3).random(shape, np.float32)
+    engine.hold({"state": state})
+    kept = engine.held()["state"]
+    assert 0 < np.abs(kept - state).max() <= 2**-9
+    engine.hold({"state": kept})
+    np.testing.assert_array_equal(engine.held()["state"], kept)
+    engine.close()
+
+
+@needs_bf16
+def test_bf16_keeps_positions_of_a_warp_exact() -> None:
+    """Large positions, which bf16 would round to whole pixels and more."""
+    graph, side = Builder("my"), 400
+    eight = np.zeros((2, 8, 1, 1), np.float32)
+    eight[0, 0] = eight[1, 1] = 1
+    flow = graph.node("Conv", ["flow", eight])
+    grid = graph.node("Add", [graph.node("Transpose", [flow], perm=(0, 2, 3, 1)), "base"])
+    graph.node("GridSample", ["x", grid], "y", align_corners=1)
+    ports = field(INPUT, port("x", FLOAT, (1, 1, 1, side)))
+    ports += field(INPUT, port("flow", FLOAT, (1, 8, 1, side)))
+    ports += field(INPUT, port("base", FLOAT, (1, 1, side, 2)))
+    ports += field(OUTPUT, port("y", FLOAT, (1, 1, 1, side)))
+    engine = Setup(engine="openvino", precision="bf16", threads=1).open(
+        model_of(graph.take() + ports)
+    )
+    ramp = np.arange(side, dtype=np.float32).reshape(1, 1, 1, side)
+    base = np.stack([np.linspace(-1, 1, side), np.zeros(side)], -1)[None, None]
+    made = engine.run({
+        "x": ramp, "flow": np.zeros((1, 8, 1, side), np.float32), "base": base.astype(np.float32)
+    })["y"]  # fmt: skip
+    np.testing.assert_allclose(made, ramp, atol=1e-3)
+    engine.close()
+
+
+@needs_openvino
+def test_openvino_is_for_the_cpu() -> None:
+    with pytest.raises(DeviceError, match="CPU"):
+        Setup(engine="openvino", device="cuda:0").open(counter())
+
+
+def test_an_engine_that_is_not_there_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsrcli.runtime.engines.is_installed", lambda _: False)
+    with pytest.raises(DeviceError, match=r"vsrcli\[openvino\]"):
+        Setup(engine="openvino").open(counter())

@@ -1,0 +1,222 @@
+"""The OpenVINO engine: a processor's bf16 and int8 units behind the same small interface.
+
+What a graph holds from run to run lives in OpenVINO's own variables, in its precision and layout.
+bf16 is written into the graph itself and not left to OpenVINO's hint: convolutions and what lies
+between them are narrow; what leads to an output that is seen, and to the positions that a warp
+samples at, stays float32.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+from openvino.passes import MakeStateful, Manager
+
+from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
+from vsrcli.runtime.engines.base import Array, Port, Tensor
+
+_WIDE = 4
+"""Input channels from which on a convolution is worth bf16; below, it mixes colours."""
+_CONVOLUTIONS = {"Convolution", "GroupConvolution", "ConvolutionBackpropData"}
+_NARROW = _CONVOLUTIONS | {
+    *("Parameter", "Constant", "Convert", "Add", "Subtract", "Multiply", "Maximum", "Minimum"),
+    *("Relu", "PRelu", "LeakyRelu", "Clamp", "Sigmoid", "Tanh"),
+    *("Concat", "Split", "VariadicSplit", "Slice", "StridedSlice", "Gather", "Reshape"),
+    *("Transpose", "Squeeze", "Unsqueeze", "DepthToSpace", "SpaceToDepth", "MaxPool", "AvgPool"),
+}
+"""Operators that may run in bf16."""
+_WARP = "GridSample"
+_BF16 = ov.Type.bf16
+
+
+class OpenVinoEngine:
+    """A graph loaded by OpenVINO. See `base.Engine`."""
+
+    def __init__(
+        self,
+        graph: Path | bytes,
+        *,
+        threads: int,
+        precision: str,
+        held: Mapping[str, str] | None = None,
+    ) -> None:
+        self._held = dict(held or {})
+        model = _read(graph)
+        self.inputs = {p.name: p for p in map(_port, model.inputs) if p.name not in self._held}
+        self.outputs = {
+            p.name: p for p in map(_port, model.outputs) if p.name not in self._held.values()
+        }
+        if precision == "bf16":
+            _narrow(model, self._held)
+        if self._held:
+            passes = Manager()
+            passes.register_pass(MakeStateful(self._held))
+            passes.run_passes(model)
+        self._request = _compile(model, threads, precision).create_infer_request()
+        names = {source + target: source for source, target in self._held.items()}
+        self._states = {names[state.name]: state for state in self._request.query_state()}
+        self.hold({})
+        self.name = f"openvino cpu {precision}" if precision != "fp32" else "openvino cpu"
+
+    def run(
+        self, feeds: Mapping[str, Array | Tensor], into: Mapping[str, Array | Tensor] | None = None
+    ) -> dict[str, Array]:
+        into = into or {}
+        # A request borrows the arrays' memory: `kept` holds them until the run is over.
+        kept = {name: np.ascontiguousarray(value) for name, value in feeds.items()}
+        for name, value in (*kept.items(), *into.items()):
+            self._request.set_tensor(name, ov.Tensor(value, shared_memory=True))
+        made = {name: self._new(name) for name in self.outputs if name not in into}
+        try:
+            self._request.infer()
+        except RuntimeError as exc:
+            raise _run_error(exc) from exc
+        return {name: self._taken(name) if out is None else out for name, out in made.items()}
+
+    def put(self, array: Array) -> Tensor:
+        return array.copy()
+
+    def get(self, tensor: Tensor) -> Array:
+        return np.array(tensor)
+
+    def held(self) -> dict[str, Array]:
+        return {name: _as_float(state.state) for name, state in self._states.items()}
+
+    def hold(self, arrays: Mapping[str, Array]) -> None:
+        for name, state in self._states.items():
+            if name in arrays:
+                state.state = _as_state(arrays[name], state.state.element_type)
+            else:
+                state.reset()
+
+    def close(self) -> None:
+        del self._states, self._request
+
+    def _new(self, name: str) -> Array | None:
+        """An array of our own for an output, where its size is known before the run."""
+        port = self.outputs[name]
+        if None in port.shape:
+            return None
+        array = np.empty([side or 0 for side in port.shape], port.dtype)
+        self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
+        return array
+
+    def _taken(self, name: str) -> Array:
+        return np.array(self._request.get_tensor(name).data)
+
+
+def _read(graph: Path | bytes) -> ov.Model:
+    core = ov.Core()
+    try:
+        return core.read_model(io.BytesIO(graph) if isinstance(graph, bytes) else str(graph))
+    except RuntimeError as exc:
+        where = "graph" if isinstance(graph, bytes) else str(graph)
+        raise WeightsError(f"{where} cannot be loaded: {_reason(exc)}") from exc
+
+
+def _compile(model: ov.Model, threads: int, precision: str) -> ov.CompiledModel:
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",  # of what the graph itself does not say otherwise
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        # The decoder and the encoder run on the same cores.
+        "ENABLE_CPU_PINNING": False,
+        # Meant for int8 graphs; it also moves the rounding of 8-bit planes before what is added.
+        "LP_TRANSFORMS_MODE": precision == "int8",
+    }
+    try:
+        return ov.Core().compile_model(model, "CPU", settings)
+    except RuntimeError as exc:
+        raise WeightsError(f"graph cannot be loaded: {_reason(exc)}") from exc
+
+
+def _port(port: Any) -> Port:  # noqa: ANN401  # ov.Output, whose stub lacks methods
+    shape = port.get_partial_shape()
+    sides = tuple(None if side.is_dynamic else side.get_length() for side in shape)
+    return Port(name=port.any_name, dtype=np.dtype(port.element_type.to_dtype()), shape=sides)
+
+
+def _narrow(model: ov.Model, held: Mapping[str, str]) -> None:
+    """Turns the model's convolutions, and what lies between them, to bf16."""
+    exact = _exact(model, set(held.values()))
+    for node in model.get_ordered_ops():
+        kind = node.get_type_name()
+        is_narrow = kind in _NARROW and node.get_name() not in exact
+        if kind == "Result":
+            continue
+        if kind == "Parameter":
+            names = node.output(0).get_names()
+            if is_narrow and names & held.keys() and node.get_element_type() == ov.Type.f32:
+                node.set_element_type(_BF16)
+        _feed(node, _BF16 if is_narrow else ov.Type.f32)
+        node.validate_and_infer_types()
+    for source, target in held.items():  # a variable has one type
+        _feed(model.output(target).get_node(), model.input(source).get_element_type())
+    model.validate_nodes_and_infer_types()
+
+
+def _feed(node: Any, kind: ov.Type) -> None:  # noqa: ANN401  # ov.Node, whose stub lacks methods
+    """Converts what floats a node takes to one type."""
+    for port in node.inputs():
+        source = port.get_source_output()
+        if source.get_element_type() in (_BF16, ov.Type.f32) and source.get_element_type() != kind:
+            port.replace_source_output(ops.convert(source, kind.get_type_name()).output(0))
+
+
+def _exact(model: ov.Model, inside: set[str]) -> set[str]:
+    """Names of the nodes between the last wide convolutions and what has to be exact."""
+    ends = [n for n in model.get_results() if not inside & n.output(0).get_names()]
+    ends += [n for n in model.get_ordered_ops() if n.get_type_name() == _WARP]
+    found: set[str] = set()
+    while ends:
+        node = ends.pop()
+        if node.get_name() in found or _is_wide(node):
+            continue
+        found.add(node.get_name())
+        ends += [port.get_source_output().get_node() for port in node.inputs()]
+    return found
+
+
+def _is_wide(node: Any) -> bool:  # noqa: ANN401  # as above
+    if node.get_type_name() not in _CONVOLUTIONS:
+        return False
+    channels = node.input(0).get_partial_shape()[1]
+    return bool(channels.is_dynamic or channels.get_length() >= _WIDE)
+
+
+def _as_float(tensor: ov.Tensor) -> Array:
+    """A copy in float32."""
+    if tensor.element_type != _BF16:
+        return np.array(tensor.data, np.float32)
+    bits = np.array(tensor.data).view(np.uint16).astype(np.uint32) << 16
+    return bits.view(np.float32)
+
+
+def _as_state(array: Array, kind: ov.Type) -> ov.Tensor:
+    """float32 as a tensor of a state's type. Exact for what `_as_float` gave."""
+    if kind != _BF16:
+        return ov.Tensor(np.ascontiguousarray(array))
+    tensor = ov.Tensor(_BF16, ov.Shape(array.shape))
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to nearest, ties to even
+    tensor.data.view(np.uint16)[:] = rounded.astype(np.uint16)
+    return tensor
+
+
+def _run_error(exc: RuntimeError) -> DeviceError:
+    text = _reason(exc)
+    if any(sign in text.lower() for sign in ("alloc", "out of memory")):
+        return OutOfMemoryError(f"out of memory in the model: {text}; try a smaller input")
+    return DeviceError(f"the engine failed: {text}")
+
+
+def _reason(exc: RuntimeError) -> str:
+    """The last line that says something: those before it are places in OpenVINO's source."""
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    return lines[-1] if lines else type(exc).__name__
