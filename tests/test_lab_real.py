@@ -32,7 +32,7 @@ from vsrcli.lab.real import (
 from vsrcli.lab.temporal.cells import rlsp_cell
 from vsrcli.lab.temporal.clips import Clips, Cutting, cache_clips
 from vsrcli.lab.temporal.feed import Feed, Sources
-from vsrcli.lab.temporal.grow import begin_from, grown, pruned, unfolded
+from vsrcli.lab.temporal.grow import begin_from, grown, pruned, rescaled, unfolded
 from vsrcli.lab.temporal.motion import Stills
 from vsrcli.lab.temporal.pack import Pack
 from vsrcli.lab.temporal.recipe import Recipe, load_recipe
@@ -262,6 +262,20 @@ def random_net(features: int, contrast: float) -> Rlsp:
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     return net
+
+
+def test_a_smaller_scale_begins_as_the_larger_ones_mean() -> None:
+    torch.manual_seed(0)
+    large = Rlsp(layers=3, features=8, scale=4, contrast=8.0).eval()
+    torch.nn.init.normal_(large.head.weight, std=0.02)
+    small = Rlsp(layers=3, features=8, scale=2, contrast=8.0).eval()
+    small.load_state_dict(rescaled(large.state_dict(), 2))
+    frames = torch.rand(1, 1, 3, 8, 8)
+    with torch.no_grad():
+        wanted, made = (
+            torch.nn.functional.pixel_shuffle(net(frames)[0], net.scale) for net in (large, small)
+        )
+    torch.testing.assert_close(made, torch.nn.functional.avg_pool2d(wanted, 2))
 
 
 def test_growing_changes_nothing_at_first() -> None:

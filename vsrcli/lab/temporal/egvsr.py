@@ -13,6 +13,12 @@ from torch.nn import functional
 
 FLOW_REACH = 24.0
 """Largest flow, LR px: FNet ends in 24 tanh."""
+FLOW_SIGHT = 66
+"""How far around a pixel FNet looks, LR px: 14 by the convolutions on the way down and 7 by the
+poolings, 28 and 14 by convolutions and enlargements on the way up, 2 at the end; 1 more to enlarge
+the flow. The warp reaches less far into the last output."""
+FLOW_ALIGN = 8
+"""Its three poolings see the same only in pictures that begin at multiples of it."""
 SLOPE = 0.2
 GREY, CONTRAST = 0.45, 4.0
 """FNet sees (x - grey) * contrast and the amplified difference of the frames: it learns the flow in

@@ -13,6 +13,7 @@ from vsrcli.errors import WeightsError
 from vsrcli.lab.card import Card, GraphCard, read_card, write_card
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.export import Exported, checked, store
+from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_SIGHT
 from vsrcli.lab.temporal.cells import STATE, egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.recipe import Recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
@@ -40,6 +41,7 @@ def export_recurrent(recipe: Recipe, checkpoint: Path, weights: Path) -> Exporte
     model = rlsp_cell(net.folded()) if isinstance(net, Rlsp) else egvsr_cell(net)
     error = checked(_parity(model, net), checkpoint.name)
     window, states, config, border = _form(net, recipe)
+    align = 1 if isinstance(net, Rlsp) else FLOW_ALIGN
     card = Card(
         id=recipe.id,
         family=recipe.family,
@@ -63,6 +65,7 @@ def export_recurrent(recipe: Recipe, checkpoint: Path, weights: Path) -> Exporte
         config=config,
         params=sum(p.numel() for p in net.parameters()),
         border=border,
+        align=align,
         train_minutes=saved["spent_s"] / 60,
     )
     return Exported(file=folder / graph.file, graph=graph, error=error)
@@ -99,7 +102,7 @@ def _form(
         state: dict[str, str | int] = {"name": STATE, "channels": net.state_channels}
         return (1, 1), (state,), f"{recipe.layers}-{recipe.features}", recipe.layers
     state = {"name": "last", "channels": 3, "scale": recipe.scale}
-    return (1, 0), (state,), f"B{recipe.layers} F{recipe.features}", 2 * recipe.layers + 2
+    return (1, 0), (state,), f"B{recipe.layers} F{recipe.features}", 2 * recipe.layers + 2 + FLOW_SIGHT
 
 
 def _parity(model: onnx.ModelProto, net: Net) -> float:

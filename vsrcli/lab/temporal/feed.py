@@ -105,7 +105,7 @@ class Feed:
         recipe = self._recipe
         if self._pack and torch.rand(1, generator=generator).item() < recipe.real:
             lr, hr = self._pack.batch(recipe.batch, recipe.length, recipe.patch, generator)
-            return Batch(lr=lr, hr=hr, flow=None)
+            return Batch(lr=lr, hr=self._scaled(hr, recipe.patch), flow=None)
         if self._clips and torch.rand(1, generator=generator).item() < recipe.clips:
             side = recipe.patch * recipe.scale
             hr = self._clips.sequences(recipe.batch, recipe.length, side, generator)
@@ -126,11 +126,19 @@ class Feed:
         if self._held_pack:
             length = min(HELD_LENGTH, self._held_pack.length)
             lr, hr = self._held_pack.batch(HELD_COUNT, length, recipe.patch, generator)
-            return Batch(lr=lr, hr=hr, flow=None)
+            return Batch(lr=lr, hr=self._scaled(hr, recipe.patch), flow=None)
         side = recipe.patch * recipe.scale
         return self._seen(
             *sequences(self._held, HELD_MOTION, HELD_COUNT, HELD_LENGTH, side, generator)
         )
+
+    def _scaled(self, hr: Tensor, patch: int) -> Tensor:
+        """The truth of a pack for this scale, where the pack was made for a larger one."""
+        side = patch * self._recipe.scale
+        if hr.shape[-1] == side:
+            return hr
+        flat = functional.interpolate(hr.flatten(0, 1), side, mode="bicubic", antialias=True)
+        return flat.clamp(0, 1).view(*hr.shape[:3], side, side)
 
     def _seen(self, hr: Tensor, flow: Tensor | None) -> Batch:
         patch = hr.shape[-1] // self._recipe.scale

@@ -2,11 +2,13 @@
 
 A grown RLSP computes what the smaller one does, to the last bit of its old channels: new channels
 read what they like, and nothing that was there before listens to them yet. A pruned one keeps the
-channels that are written and read most strongly (the norms of both kernels multiplied).
+channels that are written and read most strongly (the norms of both kernels multiplied). A net for a
+smaller scale begins as the larger one's output, averaged down.
 """
 
 from __future__ import annotations
 
+from math import isqrt
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -31,7 +33,7 @@ def begin_from(source: Path, net: Rlsp | Egvsr) -> None:
     weights = _checkpoint(source, net) if source.suffix == ".pt" else _cell(source, net)
     try:
         if isinstance(net, Rlsp):
-            weights = fitted(weights, net)
+            weights = fitted(rescaled(weights, net.scale), net)
         net.load_state_dict(weights)
     except (RuntimeError, KeyError) as exc:
         reason = str(exc).splitlines()[0]
@@ -48,6 +50,29 @@ def fitted(weights: Weights, net: Rlsp) -> Weights:
             f"{inside + 1} of {net.features}"
         )
     return grown(weights, net) if features <= net.features else pruned(weights, net)
+
+
+def rescaled(weights: Weights, scale: int) -> Weights:
+    """Weights for a scale that divides theirs: each phase is the mean of those that lie in it."""
+    head, first = weights["head.weight"], weights["body.0.weight"]
+    features = head.shape[1]
+    phases = len(head) - features
+    old = isqrt(phases // 3)
+    if old == scale or old % scale:
+        return weights
+    at = torch.arange(phases)
+    color, row, column = at // old**2, at // old % old, at % old
+    step = old // scale
+    goes_to = color * scale**2 + row // step * scale + column // step
+    lies_in = (torch.arange(3 * scale**2)[:, None] == goes_to).float()
+    made = dict(weights)
+    for name in ("head.weight", "head.bias"):
+        rows = weights[name]
+        mean = torch.tensordot(lies_in / step**2, rows[:phases], 1)
+        made[name] = torch.cat([mean, rows[phases:]])
+    read = torch.einsum("ochw,pc->ophw", first[:, WINDOW + features :], lies_in)
+    made["body.0.weight"] = torch.cat([first[:, : WINDOW + features], read], 1)
+    return made
 
 
 def grown(weights: Weights, net: Rlsp) -> Weights:
