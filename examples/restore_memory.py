@@ -1,6 +1,6 @@
 """Peak memory of a bidirectional model on clips of different lengths, beside what was predicted.
 
-    python examples/restore_memory.py MODEL --seconds 4 16 --size 320x180 --chunk 15
+    python examples/restore_memory.py MODEL --seconds 30 300 --size 320x180 --chunk 15 --fps 25
 
 Each run is a process of its own. The clip is made on the spot: moving noise, so nothing compresses.
 """
@@ -19,10 +19,9 @@ import av
 import numpy as np
 
 from vsrcli import Job, upscale
-from vsrcli.media.encode import VideoOptions
-from vsrcli.models import Tuning
-
-RATE = 25
+from vsrcli.media.source import Source
+from vsrcli.models import Tuning, find_model
+from vsrcli.needs import memory_needs
 
 
 def main() -> None:
@@ -33,6 +32,7 @@ def main() -> None:
     parser.add_argument("--size", default="320x180")
     parser.add_argument("--chunk", type=int, default=15)
     parser.add_argument("--overlap", type=int, default=5)
+    parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.run:
@@ -42,42 +42,40 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         for seconds in args.seconds:
             clip = Path(folder) / f"{seconds}.mkv"
-            make_clip(clip, seconds * RATE, width, height)
+            make_clip(clip, seconds, args.fps, width, height)
             line = [sys.executable, __file__, args.model, "--run", str(clip)]
             line += ["--chunk", str(args.chunk), "--overlap", str(args.overlap)]
             peak, predicted = map(int, subprocess.check_output(line, text=True).split())
             off = predicted / peak - 1
             print(
-                f"{seconds:5d} s  peak {peak / 2**20:7.0f} MiB  "
+                f"{seconds:5d} s, {seconds * args.fps} frames  peak {peak / 2**20:7.0f} MiB  "
                 f"predicted {predicted / 2**20:7.0f} MiB ({off:+.0%})"
             )
 
 
 def measured(clip: Path, model: str, chunk: int, overlap: int) -> str:
     """Peak resident and predicted bytes of one run."""
-    from vsrcli.estimate import predicted_peak
-
     tuning = Tuning(chunk=chunk, overlap=overlap, clean="1")
-    predicted = predicted_peak(clip, model, tuning)
-    video = VideoOptions(preset="medium")
-    target = clip.with_suffix(".out.mkv")
-    upscale(Job(source=clip, target=target, model=model, tuning=tuning, video=video))
+    with Source(clip) as source:
+        picture = source.info.video.picture
+    (need,) = memory_needs(picture, [find_model(model)], scale=4, tuning=tuning)
+    upscale(Job(source=clip, target=clip.with_suffix(".out.mkv"), model=model, tuning=tuning))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return f"{peak} {predicted}"
+    return f"{peak} {need.peak_bytes}"
 
 
-def make_clip(path: Path, frames: int, width: int, height: int) -> None:
+def make_clip(path: Path, seconds: int, fps: int, width: int, height: int) -> None:
     """Moving noise, losslessly fast to make."""
     rng = np.random.default_rng(0)
     plate = rng.integers(40, 215, (height + 64, width + 64), np.uint8)
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=RATE, options={"preset": "ultrafast"})
+        stream = out.add_stream("libx264", rate=fps, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for index in range(frames):
+        for index in range(seconds * fps):
             at = index % 64
             grey = np.ascontiguousarray(plate[at : at + height, at : at + width])
             frame = av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, RATE)
+            frame.pts, frame.time_base = index, Fraction(1, fps)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
 

@@ -22,6 +22,7 @@ from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Temporal, Tuning, find_model
 from vsrcli.models.model import read_model
+from vsrcli.needs import memory_needs
 from vsrcli.pipeline import run_model
 from vsrcli.runtime import footprint as footprint_module
 from vsrcli.runtime.check import check_model
@@ -274,9 +275,51 @@ def test_chunk_follows_the_memory(model, monkeypatch, caplog):
     assert driver(2 * foot.of(7, 5)).chunk == 7
     assert driver(0).chunk == 1
     assert driver(None, chunk=50).chunk == 50
-    with caplog.at_level(logging.WARNING, logger="vsr"):
-        assert driver(foot.of(9, 5), chunk=50).chunk == 9
-    assert "--chunk 50" in caplog.text
+    free = int(foot.of(9, 5) / footprint_module.MOST) + 100
+    with caplog.at_level(logging.INFO, logger="vsr"):
+        assert driver(free, chunk=50).chunk == 9
+        assert "--chunk 50" in caplog.text
+        assert driver(2 * foot.of(7, 5)).chunk == 7
+    assert "chunks of 7 frames" in caplog.text
+
+
+def test_no_more_tensors_for_more_frames(model, monkeypatch):
+    """What is made anew once two chunks are done does not depend on the length of the film."""
+    real, made = bidirectional.BidirectionalDriver._take, []
+
+    def counting(driver, kind):
+        made.append(not driver._spares[kind])
+        return real(driver, kind)
+
+    monkeypatch.setattr(bidirectional.BidirectionalDriver, "_take", counting)
+    counts = []
+    for length in (12, 40):
+        made.clear()
+        run(model, frames_of(PICTURE, length), chunk=4, overlap=2, clean="1")
+        counts.append(sum(made))
+    assert counts[0] == counts[1] > 0
+
+
+def test_memory_is_foreseen(model, vsr, tmp_path, monkeypatch):
+    """By the driver's own rule, with a lower limit set by what a run certainly keeps."""
+    monkeypatch.setattr("vsrcli.needs.free_bytes", lambda _: None)
+    models = [find_model("bicubic"), model]
+    (short,) = memory_needs(PICTURE, models, scale=4, tuning=Tuning(chunk=5, overlap=2))
+    (long,) = memory_needs(PICTURE, models, scale=4, tuning=Tuning(chunk=9, overlap=2))
+    assert (short.model, short.chunk, short.overlap) == ("toy", 5, 2)
+    samples = 13 * 9
+    kept = samples * 4 * (8 + 3 + 2 + 2) + 16 * samples  # feature, frame, motions; large luma
+    assert (long.peak_bytes - short.peak_bytes) / 4 > kept
+    monkeypatch.setattr("vsrcli.needs.free_bytes", lambda _: short.peak_bytes // 100)
+    (scarce,) = memory_needs(PICTURE, models, scale=4)
+    assert 1 <= scarce.chunk < 30
+    monkeypatch.undo()
+    monkeypatch.setenv("VSR_MODELS", str(model.folder.parent))
+    source = make(tmp_path / "in.mkv", Clip(frames=3, size=(36, 20)))
+    (said,) = json.loads(vsr("probe", source, "--json", "--no-speed").out)["memory"]
+    assert said["model"] == "toy"
+    assert said["peak_bytes"] > 100e6
+    assert "toy takes about" in vsr("probe", source, "--no-speed").out
 
 
 def test_footprint_grows_as_the_frames_do(model):

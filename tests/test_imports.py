@@ -21,7 +21,7 @@ STAGES = {
 }
 WHOLE = STAGES | {
     *("resume", "segments", "identity", "pipeline", "batch", "naming", "preview"),
-    *("estimate", "health", "survey", ""),
+    *("estimate", "health", "needs", "survey", ""),
 }
 ALLOWED = {
     "errors": set(),
@@ -45,7 +45,8 @@ ALLOWED = {
     "preview": STAGES | {"pipeline", "montage"},
     "pipeline": STAGES | {"places", "resume", "segments", "identity"},
     "estimate": STAGES,
-    "survey": STAGES | {"estimate"},
+    "needs": {"frames", "models", "runtime", "sizes", "errors"},
+    "survey": STAGES | {"estimate", "needs"},
     "health": STAGES | {""},
     "cli": WHOLE,
     "lab": STAGES,

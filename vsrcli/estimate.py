@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from vsrcli.errors import EncodeError
-from vsrcli.frames import Frame
+from vsrcli.frames import Frame, Picture
 from vsrcli.media.census import centre
 from vsrcli.media.encode import VideoOptions
 from vsrcli.media.encoders import time_encoder
 from vsrcli.media.info import VideoInfo
-from vsrcli.models import Model
+from vsrcli.models import UNTUNED, Model, Temporal, Tuning
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.sizes import running_scale
 
@@ -26,6 +26,8 @@ _ENCODED_SIZE = (240, 136)
 _GLANCE_SIZE = (128, 72)
 _BUDGET_S, _LONGEST_S = 3.5, 0.5
 """For all models together, and for one; the encoder takes about one second more."""
+_TUNINGS = {Temporal.BIDIRECTIONAL: Tuning(chunk=2, overlap=0, clean="1")}
+"""What keeps a trial short; look-ahead frames would add the share of overlap / chunk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +120,16 @@ def _time_piece(
     """(device, median seconds a piece) of at least two runs after one that warms up."""
     end = time.perf_counter() + slot_s
     picture = replace(video.picture, width=piece.width, height=piece.height)
-    with closing(open_driver(model, scale, picture=picture)) as driver:
+    with closing(_driver(model, scale, picture)) as driver:
         _time_output(driver, piece)
         runs: list[float] = []
         while len(runs) < 2 or time.perf_counter() < end:
             runs.append(_time_output(driver, piece))
         return driver.device, median(runs)
+
+
+def _driver(model: Model, scale: int, picture: Picture) -> Driver:
+    return open_driver(model, scale, picture=picture, tuning=_TUNINGS.get(model.temporal, UNTUNED))
 
 
 def _time_output(driver: Driver, piece: Frame) -> float:
@@ -142,7 +148,7 @@ def _time_encode(
     pieces = [centre(sample, *_ENCODED_SIZE) for sample in samples]
     picture = replace(video.picture, width=pieces[0].width, height=pieces[0].height)
     own = running_scale(model, scale)
-    with closing(open_driver(model, own, picture=picture)) as driver:
+    with closing(_driver(model, own, picture)) as driver:
         frames = [frame for piece in pieces for frame in driver.push(piece)]
         frames += driver.flush()
     end, runs = time.perf_counter() + _LONGEST_S, list[float]()

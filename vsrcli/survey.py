@@ -21,6 +21,7 @@ from vsrcli.media.outlet import container_of
 from vsrcli.media.plan import StreamPlan, plan_streams
 from vsrcli.media.source import Source
 from vsrcli.models import Model, find_model, list_models
+from vsrcli.needs import Need, memory_needs
 from vsrcli.sizes import Size, choose_size, default_target
 
 log = logging.getLogger("vsr")
@@ -50,6 +51,8 @@ class Survey:
     """(width, height) of the output by scale."""
     speeds: Speeds | None
     """None if not asked for."""
+    needs: tuple[Need, ...]
+    """Memory that bidirectional models would take."""
     warnings: tuple[str, ...]
     """What a run would warn of, and what should be known before one."""
 
@@ -73,6 +76,7 @@ def survey(
         model = find_model(DEFAULT_MODEL)
         size = choose_size(Job(source=path, model=model.id, scale=scale), model, info.video)
         outcome = _outcome(source, model, size)
+        needs = tuple(memory_needs(info.video.picture, models, scale=size.factor))
         speeds = None
         if measure:
             speeds = measure_speeds(
@@ -90,6 +94,7 @@ def survey(
         outcome=outcome,
         sizes={s: (info.video.width * s, info.video.height * s) for s in scales},
         speeds=speeds,
+        needs=needs,
         warnings=(*warnings, *_remarks(info.video, census)),
     )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vsrcli.media.census import Census
     from vsrcli.media.info import SourceInfo, VideoInfo
     from vsrcli.media.plan import StreamPlan
+    from vsrcli.needs import Need
     from vsrcli.survey import Outcome, Survey
 
 
@@ -73,6 +74,8 @@ def _render(found: Survey) -> None:
     print_table((), [("Output sizes", _sizes(found))])
     if found.speeds:
         _render_speeds(found.speeds, found.outcome, census.frames)
+    if found.needs:
+        print_lines("", *map(_memory, found.needs))
     if found.warnings:
         print_lines("", *(f"Warning: {text}" for text in found.warnings))
 
@@ -183,6 +186,14 @@ def _render_speeds(speeds: Speeds, outcome: Outcome, frames: int) -> None:
         f"An estimate: each model ran on a {speeds.width}x{speeds.height} piece of the picture for "
         f"a moment, scaled by area. Decoding: {1 / speeds.decode_s:.0f} fps. {outcome.encoder}, "
         f"default settings: {encode}. Other work on this machine slows all of them."
+    )
+
+
+def _memory(need: Need) -> str:
+    free = "" if need.free_bytes is None else f"; {need.free_bytes / 2**30:.1f} GiB are free"
+    return (
+        f"{need.model} takes about {need.peak_bytes / 2**30:.1f} GiB of memory in chunks of "
+        f"{need.chunk} frames, whatever the length{free}."
     )
 
 

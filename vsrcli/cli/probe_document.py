@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vsrcli.estimate import Speeds
     from vsrcli.media.info import StreamInfo, VideoInfo
     from vsrcli.media.plan import StreamPlan
+    from vsrcli.needs import Need
     from vsrcli.survey import Survey
 
 
@@ -49,7 +50,18 @@ def document(survey: Survey) -> dict[str, Any]:
         ],
         "sizes": {str(s): {"width": w, "height": h} for s, (w, h) in survey.sizes.items()},
         "speed": _speed(survey.speeds, census.frames) if survey.speeds else None,
+        "memory": [_memory(need) for need in survey.needs],
         "warnings": list(survey.warnings),
+    }
+
+
+def _memory(need: Need) -> dict[str, Any]:
+    return {
+        "model": need.model,
+        "chunk": need.chunk,
+        "overlap": need.overlap,
+        "peak_bytes": need.peak_bytes,
+        "free_bytes": need.free_bytes,
     }
 
 

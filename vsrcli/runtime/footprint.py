@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
+from vsrcli.errors import WeightsError
 from vsrcli.frames import Picture
 from vsrcli.models import Model
+from vsrcli.runtime.engines import Engine, open_engine
 
 LONGEST = 30
 """Frames of a chunk by default, where memory allows."""
 SHARE = 0.5
 """Of the free memory that a default chunk may take."""
+MOST = 0.9
+"""Of the free memory that a chunk may take which was asked for."""
 _FLOAT = 4
 _STRIP_BYTES = 128 << 20
 """What the reconstruction of one strip may take."""
 _FEATURES_AT_ONCE = 6
 _ENCODING = 3
 """Large RGB frames alive at once while one is turned into planes, besides itself."""
+log = logging.getLogger("vsr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,3 +74,37 @@ def footprint(model: Model, scale: int, features: int, picture: Picture) -> Foot
         ahead=frame + 2 * motion + small,
         rows=rows,
     )
+
+
+def features_of(model: Model, forward: Engine) -> int:
+    """Channels of what is propagated. Raises WeightsError if the forward graph leaves it open."""
+    features = forward.inputs["feature"].shape[1]
+    if features is None:
+        raise WeightsError(f"{model.id}: the forward graph does not say how many features")
+    return features
+
+
+def foreseen(model: Model, scale: int, picture: Picture) -> Footprint:
+    """The footprint of a model that is not open. Raises WeightsError if its files are not whole."""
+    forward = open_engine(model.parts(scale)["forward"].load(), threads=1)
+    features = features_of(model, forward)
+    forward.close()
+    return footprint(model, scale, features, picture)
+
+
+def chunk_for(foot: Footprint, wanted: int | None, overlap: int, free: int | None) -> int:
+    """Frames of a chunk: those asked for if they fit, else as many as do; a line says so."""
+    if free is None:
+        return wanted or LONGEST
+    if wanted is None:
+        fitting = foot.chunk_in(int(SHARE * free), overlap)
+        if fitting < LONGEST:
+            log.info("%.1f GiB are free: chunks of %d frames", free / 2**30, fitting)
+        return min(LONGEST, fitting)
+    fitting = foot.chunk_in(int(MOST * free), overlap)
+    if wanted > fitting:
+        log.warning(
+            "--chunk %d needs %.1f GiB and %.1f GiB are free: going on with %d frames a chunk",
+            wanted, foot.of(wanted, overlap) / 2**30, free / 2**30, fitting,
+        )  # fmt: skip
+    return min(wanted, fitting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -12,6 +12,9 @@ from vsrcli.runtime.engines import open_engine
 SIDE = 64
 _IN_PLACE = {"Relu", "LeakyRelu", "Add", "Identity", "Reshape", "Cast"}
 """Operators that an engine fuses or writes over their first input."""
+_KEEPING = {"Relu", "LeakyRelu", "Add"}
+"""Operators that hand on what a convolution made in the layout that it works in; what comes from
+others is copied into that layout first."""
 
 
 def work_bytes(model: onnx.ModelProto) -> int:
@@ -20,6 +23,7 @@ def work_bytes(model: onnx.ModelProto) -> int:
     graph = model.graph
     ports = {port.name for port in (*graph.input, *graph.output)}
     last = {name: index for index, node in enumerate(graph.node) for name in node.input}
+    blocked: set[str] = set()
     alive: dict[str, int] = {}
     most = 0
     for index, node in enumerate(graph.node):
@@ -28,14 +32,19 @@ def work_bytes(model: onnx.ModelProto) -> int:
                 alive[name] = sizes.get(name, 0)
         if node.op_type in _IN_PLACE and node.input[0] in alive:
             del alive[node.input[0]]
-        most = max(most, sum(alive.values()))
+        source = node.input[0] if node.input else ""
+        is_conv = node.op_type == "Conv"
+        if is_conv or (node.op_type in _KEEPING and source in blocked):
+            blocked.update(node.output)
+        copy = sizes.get(source, 0) if is_conv and source not in blocked else 0
+        most = max(most, sum(alive.values()) + copy)
         alive = {name: size for name, size in alive.items() if last.get(name, 0) > index}
     return round(most / SIDE**2)
 
 
 def _sizes(model: onnx.ModelProto) -> dict[str, int]:
     """Bytes of every value on a picture of SIDE x SIDE."""
-    open_all = copy.deepcopy(model)
+    open_all = deepcopy(model)
     known = {port.name for port in open_all.graph.output}
     for node in open_all.graph.node:
         named = (name for name in node.output if name and name not in known)

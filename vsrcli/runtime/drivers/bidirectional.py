@@ -25,7 +25,7 @@ from vsrcli.runtime.cells import color_planes, decode_graph
 from vsrcli.runtime.cleaning import ShotCleaning, decided, revised, smoothed
 from vsrcli.runtime.drivers import Carried
 from vsrcli.runtime.engines import Array, Engine, Tensor, open_engine
-from vsrcli.runtime.footprint import LONGEST, SHARE, Footprint, footprint
+from vsrcli.runtime.footprint import chunk_for, features_of, footprint
 from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
 from vsrcli.runtime.memory import free_bytes
 from vsrcli.runtime.strips import (
@@ -108,9 +108,7 @@ class BidirectionalDriver:
         self._engines["reconstruct"] = engine(cut_graph(graphs["reconstruct"].load()))
         self._engines["decode"] = engine(decode_graph(picture))
         self.device = self._engines["forward"].name
-        features = self._engines["forward"].inputs["feature"].shape[1]
-        if features is None:
-            raise WeightsError(f"{model.id}: the forward graph does not say how many features")
+        features = features_of(model, self._engines["forward"])
         self._shapes = {
             kind: (1, channels, picture.height, picture.width)
             for kind, channels in (("frame", 3), ("motion", 2), ("feature", features))
@@ -129,7 +127,7 @@ class BidirectionalDriver:
         given = tuning.clean_threshold
         self._threshold = model.clean_threshold if given is None else given / 255
         self.overlap = DEFAULT_OVERLAP if tuning.overlap is None else tuning.overlap
-        self.chunk = _chosen(self.footprint, tuning.chunk, self.overlap, free_bytes(device))
+        self.chunk = chunk_for(self.footprint, tuning.chunk, self.overlap, free_bytes(device))
         self._spares: dict[str, list[Tensor]] = {kind: [] for kind in self._shapes}
         self._large_strips: list[Tensor] = []
         self._waiting: deque[_Held] = deque()
@@ -428,18 +426,3 @@ class BidirectionalDriver:
     def _give(self, kind: str, tensor: Tensor | None) -> None:
         if tensor is not None:
             self._spares[kind].append(tensor)
-
-
-def _chosen(foot: Footprint, wanted: int | None, overlap: int, free: int | None) -> int:
-    """Frames of a chunk: those asked for if they fit, else as many as do."""
-    if free is None:
-        return wanted or LONGEST
-    if wanted is None:
-        return min(LONGEST, foot.chunk_in(int(SHARE * free), overlap))
-    fitting = foot.chunk_in(free, overlap)
-    if wanted > fitting:
-        log.warning(
-            "--chunk %d needs %.1f GiB and %.1f GiB are free: going on with %d frames a chunk",
-            wanted, foot.of(wanted, overlap) / 2**30, free / 2**30, fitting,
-        )  # fmt: skip
-    return min(wanted, fitting)
