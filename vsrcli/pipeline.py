@@ -215,6 +215,9 @@ def upscale(
         on_stage(Finishing(frames=sink.frames))
         sink.finish(source.frames, before_placing=work.seal)
         work.finish()
+    if source.damaged:
+        log.warning("frames that could not be decoded, or only in part: %d; replaced: %d",
+                    source.damaged, source.replaced)  # fmt: skip
     if source.grid:
         log.info("%s frames a second: left out %d, repeated %d", source.grid.rate,
                  source.grid.dropped, source.grid.repeated)  # fmt: skip

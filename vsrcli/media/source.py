@@ -20,6 +20,7 @@ from vsrcli.media.fields import Deinterlacer
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.inlet import Reading, open_inlet
 from vsrcli.media.intake import Intake
+from vsrcli.media.ledger import Ledger, Loss
 from vsrcli.media.mapping import picture, select
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import layout_of, plain_copy, planes_of
@@ -70,10 +71,10 @@ class Source:
         self.frames = 0
         """Frames yielded so far, each as often as it is to be shown."""
         self.damaged = 0
-        """Packets that could not be decoded so far."""
+        """Packets that could not be decoded so far, or only in part."""
         self.replaced = 0
         """Frames shown again so far in place of some that could not be decoded."""
-        self._lost: list[tuple[Fraction, Fraction]] = []  # when such a frame was due, how long
+        self._lost: list[Loss] = []  # frames that are to be replaced
         self._last: Frame | None = None
         self._skipped = 0  # video packets that are read but not decoded
         self._open()
@@ -108,6 +109,7 @@ class Source:
         self.frames = self._decoded = frames
         self._last = None
         (self._decoder or self.stream.codec_context).flush_buffers()
+        self._ledger.clear()
         return True
 
     @property
@@ -134,8 +136,9 @@ class Source:
                 f"{self.path} has no video that can be decoded; `vsr probe` lists streams"
             )
         self.stream = cast(av.VideoStream, stream)
-        # Threads that take a frame each report an error when they are at a later packet.
-        self.stream.thread_type = "SLICE" if self.on_error == "repeat" else "AUTO"
+        # Threads that take a frame each report an error at a later packet, and at the end not at
+        # all: then the ledger finds what is missing, but what came after it is gone.
+        self.stream.thread_type = "AUTO" if self.on_error == "fail" else "SLICE"
         self._decoder = self.intake.decoder(self.stream)
 
     def _first_look(self) -> SourceInfo:
@@ -190,7 +193,8 @@ class Source:
         self._first, self._decoded = None, 0
         self._last, self._lost = None, []
         self._passed_start = False  # a frame before the start was seen: the seek was early enough
-        first_wanted = self._start_time() if self.span.start_s is not None else None
+        self._ledger = Ledger(self.stream)
+        self._begin_s = first_wanted = None if self.span.start_s is None else self._start_time()
         end = Fraction(self.container.start_time or 0, _AV_TIME_BASE)
         end_wanted = None if self.span.end_s is None else end + self.span.end_s
         self._over: set[int] = set()  # streams that have passed the end
@@ -206,6 +210,8 @@ class Source:
                 self._passed_start |= isinstance(item, av.VideoFrame)
                 continue
             if end_wanted is not None and at is not None and at >= end_wanted:
+                if isinstance(item, av.VideoFrame):
+                    yield from self._stand_ins(self._last, end_wanted)
                 self._over.add(_index(item, self.stream))
                 if timed <= self._over:
                     return
@@ -237,8 +243,10 @@ class Source:
             if packet.size and self._packets <= self._skipped:
                 continue
             for frame in self._decode(packet):
+                self._note(frame)
                 clock.set(frame)
                 yield from self._fields.push(frame)
+        self._lose(self._ledger.left())
         yield from self._fields.flush()
 
     def _packets_read(self) -> Iterator[SidePacket]:
@@ -253,6 +261,9 @@ class Source:
             log.warning("%s: reading stopped early: %s", self.path, exc)
 
     def _decode(self, packet: SidePacket) -> list[av.VideoFrame]:
+        if packet.pts is None and not self.stream.codec_context.is_open:
+            self.stream.thread_type = "SLICE"  # the ledger cannot follow
+        self._ledger.sent(packet)
         try:
             if self._decoder is None:
                 return packet.decode()
@@ -266,10 +277,42 @@ class Source:
                     f"{self.path}: the packet at {_seconds(packet)} cannot be decoded "
                     f"({exc.strerror}); use --on-error skip to go on without it, or repeat"
                 ) from exc
-            if self.on_error == "repeat" and packet.pts is not None:
-                length = Fraction((packet.duration or 0) * packet.time_base)
-                self._lost.append((Fraction(packet.pts * packet.time_base), length))
+            self._ledger.failed(packet)
             return []
+
+    def _note(self, frame: av.VideoFrame) -> None:
+        """Counts what is missing before a frame, and the frame if it is damaged."""
+        is_first = not self._ledger.has_begun
+        lost, at_s = self._ledger.shown(frame), _time(frame)
+        if is_first and self._ledger.joined and self._begin_s is None:
+            log.warning(
+                "%s begins within a scene: %d frames before its first keyframe cannot be shown",
+                *(self.path, self._ledger.joined),
+            )
+        self._lose(lost)
+        if not frame.is_corrupt or not self._is_wanted(at_s):
+            return
+        self.damaged += 1
+        if self.on_error == "fail":
+            raise InputError(
+                f"{self.path}: the frame at {float(at_s or 0):.3f} s is damaged; use --on-error "
+                "skip or repeat to take it as it can be decoded"
+            )
+
+    def _lose(self, losses: list[Loss]) -> None:
+        """Packets gave no frame: an error, a gap, or places to fill."""
+        wanted = [loss for loss in losses if self._is_wanted(loss.at_s)]
+        self.damaged += sum(not loss.is_told for loss in wanted)
+        if wanted and self.on_error == "fail":
+            raise InputError(
+                f"{self.path}: the frame at {float(wanted[0].at_s):.3f} s cannot be decoded; "
+                "use --on-error skip to go on without it, or repeat"
+            )
+        if self.on_error == "repeat":
+            self._lost += wanted
+
+    def _is_wanted(self, at_s: Fraction | None) -> bool:
+        return self._begin_s is None or at_s is None or at_s >= self._begin_s
 
     def _filled(self, frame: av.VideoFrame) -> Iterator[Frame]:
         """The frame, after those that stand in for lost ones due before it."""
@@ -281,11 +324,11 @@ class Source:
 
     def _stand_ins(self, picture: Frame | None, before_s: Fraction | None) -> Iterator[Frame]:
         """The picture again for each lost frame due before a time; None: for all that are left."""
-        due = sorted(entry for entry in self._lost if before_s is None or entry[0] < before_s)
-        self._lost = [entry for entry in self._lost if entry not in due]
-        for at, length in due if picture else ():
+        due = [loss for loss in self._lost if before_s is None or loss.at_s < before_s]
+        self._lost = [loss for loss in self._lost if loss not in due]
+        for loss in due if picture else ():
             assert picture is not None
-            pts = round(at / picture.time_base)
+            pts = round(loss.at_s / picture.time_base)
             if self._last is not None and pts <= self._last.pts:
                 continue  # its place has been passed
             self._decoded += 1
@@ -293,7 +336,7 @@ class Source:
             self._last = replace(
                 picture,
                 pts=pts,
-                duration=round(length / picture.time_base),
+                duration=round(loss.length_s / picture.time_base),
                 index=self._decoded - 1,
             )
             yield self._last

@@ -1,0 +1,165 @@
+"""A short run of tests/faults.py, and what cannot be provoked from outside."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from clips import Clip, make
+from conftest import Vsr
+from facts import facts
+from faults import QUICK, Case, decodable, flipped, folder_removed, full_disk, truncated
+
+from vsrcli.errors import EncodeError
+from vsrcli.media.encode import FrameWriter
+
+ENCODER = 8
+ULTRAFAST = {"preset": "ultrafast"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"), [(full_disk, 1), (folder_removed, 1), (truncated, 3), (flipped, 3)]
+)
+def test_faults_end_in_order(tmp_path: Path, kind: object, count: int) -> None:
+    cases: list[Case] = list(kind(tmp_path, count, random.Random(4)))
+    assert [case.problem for case in cases] == [""] * len(cases), cases
+
+
+def test_an_encoder_that_fails_midway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
+) -> None:
+    encode = FrameWriter.encode
+
+    def fails(self: FrameWriter, frame: object, pts: int) -> object:
+        if frame.index == 7:
+            raise EncodeError("libx264 refused the frame; try another --encoder")
+        return encode(self, frame, pts)
+
+    monkeypatch.setattr(FrameWriter, "encode", fails)
+    source = make(tmp_path / "in.mp4")
+    outcome = vsr("upscale", source, "-o", tmp_path / "o.mp4", "--model", "bicubic", "-s", 2)
+    assert outcome.code == ENCODER
+    assert outcome.lines == ["vsr: libx264 refused the frame; try another --encoder"]
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def altered(path: Path, clip: Clip, at: set[int], change: Callable[[bytearray], object]) -> Path:
+    """A clip, the bytes of some of whose packets are changed."""
+    whole = make(path.with_name(f"whole{path.suffix}"), clip)
+    with av.open(str(whole)) as source, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for index, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            data = bytearray(packet)
+            if index in at:
+                change(data)
+            made = av.Packet(bytes(data))
+            made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+            made.time_base, made.is_keyframe = packet.time_base, packet.is_keyframe
+            made.stream = stream
+            out.mux(made)
+    whole.unlink()
+    return path
+
+
+def holed(path: Path, lost: tuple[int, ...]) -> Path:
+    """An FFV1 clip of 12 frames that stand alone, some of which cannot be decoded."""
+    clip = Clip(codec="ffv1", options={"g": "1"}, audio=())
+    return altered(path, clip, set(lost), lambda data: data.__setitem__(slice(None), b"\xff" * 40))
+
+
+@pytest.mark.parametrize("lost", [(5,), (3, 4), (11,)])
+def test_a_lost_frame_is_replaced_by_the_one_before(
+    tmp_path: Path, vsr: Vsr, lost: tuple[int, ...]
+) -> None:
+    source = holed(tmp_path / "in.mkv", lost)
+    order = ("upscale", source, "--model", "bicubic", "-s", 2, "-c:v", "ffv1", "--progress", "none")
+    refused = vsr(*order, "-o", tmp_path / "no.mkv")
+    assert refused.code == 3
+    assert "repeat" in refused.err
+    outcome = vsr(*order, "-o", tmp_path / "out.mkv", "--on-error", "repeat")
+    assert outcome.code == 0, outcome.err
+    found = facts(tmp_path / "out.mkv")
+    assert found.pts == [Fraction(40 * index, 1000) for index in range(12)]
+    for index in range(12):
+        is_again = index > 0 and found.pictures[index] == found.pictures[index - 1]
+        assert is_again == (index in lost)
+
+
+def test_replaced_frames_are_counted(tmp_path: Path) -> None:
+    from vsrcli import Job, upscale
+
+    source = holed(tmp_path / "in.mkv", (3, 4, 9))
+    report = upscale(Job(source=source, model="bicubic", scale=2, on_error="repeat"))
+    assert (report.frames, report.damaged, report.replaced) == (12, 3, 3)
+
+
+HEVC = Clip(
+    codec="libx265",
+    options={"preset": "ultrafast", "x265-params": "log-level=none:bframes=0"},
+    audio=(),
+)
+
+
+def unknown_unit(data: bytearray) -> None:
+    """Turns a picture of H.265 into a unit of a reserved kind, which decoders pass over."""
+    data[4] = (data[4] & 0x81) | 41 << 1
+
+
+def half(data: bytearray) -> None:
+    """Breaks a packet off in the middle."""
+    del data[len(data) // 2 :]
+
+
+def test_frames_that_the_decoder_drops_in_silence_are_missed(tmp_path: Path, vsr: Vsr) -> None:
+    source = altered(tmp_path / "in.mkv", HEVC, {6}, unknown_unit)
+    assert decodable(source) == 6
+    order = ("upscale", source, *QUICK)
+    refused = vsr(*order, "-o", tmp_path / "no.mkv")
+    assert (refused.code, len(refused.lines)) == (3, 1)
+    assert "0.240 s" in refused.err
+    for choice, frames in (("skip", 6), ("repeat", 12)):
+        outcome = vsr(*order, "-o", tmp_path / f"{choice}.mkv", "--on-error", choice)
+        assert outcome.code == 0
+        assert "could not be decoded, or only in part: 6;" in outcome.err
+        assert decodable(tmp_path / f"{choice}.mkv") == frames
+
+
+def test_frames_that_are_patched_up_are_told(tmp_path: Path, vsr: Vsr) -> None:
+    clip = Clip(codec="mpeg4", audio=())
+    source = altered(tmp_path / "in.mkv", clip, {6}, half)
+    order = ("upscale", source, *QUICK)
+    refused = vsr(*order, "-o", tmp_path / "no.mkv")
+    assert (refused.code, len(refused.lines)) == (3, 1)
+    assert "the frame at 0.240 s is damaged" in refused.err
+    outcome = vsr(*order, "-o", tmp_path / "out.mkv", "--on-error", "skip")
+    assert outcome.code == 0
+    assert "could not be decoded, or only in part: 1; replaced: 0" in outcome.err
+    assert decodable(tmp_path / "out.mkv") == 12
+
+
+def test_pictures_that_are_not_to_be_shown_are_no_loss(tmp_path: Path, vsr: Vsr) -> None:
+    def hide(data: bytearray) -> None:
+        data[0] &= ~0x10
+
+    source = altered(tmp_path / "in.mkv", Clip(codec="libvpx", audio=()), {5}, hide)
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mkv", *QUICK)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert decodable(tmp_path / "out.mkv") == decodable(source) == 11
+
+
+def test_a_stream_joined_within_a_scene_is_told(tmp_path: Path, vsr: Vsr) -> None:
+    whole = make(tmp_path / "whole.ts", Clip(frames=20, options={"g": "10", **ULTRAFAST}, audio=()))
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "in.ts"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for index, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            if index >= 4:
+                packet.stream = stream
+                out.mux(packet)
+    outcome = vsr("upscale", tmp_path / "in.ts", "-o", tmp_path / "out.mkv", *QUICK)
+    assert outcome.code == 0
+    assert "6 frames before its first keyframe" in outcome.err
+    assert decodable(tmp_path / "out.mkv") == 10
