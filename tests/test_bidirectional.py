@@ -408,3 +408,23 @@ def test_a_run_of_the_command_line(model, vsr, tmp_path):
     refused = vsr("upscale", source, "-o", target, "-y", "--strength", 0.5)
     assert refused.code == 2
     assert refused.lines == ["vsr: --strength is for bidirectional models; espcn is a frame one"]
+
+
+def test_eval_takes_the_options(model, vsr, tmp_path):
+    """Each changes the figures; those of another kind of model are refused."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    make(folder / "a.mkv", Clip(frames=3, size=(96, 80)))
+
+    def figures(*options):
+        told = vsr("eval", model.folder, folder, "--json", *options)
+        assert told.code == 0, told.err
+        return json.loads(told.out)["mean"]["psnr_y"]
+
+    found = [figures("--clean", n) for n in (0, 1, 3)]
+    found += [figures("--clean", 1, "--strength", 0), figures("--clean", 1, "--chunk", 1,
+              "--overlap", 0)]  # fmt: skip
+    assert len(set(found)) == 5
+    refused = vsr("eval", "bicubic", folder, "--clean", 1)
+    assert refused.code == 2
+    assert "--clean is for bidirectional models" in refused.err

@@ -18,8 +18,9 @@ from vsrcli.lab.restore.export import export_restoring
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.spynet import SpyNet, warp
-from vsrcli.lab.restore.train import average_net, train
+from vsrcli.lab.restore.train import taught, train
 from vsrcli.media.images import write_png
+from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
 
 SMALL = Shape(
@@ -141,11 +142,13 @@ def test_every_recipe_learns_all_its_lessons(tmp_path):
     assert {"output", "cleaning", "adversarial", "feature", "judge"} == set(reports[1].losses)
     assert all(np.isfinite(v) for r in reports for v in (*r.losses.values(), *r.figures.values()))
     for name in ("-flow", "-pixel", "-gan", ""):
-        net, minutes = average_net(small, tmp_path / f"realbasicvsr-lite{name}.pt")
-        assert net.shape == SMALL
-        assert 0 < minutes < 1
+        done = taught(small, tmp_path / f"realbasicvsr-lite{name}.pt")
+        assert done.net.shape == SMALL
+        assert 0 < done.minutes < 1
+        assert done.lesson == (name.removeprefix("-") or "gan")
     done = export_restoring(small, tmp_path / "realbasicvsr-lite-pixel.pt", tmp_path, model_id="x")
     assert done.error < 1e-4
+    assert read_model(tmp_path / "x").clean_threshold == pytest.approx(1.5 / 255)
     found = evaluate(tmp_path / "x", stills, scale=4)
     assert (found.model, len(found.rows)) == ("x", 2)
     assert found.mean.psnr_y > found.mean.bicubic_psnr_y - 12

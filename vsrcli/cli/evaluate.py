@@ -46,6 +46,19 @@ def evaluate(
     without: Annotated[
         str, typer.Option(help="Run a recurrent model without its state, or its neighbours.")
     ] = "",
+    clean: Annotated[
+        str | None,
+        typer.Option(metavar="PASSES", help="Of a bidirectional model: 0 to 3, or auto."),
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(metavar="0..1", help="Its blend with bicubic; see vsr upscale.")
+    ] = None,
+    chunk: Annotated[
+        int | None, typer.Option(metavar="FRAMES", help="It restores so many together.")
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(metavar="FRAMES", help="And looks at so many of the next chunk.")
+    ] = None,
     device: Device = "cpu",
     threads: Threads = 0,
     as_json: Json = False,
@@ -54,7 +67,7 @@ def evaluate(
     with lab_needed("vsr eval"):
         from vsrcli.lab.evaluate import evaluate as measure
 
-    from vsrcli.models import find_folder
+    from vsrcli.models import Tuning, find_folder
 
     path = Path(model)
     if path.suffix.lower() != ".onnx":
@@ -70,6 +83,7 @@ def evaluate(
             niqe_params=niqe_params,
             short_side=short_side,
             without=without,
+            tuning=Tuning(clean=clean, strength=strength, chunk=chunk, overlap=overlap),
             device=device,
             threads=threads,
             on_row=on_row,

@@ -15,7 +15,7 @@ from statistics import fmean
 
 import numpy as np
 
-from vsrcli.errors import InputError, ModelError
+from vsrcli.errors import InputError, ModelError, UsageError
 from vsrcli.lab import bicubic
 from vsrcli.lab.clips import CLIPS, read_frames
 from vsrcli.lab.data import PICTURES, modcrop
@@ -26,6 +26,7 @@ from vsrcli.lab.measures import BASIC, Measures, make_measures
 from vsrcli.lab.metrics import Plane, psnr, ssim
 from vsrcli.lab.sequence import ClipUpscale, denied, framewise, recurrent
 from vsrcli.media.images import read_rgb
+from vsrcli.models import UNTUNED, Tuning
 from vsrcli.models.model import Temporal, read_model
 from vsrcli.runtime.engines import Engine, open_engine
 
@@ -85,6 +86,7 @@ def evaluate(
     niqe_params: Path | None = None,
     short_side: int = 0,
     without: str = "",
+    tuning: Tuning = UNTUNED,
     device: str = "cpu",
     threads: int = 0,
     on_row: Callable[[Row], None] | None = None,
@@ -96,12 +98,15 @@ def evaluate(
     shift; `niqe_params` are others than ours. `short_side` > 0 scales larger truths down to it
     first. `without` runs a recurrent model with its state zeroed before each frame ("state") or
     with each frame in place of its neighbours ("neighbours"): what it is worth without time.
-    `on_row` hears of each row as it is done. Raises InputError, ModelError, WeightsError.
+    `tuning` is of a bidirectional model. `on_row` hears of each row as it is done. Raises
+    InputError, ModelError, UsageError, WeightsError.
     """
     ways = degradation(degrade, scale)
     measures = make_measures(metrics, niqe_params)
     items = sources(folder)
-    upscale = clip_upscaler(model, scale, device=device, threads=threads, without=without)
+    upscale = clip_upscaler(
+        model, scale, device=device, threads=threads, without=without, tuning=tuning
+    )
     rows = []
     for item in items:
         edge = crop if crop is not None else (scale if is_picture(item) else CLIP_CROP)
@@ -122,10 +127,20 @@ def evaluate(
 
 
 def clip_upscaler(
-    model: Path, scale: int, *, device: str, threads: int, without: str = ""
+    model: Path,
+    scale: int,
+    *,
+    device: str,
+    threads: int,
+    without: str = "",
+    tuning: Tuning = UNTUNED,
 ) -> ClipUpscale:
     """Frames to luma, by whatever kind of model is in this folder or file."""
     card = None if model.is_file() else read_model(model)
+    if card:
+        tuning.check(card)
+    elif tuning != UNTUNED:
+        raise UsageError("options of bidirectional models need a model folder, not an ONNX file")
     if without:
         if card is None or card.temporal is not Temporal.RECURRENT:
             raise ModelError(f"only a recurrent model can be measured without {without}")
@@ -135,7 +150,7 @@ def clip_upscaler(
         engine = open_engine(graph, device=device, threads=threads)
         return framewise(luma_upscaler(engine, scale))
     if card.temporal is not Temporal.FRAME:
-        return recurrent(card, scale, device=device, threads=threads)
+        return recurrent(card, scale, device=device, threads=threads, tuning=tuning)
     raise ModelError(f"{card.id} is a {card.temporal.value} model; this cannot measure it yet")
 
 

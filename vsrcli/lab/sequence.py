@@ -16,7 +16,8 @@ from vsrcli.errors import UsageError
 from vsrcli.frames import Color, Frame, Picture
 from vsrcli.lab.luma import WEIGHTS, Luma, RgbU8, luma
 from vsrcli.media.pixels import layout_of
-from vsrcli.models import Model
+from vsrcli.models import UNTUNED, Model, Tuning
+from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.drivers import open_driver
 from vsrcli.runtime.engines import open_engine
 
@@ -37,10 +38,32 @@ def framewise(upscale: Callable[[Luma], Luma]) -> ClipUpscale:
     return run
 
 
-def recurrent(model: Model, scale: int, *, device: str, threads: int) -> ClipUpscale:
+def recurrent(
+    model: Model,
+    scale: int,
+    *,
+    device: str,
+    threads: int,
+    tuning: Tuning = UNTUNED,
+    on_shot: Callable[[ShotCleaning], None] = lambda _: None,
+) -> ClipUpscale:
     """A recurrent or bidirectional model as an upscaler of clips."""
+    upscale = driven(model, scale, device=device, threads=threads, tuning=tuning, on_shot=on_shot)
+    return lambda frames: map(_luma, upscale(frames))
 
-    def run(frames: Iterable[RgbU8]) -> Iterator[Luma]:
+
+def driven(
+    model: Model,
+    scale: int,
+    *,
+    device: str,
+    threads: int,
+    tuning: Tuning = UNTUNED,
+    on_shot: Callable[[ShotCleaning], None] = lambda _: None,
+) -> Callable[[Iterable[RgbU8]], Iterator[Frame]]:
+    """The same, in 16-bit RGB; of any kind of model."""
+
+    def run(frames: Iterable[RgbU8]) -> Iterator[Frame]:
         source = iter(frames)
         first = next(source, None)
         if first is None:
@@ -51,11 +74,19 @@ def recurrent(model: Model, scale: int, *, device: str, threads: int) -> ClipUps
             width=first.shape[1],
             height=first.shape[0],
         )
-        driver = open_driver(model, scale, picture=picture, device=device, threads=threads)
+        driver = open_driver(
+            model,
+            scale,
+            picture=picture,
+            device=device,
+            threads=threads,
+            tuning=tuning,
+            on_shot=on_shot,
+        )
         try:
             for frame in _frames(first, source):
-                yield from map(_luma, driver.push(frame))
-            yield from map(_luma, driver.flush())
+                yield from driver.push(frame)
+            yield from driver.flush()
         finally:
             driver.close()
 

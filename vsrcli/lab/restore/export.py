@@ -18,7 +18,7 @@ from vsrcli.lab.restore.footprint import work_bytes
 from vsrcli.lab.restore.network import SCALE, RealBasicVsr
 from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.recipe import FAMILY, Recipe
-from vsrcli.lab.restore.train import average_net
+from vsrcli.lab.restore.train import taught
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Tuning
 from vsrcli.models.model import read_model
@@ -42,16 +42,16 @@ def export_restoring(
     """The averaged weights of a checkpoint as `weights`/<id>, proved equal to torch."""
     if not checkpoint.exists():
         raise WeightsError(f"no checkpoint {checkpoint}; train {recipe.id} first")
-    net, minutes = average_net(recipe, checkpoint)
+    done = taught(recipe, checkpoint)
     card = card_of(
         model_id or recipe.id,
         summary=recipe.summary,
         licence="MIT",
         trained_on=TRAINED_ON,
         recipe=f"{recipe.id}.toml",
-        threshold=recipe.threshold / 255,
+        threshold=recipe.threshold_after(done.lesson) / 255,
     )
-    return write(net, card, weights, train_minutes=minutes)
+    return write(done.net, card, weights, train_minutes=done.minutes)
 
 
 def card_of(

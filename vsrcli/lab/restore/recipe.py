@@ -57,7 +57,9 @@ class Recipe:
     shape: Shape
     stages: tuple[Stage, ...]
     threshold: float = 5.0
-    """Of dynamic cleaning, mean |residue| in 255ths."""
+    """Of dynamic cleaning, mean |residue| in 255ths, after the last lesson."""
+    plain_threshold: float = 1.5
+    """The same for a net that no discriminator has judged."""
     judge: int = 32
     """Features of the discriminator's first layer."""
     optimiser: str = "muon"
@@ -69,6 +71,10 @@ class Recipe:
     def scale(self) -> int:
         """Of output to input sides."""
         return SCALE
+
+    def threshold_after(self, kind: str) -> float:
+        """Of dynamic cleaning by a net whose last lesson was of this kind, 255ths."""
+        return self.threshold if kind == "gan" else self.plain_threshold
 
     def at(self, progress: float) -> tuple[Stage, float]:
         """The lesson at 0..1 of the run, and how far it has come, 0..1."""

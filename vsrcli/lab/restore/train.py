@@ -120,12 +120,24 @@ def train(
             return checkpoint
 
 
-def average_net(recipe: Recipe, checkpoint: Path) -> tuple[RealBasicVsr, float]:
-    """The net with the averaged weights of a checkpoint, and the core-minutes spent on it."""
+@dataclass(frozen=True, kw_only=True)
+class Taught:
+    """What a checkpoint has come to."""
+
+    net: RealBasicVsr
+    """With the averaged weights."""
+    lesson: str
+    """The last it had."""
+    minutes: float
+    """Core-minutes spent on it."""
+
+
+def taught(recipe: Recipe, checkpoint: Path) -> Taught:
+    """The outcome of a training, to look at or to export."""
     saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
     net = RealBasicVsr(recipe.shape)
     net.load_state_dict(saved["average"])
-    return net.eval(), saved["spent_s"] / 60
+    return Taught(net=net.eval(), lesson=saved["stage"], minutes=saved["spent_s"] / 60)
 
 
 def start(recipe: Recipe, checkpoint: Path, device: torch.device) -> State:
