@@ -32,6 +32,7 @@ from cases import Case, cases, file_cases
 
 from vsrcli import upscale
 from vsrcli.errors import VsrError
+from vsrcli.media.attached import Attached
 from vsrcli.media.turn import read_turn
 
 TICKS = {".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000), ".ts": Fraction(1, 90_000)}
@@ -146,8 +147,8 @@ def held(path: Path) -> Held:
         tracks = [
             _track(s, packets[s.index], texts[s.index]) for s in file.streams if s is not best
         ]
-        turn = read_turn(first)
-        kinds = {d.type.name: bytes(d) for d in iter(first.side_data)}
+        kinds = Attached().read(first)
+        turn = read_turn(kinds)
         return Held(
             size=(first.width, first.height),
             bits=first.format.components[0].bits,

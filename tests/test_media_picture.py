@@ -12,6 +12,8 @@ from clips import INTERLACED, Clip, Track, make, picture
 from conftest import Vsr
 from facts import facts
 
+from vsrcli.media.attached import Attached
+
 KEPT = [
     *("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p12le"),
     *("yuv444p16le", "gray", "gray10le", "gray16le", "gbrp10le", "gbrp16le", "yuva420p"),
@@ -133,7 +135,7 @@ def test_shape_and_rotation_are_kept(
 def side_data(path: Path) -> dict[str, bytes]:
     """Static HDR metadata of the first frame."""
     with av.open(str(path)) as file:
-        found = {d.type.name: bytes(d) for d in next(file.decode(video=0)).side_data}
+        found = Attached().read(next(file.decode(video=0)))
     return {k: v for k, v in found.items() if "MASTERING" in k or "LIGHT" in k}
 
 

@@ -128,6 +128,8 @@ class Frame:
     """0, 1, 2 … in presentation order, within this run."""
     shown: int = 1
     """How often in a row, `duration` apart; more than once only where a constant rate is made."""
+    origin: object = None
+    """The decoder's own frame where more than a picture hangs on it: captions, a colour profile."""
 
     @property
     def time_s(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,14 +21,18 @@ _CENTRED_CODECS = {"mjpeg", "mpeg1video", "mjpegb", "jpegls"}
 
 
 def describe(
-    path: Path, container: av.container.InputContainer, stream: av.VideoStream, first: av.VideoFrame
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    first: av.VideoFrame,
+    attached: Mapping[str, bytes],
 ) -> SourceInfo:
-    """The facts of a source whose first frame is decoded."""
+    """The facts of a source whose first frame is decoded, and what is attached to it."""
     return SourceInfo(
         path=path,
         container=container.format.name,
         duration_s=(container.duration or 0) / _AV_TIME_BASE,
-        video=_video(container, stream, first),
+        video=_video(container, stream, first, attached),
         streams=tuple(stream_info(s) for s in container.streams),
         chapters=len(container.chapters()),
     )
@@ -55,11 +60,14 @@ def _details(stream: av.stream.Stream) -> str:
 
 
 def _video(
-    container: av.container.InputContainer, stream: av.VideoStream, first: av.VideoFrame
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    first: av.VideoFrame,
+    attached: Mapping[str, bytes],
 ) -> VideoInfo:
     rate = stream.guessed_rate or stream.average_rate or Fraction(25)
     duration = _duration(container, stream)
-    turn = read_turn(first)
+    turn = read_turn(attached)
     return VideoInfo(
         index=stream.index,
         codec=stream.codec_context.codec.canonical_name,
@@ -77,8 +85,8 @@ def _video(
         turn=turn,
         interlaced=first.interlaced_frame,
         hdr=first.color_trc in (_PQ, _HLG),
-        mastering=read_mastering(first),
-        dynamic=dynamic_kinds(first),
+        mastering=read_mastering(attached),
+        dynamic=dynamic_kinds(attached),
     )
 
 

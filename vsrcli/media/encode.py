@@ -16,6 +16,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from vsrcli.errors import EncodeError
 from vsrcli.frames import Color, Frame, Layout, Role
+from vsrcli.media.attached import Attached
 from vsrcli.media.hdr import encoder_parameters
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
@@ -230,7 +231,7 @@ class FrameWriter:
 
     def __init__(self, stream: av.VideoStream, info: VideoInfo) -> None:
         self._stream, self._info = stream, info
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._attached = VideoReformatter(), Attached()
         self._color = encoded_color(info, stream.pix_fmt or "", stream.codec_context.name)
         self._given = 0
         self.last_pts: int | None = None
@@ -266,6 +267,15 @@ class FrameWriter:
         return packets
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
+        """The frame as it is encoded, tags and what is attached to it included."""
+        picture, color = self._converted(frame), self._color
+        picture.colorspace, picture.color_range = color.matrix, _av_range(color.full_range)
+        picture.color_primaries, picture.color_trc = color.primaries, color.transfer
+        if isinstance(frame.origin, av.VideoFrame):
+            return self._attached.hand_on(frame.origin, picture)
+        return picture
+
+    def _converted(self, frame: Frame) -> av.VideoFrame:
         picture = to_av(frame.planes, frame.layout)
         stream = self._stream
         color = self._info.color

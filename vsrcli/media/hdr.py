@@ -6,13 +6,9 @@ FFmpeg's encoders do not take it from frames through PyAV, so it goes in as thei
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import cast
-
-import av
-from av.sidedata.sidedata import SideData
 
 _DISPLAY, _LIGHT = struct.Struct("22i"), struct.Struct("2I")
 _XY, _NITS = 50_000, 10_000
@@ -36,11 +32,10 @@ class Mastering:
     """Brightest pixel and brightest mean of a frame, cd/m2; empty: unknown."""
 
 
-def read_mastering(frame: av.VideoFrame) -> Mastering | None:
-    """What the frame says of itself; None if that is nothing."""
-    held = cast(Iterable[SideData], iter(frame.side_data))  # its stubs say Mapping
-    found = {item.type.name: bytes(item) for item in held}
-    display, light = found.get("MASTERING_DISPLAY_METADATA"), found.get("CONTENT_LIGHT_LEVEL")
+def read_mastering(attached: Mapping[str, bytes]) -> Mastering | None:
+    """What is attached to a frame says; None if that is nothing."""
+    display = attached.get("MASTERING_DISPLAY_METADATA")
+    light = attached.get("CONTENT_LIGHT_LEVEL")
     if not display and not light:
         return None
     return Mastering(
@@ -49,10 +44,9 @@ def read_mastering(frame: av.VideoFrame) -> Mastering | None:
     )
 
 
-def dynamic_kinds(frame: av.VideoFrame) -> tuple[str, ...]:
+def dynamic_kinds(attached: Mapping[str, bytes]) -> tuple[str, ...]:
     """The kinds of metadata that describe each frame by itself, by their usual names."""
-    held = cast(Iterable[SideData], iter(frame.side_data))
-    return tuple(dict.fromkeys(_DYNAMIC[d.type.name] for d in held if d.type.name in _DYNAMIC))
+    return tuple(dict.fromkeys(_DYNAMIC[name] for name in attached if name in _DYNAMIC))
 
 
 def _display(numbers: Sequence[int]) -> tuple[Fraction, ...]:

@@ -31,6 +31,7 @@ _STILLS: Mapping[str, VideoOptions] = {
     ".bmp": VideoOptions(codec="bmp"),
 }
 """The encoder of each kind of picture, at a quality that shows no loss (JPEG's -q:v 2)."""
+_PICTURES = "image2"
 _SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
 _PIPED = {"nut": "rawvideo", "rawvideo": "rawvideo", "yuv4mpegpipe": "wrapped_avframe"}
 """What goes between programs is not compressed unless -c:v says so."""
@@ -95,6 +96,8 @@ def container_of(path: Path, format_: str | None = None) -> str:
     name = format_named(format_)
     if path == PIPE and name is None:
         raise OutputError("-o - does not say which format to write; add -f nut, matroska ...")
+    if is_picture(path) and name is None:  # .webp alone would be a muxer of its own
+        return _PICTURES
     try:
         with av.open(f"{os.devnull}{path.suffix}", "w", format=name) as probe:
             return str(probe.format.name)
@@ -160,7 +163,7 @@ class PictureOutlet(FileOutlet):
     """One picture."""
 
     def __init__(self, target: Path, part: Path | None) -> None:
-        self._target, self.format = target, "image2"
+        self._target, self.format = target, _PICTURES
         self._temp = part or beside(target)
 
     def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
@@ -174,7 +177,7 @@ class SequenceOutlet:
     """Numbered pictures, in a folder of their own until all are there."""
 
     def __init__(self, pictures: Numbered, first: int = 1) -> None:
-        self._pictures, self._first, self.format = pictures, first, "image2"
+        self._pictures, self._first, self.format = pictures, first, _PICTURES
         folder = pictures.path.parent
         self._temp = folder.with_name(f".{folder.name or 'frames'}.{uuid.uuid4().hex[:8]}.part")
 
@@ -182,7 +185,7 @@ class SequenceOutlet:
         self._temp.mkdir()
         path = str((self._temp / self._pictures.path.name).absolute())
         options = {"start_number": str(self._first)}
-        return av.open(path, "w", format="image2", container_options=options)
+        return av.open(path, "w", format=_PICTURES, container_options=options)
 
     def settings(self, video: VideoOptions) -> VideoOptions:
         return still_settings(self._pictures.path.suffix, video)

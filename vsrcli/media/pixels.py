@@ -24,7 +24,6 @@ EXACT = (
     | Interpolation.FULL_CHR_H_INP
 )
 """swscale flags that convert formats within one code value (its default tables do not)."""
-_ALPHA_FORMATS = ("ya8", "ya16le", "pal8", "rgba", "bgra", "argb", "abgr", "rgba64le", "bgra64le")
 
 
 @cache
@@ -43,7 +42,7 @@ def layout_of(pix_fmt: str) -> Layout:
     if name not in _planar_formats():
         if not _exists(name):
             raise InputError(f"pixel format {pix_fmt} is not known; convert the source first")
-        best, _ = find_best_pix_fmt_of_list(_planar_formats(), name, name in _ALPHA_FORMATS)
+        best, _ = find_best_pix_fmt_of_list(_planar_formats(), name, _is_clear(name))
         assert best is not None  # the list is not empty
         name = best.name
     fmt = av.VideoFormat(name, 64, 64)
@@ -100,6 +99,11 @@ def _roles(fmt: av.VideoFormat) -> tuple[Role, ...]:
     else:
         color = (Role.LUMA,)
     return color + (Role.ALPHA,) * any(c.is_alpha for c in fmt.components)
+
+
+def _is_clear(pix_fmt: str) -> bool:
+    """It holds transparency, or its palette may."""
+    return pix_fmt == "pal8" or any(c.is_alpha for c in av.VideoFormat(pix_fmt).components)
 
 
 def _exists(pix_fmt: str) -> bool:

@@ -77,7 +77,9 @@ def repeated(items: Iterator[Frame | T]) -> Iterator[Frame | T]:
     for item in items:
         if isinstance(item, Frame):
             for turn in range(item.shown):
-                yield replace(item, pts=item.pts + turn * item.duration, shown=1)
+                origin = None if turn else item.origin  # captions are said once
+                pts = item.pts + turn * item.duration
+                yield replace(item, pts=pts, shown=1, origin=origin)
         else:
             yield item
 

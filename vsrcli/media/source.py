@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame
+from vsrcli.media.attached import Attached
 from vsrcli.media.describe import describe
 from vsrcli.media.fields import Deinterlacer
 from vsrcli.media.info import SourceInfo
@@ -78,7 +79,7 @@ class Source:
         self._last: Frame | None = None
         self._skipped = 0  # video packets that are read but not decoded
         self._open()
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._attached = VideoReformatter(), Attached()
         self._head: list[Frame | SidePacket] = []
         self._first: av.VideoFrame | None = None
         self._tail = self._paced()
@@ -150,7 +151,7 @@ class Source:
             self._explain_no_frames()
         assert frame is not None
         assert self._first is not None
-        info = describe(self.path, self.container, self.stream, self._first)
+        info = describe(self.path, self.container, self.stream, self._first, self._notes)
         rate = self.grid.rate if self.grid else None
         video = self.intake.video(info.video, self._fields.factor, rate)
         return replace(info, video=replace(video, time_base=frame.time_base))
@@ -344,8 +345,9 @@ class Source:
     def _frame(self, frame: av.VideoFrame) -> Frame:
         if self._first is None:
             self._first = frame
-            self._layout, self._turn = layout_of(frame.format.name), read_turn(frame)
-        first = self._first
+            self._layout, self._notes = layout_of(frame.format.name), self._attached.read(frame)
+            self._turn = read_turn(self._notes)
+        first, origin = self._first, frame
         if (frame.width, frame.height, frame.format.name) != (
             first.width,
             first.height,
@@ -365,6 +367,7 @@ class Source:
             pts=pts,
             time_base=base,
             duration=duration,
+            origin=origin if self._attached.is_handed_on(origin) else None,
         )
         return self.intake.frame(plain, self._turn)
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import atan2, degrees
-from typing import cast
 
-import av
 import numpy as np
-from av.sidedata.sidedata import SideData
 
 from vsrcli.frames import Frame, Layout, Plane
 
@@ -84,10 +81,9 @@ class Turn:
         return np.ascontiguousarray(np.rot90(mirrored, -(self.quarters or 0)))
 
 
-def read_turn(frame: av.VideoFrame) -> Turn | None:
-    """What the frame says; None if that is nothing, no turn at all, or no picture."""
-    held = cast(Iterable[SideData], iter(frame.side_data))  # its stubs say Mapping
-    found = next((bytes(d) for d in held if d.type.name == "DISPLAYMATRIX"), None)
+def read_turn(attached: Mapping[str, bytes]) -> Turn | None:
+    """What is attached to a frame says; None if that is nothing, no turn at all, or no picture."""
+    found = attached.get("DISPLAYMATRIX")
     if found is None:
         return None
     turn = Turn(matrix=_MATRIX.unpack_from(found))
