@@ -17,6 +17,7 @@ from vsrcli.frames import Color, Frame, Picture
 from vsrcli.media.pixels import layout_of
 from vsrcli.models.model import read_model
 from vsrcli.runtime.drivers import open_driver
+from vsrcli.runtime.drivers.cell import WholeCell
 from vsrcli.runtime.drivers.recurrent import RecurrentDriver
 
 SIZE = (32, 48)
@@ -131,8 +132,10 @@ def test_long_runs_keep_their_memory_and_their_picture(tmp_path: Path) -> None:
 
 def addresses(driver: RecurrentDriver) -> set[int]:
     """Of everything that the driver keeps in the engine's memory."""
-    states = [tensor for pair in driver._states.values() for tensor in pair]
-    return {tensor.data_ptr() for tensor in (*driver._frames, *states)}
+    cell = driver._cell
+    assert isinstance(cell, WholeCell)
+    states = [tensor for pair in cell._states.values() for tensor in pair]
+    return {tensor.data_ptr() for tensor in (*cell._frames, *states)}
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,10 @@ class GraphCard:
     precision: str = "fp32"
     part: str = ""
     """Of a model of several graphs."""
+    align: int = 1
+    """Pieces of a picture must begin at multiples of it, LR px."""
     work: int = 0
-    """Bytes an LR px of intermediate values, of a part."""
+    """Bytes an LR px of intermediate values."""
     measured: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -92,7 +94,8 @@ def write_card(card: Card, folder: Path) -> Path:
     for graph in card.graphs:
         lines += ["", "[[graph]]"]
         keys = ["scale", "precision", "file", "sha256", "config", "params", "border"]
-        keys = ["part", *keys, "work"] if graph.part else keys
+        keys = ["part", *keys] if graph.part else keys
+        keys += [key for key, none in (("align", 1), ("work", 0)) if getattr(graph, key) != none]
         lines += [_entry(key, getattr(graph, key)) for key in [*keys, "train_minutes"]]
         if graph.measured:
             lines += ["[graph.measured]", *(_entry(k, v) for k, v in graph.measured.items())]

@@ -17,6 +17,7 @@ from vsrcli.lab.emit import to_onnx
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.networks import LumaNet
 from vsrcli.lab.recipe import Recipe
+from vsrcli.lab.restore.footprint import work_bytes
 from vsrcli.lab.train import average_net, start
 from vsrcli.models.model import CARD
 from vsrcli.runtime.engines import open_engine
@@ -79,7 +80,7 @@ def store(
     border: int,
     train_minutes: float = 0.0,
     part: str = "",
-    work: int = 0,
+    align: int = 1,
 ) -> GraphCard:
     """Write one graph and put it on the card in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,8 @@ def store(
         border=border,
         train_minutes=round(train_minutes, 1),
         part=part,
-        work=work,
+        align=align,
+        work=work_bytes(model, {str(s["name"]): int(s.get("scale", 1)) for s in card.state}),
     )
     old = read_card(folder).graphs if (folder / CARD).exists() else ()
     write_card(replace(card, graphs=old).with_graph(graph), folder)

@@ -43,11 +43,13 @@ class Graph:
     """The shape in the paper's letters: D22 S32."""
     params: int = 0
     border: int = 0
-    """Receptive border, LR px."""
+    """Receptive border, of one step of a recurrent cell; LR px. 0: not known."""
+    align: int = 1
+    """A piece of a picture gives the same as the whole only if it begins at a multiple, LR px."""
     train_minutes: float = 0.0
     """Core-minutes spent on training."""
     work: int = 0
-    """Bytes an LR px of intermediate values that a run of it needs at once; of a part."""
+    """Bytes an LR px of intermediate values that a run of it needs at once; 0: not known."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """Figures that `vsr eval` printed, by name: set5_psnr_y, set5_gain_db …"""
 
@@ -183,6 +185,7 @@ def _graph(entry: dict[str, Any], folder: Path) -> Graph:
         params=int(entry.get("params", 0)),
         part=entry.get("part", ""),
         border=int(entry.get("border", 0)),
+        align=int(entry.get("align", 1)),
         work=int(entry.get("work", 0)),
         train_minutes=float(entry.get("train_minutes", 0)),
         measured=entry.get("measured", {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 
 from vsrcli.errors import UsageError
@@ -9,6 +10,8 @@ from vsrcli.models.model import Model, Temporal
 
 CLEANING = ("auto", "0", "1", "2", "3")
 _CHUNKED = {"kinds": (Temporal.BIDIRECTIONAL,)}
+_TILED = {"kinds": (Temporal.FRAME, Temporal.RECURRENT)}
+_TILE = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +31,16 @@ class Tuning:
     """`auto` repeats cleaning until it changes less than this on average, of 255."""
     strength: float | None = field(default=None, metadata=_CHUNKED)
     """1: the model's picture; 0: the clean frame, enlarged by bicubic; between: a blend."""
+    tile: str | None = field(default=None, metadata=_TILED)
+    """The pieces that pictures are cut into, WxH in LR px, or "off"; None: as memory needs it."""
 
     def __post_init__(self) -> None:
         _within("--chunk", self.chunk, 1, 10_000)
         _within("--overlap", self.overlap, 0, 1_000)
         _within("--clean-threshold", self.clean_threshold, 0, 255)
         _within("--strength", self.strength, 0, 1)
+        if self.tile not in (None, "off") and not _TILE.fullmatch(self.tile):
+            raise UsageError(f"--tile {self.tile!r}: it must be auto, off or WIDTHxHEIGHT")
         if self.clean not in (None, *CLEANING):
             raise UsageError(f"--clean {self.clean!r}: it must be one of {', '.join(CLEANING)}")
         if self.clean_threshold is not None and self.clean not in (None, "auto"):

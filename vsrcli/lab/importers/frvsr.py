@@ -21,12 +21,12 @@ from vsrcli.lab.card import Card, GraphCard
 from vsrcli.lab.export import store
 from vsrcli.lab.importers.tensors import load_tensors
 from vsrcli.lab.temporal.cells import traced_cell
-from vsrcli.lab.temporal.egvsr import FLOW_REACH, SLOPE, warp
+from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_REACH, FLOW_SIGHT, SLOPE, warp
 from vsrcli.runtime.engines import open_engine
 
 FAMILIES = ("egvsr", "frvsr", "tecogan")
 DEGRADATIONS = ("bd", "bi")
-_SCALE, _FEATURES, _MULTIPLE = 4, 64, 8
+_SCALE, _FEATURES, _MULTIPLE = 4, 64, FLOW_ALIGN
 _BLOCKS = {"egvsr": (10,), "frvsr": (10, 16), "tecogan": (10, 16)}
 _PARITY = 1e-4
 _SIZES = ((16, 24), (13, 21), (5, 9))
@@ -69,9 +69,17 @@ def import_frvsr(
         state=({"name": "last", "channels": 3, "scale": _SCALE},),
     )
     params = sum(tensor.numel() for tensor in tensors.values())
-    border = 2 * _blocks(tensors) + 3
     folder = out_dir / card.id
-    graph = store(model, card, folder, scale=_SCALE, config=config, params=params, border=border)
+    graph = store(
+        model,
+        card,
+        folder,
+        scale=_SCALE,
+        config=config,
+        params=params,
+        border=2 * _blocks(tensors) + 3 + FLOW_SIGHT + _MULTIPLE,
+        align=FLOW_ALIGN,
+    )
     return card, graph, folder, error
 
 

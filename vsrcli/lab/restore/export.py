@@ -14,7 +14,6 @@ from vsrcli.errors import WeightsError
 from vsrcli.frames import Color, Frame, Picture
 from vsrcli.lab.card import Card
 from vsrcli.lab.export import Exported, store
-from vsrcli.lab.restore.footprint import work_bytes
 from vsrcli.lab.restore.network import SCALE, RealBasicVsr
 from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.recipe import FAMILY, Recipe
@@ -90,7 +89,6 @@ def write(net: RealBasicVsr, card: Card, root: Path, *, train_minutes: float = 0
                 border=HALO if name == "reconstruct" else 0,
                 train_minutes=train_minutes,
                 part=name,
-                work=work_bytes(model),
             )
         error = parity(read_model(folder), net)
         if not error <= TOLERANCE:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -17,9 +19,12 @@ _KEEPING = {"Relu", "LeakyRelu", "Add"}
 others is copied into that layout first."""
 
 
-def work_bytes(model: onnx.ModelProto) -> int:
-    """Bytes an input pixel: the largest sum of values alive together, ports of the graph aside."""
-    sizes = _sizes(model)
+def work_bytes(model: onnx.ModelProto, scales: Mapping[str, int] = MappingProxyType({})) -> int:
+    """Bytes an input pixel: the largest sum of values alive together, ports of the graph aside.
+
+    `scales` are those of the inputs that are larger than a frame.
+    """
+    sizes = _sizes(model, scales)
     graph = model.graph
     ports = {port.name for port in (*graph.input, *graph.output)}
     last = {name: index for index, node in enumerate(graph.node) for name in node.input}
@@ -42,7 +47,7 @@ def work_bytes(model: onnx.ModelProto) -> int:
     return round(most / SIDE**2)
 
 
-def _sizes(model: onnx.ModelProto) -> dict[str, int]:
+def _sizes(model: onnx.ModelProto, scales: Mapping[str, int]) -> dict[str, int]:
     """Bytes of every value on a picture of SIDE x SIDE."""
     open_all = deepcopy(model)
     known = {port.name for port in open_all.graph.output}
@@ -52,8 +57,14 @@ def _sizes(model: onnx.ModelProto) -> dict[str, int]:
     engine = open_engine(open_all.SerializeToString(), device="cpu", threads=1)
     feeds = {}
     for name, port in engine.inputs.items():
-        shape = [SIDE if side is None else side for side in port.shape]
+        large = SIDE * scales.get(name, 1)
+        shape = [_free(axis, large) if n is None else n for axis, n in enumerate(port.shape)]
         feeds[name] = np.zeros(shape, port.dtype)
     made = engine.run(feeds)
     engine.close()
     return {name: value.nbytes for name, value in made.items()}
+
+
+def _free(axis: int, side: int) -> int:
+    """The length of a free axis: one picture of this side."""
+    return side if axis >= 2 else 1

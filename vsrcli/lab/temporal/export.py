@@ -13,8 +13,8 @@ from vsrcli.errors import WeightsError
 from vsrcli.lab.card import Card, GraphCard, read_card, write_card
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.export import Exported, checked, store
-from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_SIGHT
 from vsrcli.lab.temporal.cells import STATE, egvsr_cell, rlsp_cell
+from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_SIGHT
 from vsrcli.lab.temporal.recipe import Recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.lab.temporal.train import Net, build
@@ -102,7 +102,12 @@ def _form(
         state: dict[str, str | int] = {"name": STATE, "channels": net.state_channels}
         return (1, 1), (state,), f"{recipe.layers}-{recipe.features}", recipe.layers
     state = {"name": "last", "channels": 3, "scale": recipe.scale}
-    return (1, 0), (state,), f"B{recipe.layers} F{recipe.features}", 2 * recipe.layers + 2 + FLOW_SIGHT
+    return (
+        (1, 0),
+        (state,),
+        f"B{recipe.layers} F{recipe.features}",
+        2 * recipe.layers + 2 + FLOW_SIGHT,
+    )
 
 
 def _parity(model: onnx.ModelProto, net: Net) -> float:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from vsrcli.errors import ModelError
 from vsrcli.frames import Frame, Picture
-from vsrcli.models import UNTUNED, Model, Temporal, Tuning
+from vsrcli.models import UNTUNED, Graph, Model, Temporal, Tuning
 from vsrcli.runtime.cleaning import ShotCleaning
+from vsrcli.runtime.memory import free_bytes
+from vsrcli.runtime.tiling import Tiling, plan_tiling
 
 __all__ = ["Carried", "Driver", "open_driver"]
 
@@ -75,7 +77,8 @@ def open_driver(
     """The driver for a model, ready for frames like this picture.
 
     `warm_up` frames of each shot are run once before its first, by models with a state. `on_shot`
-    hears of each shot that was cleaned. Raises UsageError if `tuning` is of another kind of model.
+    hears of each shot that was cleaned. Raises UsageError if `tuning` is of another kind of model,
+    or asks for tiles that cannot be cut.
 
     Raises ModelError if the model lacks the scale or its kind is not supported, WeightsError if its
     files are not what the card says, DeviceError if the device cannot be used.
@@ -87,21 +90,27 @@ def open_driver(
     device = choose_device(device)
     if model.temporal is Temporal.FRAME and model.color == "y":
         from vsrcli.runtime.drivers.frame import FrameDriver
+        from vsrcli.runtime.drivers.tiled import TiledFrames
 
-        return FrameDriver(
-            graph.load(),
-            scale,
-            picture=picture,
-            studio=model.levels == "studio",
-            device=device,
-            threads=threads,
-        )
+        data, studio = graph.load(), model.levels == "studio"
+
+        def on(picture: Picture) -> Driver:
+            return FrameDriver(
+                data, scale, picture=picture, studio=studio, device=device, threads=threads
+            )
+
+        return TiledFrames(on, _tiling(model, scale, picture, graph, tuning, device))
     if model.temporal is Temporal.RECURRENT and model.color == "rgb":
         from vsrcli.runtime.drivers.recurrent import RecurrentDriver
         from vsrcli.runtime.drivers.warm_up import WarmUp
 
         recurrent = RecurrentDriver(
-            graph.load(), model, scale, picture=picture, device=device, threads=threads
+            graph.load(),
+            model,
+            scale,
+            tiling=_tiling(model, scale, picture, graph, tuning, device),
+            device=device,
+            threads=threads,
         )
         return WarmUp(recurrent, warm_up) if warm_up else recurrent
     if model.temporal is Temporal.BIDIRECTIONAL and model.color == "rgb":
@@ -120,4 +129,12 @@ def open_driver(
     raise ModelError(
         f"{model.id} is a {model.temporal.value} {model.color} model, which this version of "
         "vsr cannot run; `vsr models` lists those it can"
+    )
+
+
+def _tiling(
+    model: Model, scale: int, picture: Picture, graph: Graph, tuning: Tuning, device: str
+) -> Tiling:
+    return plan_tiling(
+        model, scale, picture, graph=graph, wanted=tuning.tile, free=free_bytes(device)
     )

@@ -34,7 +34,10 @@ class FrameDriver:
         self._layout = picture.layout
         self._engines: dict[Role, Engine] = {
             role: open_engine(
-                _graph(role, model, scale, picture, studio), device=device, threads=threads
+                _graph(role, model, scale, picture, studio),
+                device=device,
+                threads=threads,
+                frugal=True,
             )
             for role in dict.fromkeys(picture.layout.roles)
         }
@@ -56,7 +59,7 @@ class FrameDriver:
         try:
             engine.run({"planes_in": batch}, {"planes_out": out})
         except DeviceError as exc:
-            raise DeviceError(f"{exc} (a {width}x{height} plane, x{self.scale})") from exc
+            raise type(exc)(f"{exc} (a {width}x{height} plane, x{self.scale})") from exc
         return out[:, 0]
 
     def flush(self) -> list[Frame]:

@@ -1,24 +1,26 @@
 """The `recurrent` kind: a window of LR frames and the last step's states in, one HR frame out.
 
-States and older frames stay in the engine's memory; each has two buffers that swap roles, so that
-nothing is copied between frames and an endless source runs in constant memory. At the start of a
-shot the states are zero and the first frame stands in for those before it; at its end the last
-frame stands in for those after it.
+At the start of a shot the states are zero and the first frame stands in for those before it; at its
+end the last frame stands in for those after it. What is carried lies in a `Cell`, which knows
+whether pictures go through the engine whole or in tiles.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from vsrcli.frames import Frame, Picture, Plane, Role
+from vsrcli.errors import OutOfMemoryError
+from vsrcli.frames import Frame
 from vsrcli.models import Model
-from vsrcli.runtime.cells import color_planes, decode_graph, state_shape, step_graph
 from vsrcli.runtime.drivers import Carried
-from vsrcli.runtime.engines import Array, Engine, Tensor, open_engine
-from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
+from vsrcli.runtime.drivers.cell import Cell, WholeCell
+from vsrcli.runtime.drivers.tiled_cell import TiledCell
+from vsrcli.runtime.engines import Array, Engine, open_engine
+from vsrcli.runtime.tiling import Tiling
+
+log = logging.getLogger("vsr")
 
 
 class RecurrentDriver:
@@ -26,29 +28,20 @@ class RecurrentDriver:
 
     def __init__(
         self,
-        cell: bytes,
+        graph: bytes,
         model: Model,
         scale: int,
         *,
-        picture: Picture,
+        tiling: Tiling,
         device: str,
         threads: int,
     ) -> None:
-        self.scale, self._picture, self._model = scale, picture, model
-        self._before, self._after = model.window
-        self._planes = color_planes(picture)
-
-        def engine(graph: bytes) -> Engine:
-            return open_engine(graph, device=device, threads=threads)
-
-        self._decoder = engine(decode_graph(picture))
-        self._step = engine(step_graph(cell, model, scale, picture))
-        self._alpha = self._alpha_engine(engine) if picture.layout.planes_of(Role.ALPHA) else None
-        self.device = self._step.name
-        size = (1, 3, picture.height, picture.width)
-        self._frames = [self._zeros(size) for _ in range(self._before + self._after + 1)]
-        shapes = {s.name: state_shape(s.channels, s.scale, picture) for s in model.states}
-        self._states = {k: [self._zeros(v), self._zeros(v)] for k, v in shapes.items()}
+        self.scale, self._graph, self._model = scale, graph, model
+        self._after = model.window[1]
+        self._on, self._threads = device, threads
+        self._tiling = tiling
+        self._cell = self._open()
+        self.device = self._cell.device
         self._waiting: deque[Frame] = deque()
         self._begun = False
 
@@ -74,69 +67,53 @@ class RecurrentDriver:
     def save(self) -> Carried:
         if not self._begun:
             return Carried()
-        tensors = {f"frame_{i}": tensor for i, tensor in enumerate(self._frames[:-1])}
-        tensors |= {f"state_{name}": now for name, (now, _) in self._states.items()}
-        arrays = {name: self._step.get(tensor) for name, tensor in tensors.items()}
-        return Carried(arrays=arrays, held=len(self._waiting))
+        return Carried(arrays=self._cell.save(), held=len(self._waiting))
 
     def load(self, arrays: Mapping[str, Array], held: Sequence[Frame]) -> None:
         self.reset()
         if not arrays:
             return
-        older = [self._step.put(arrays[f"frame_{i}"]) for i in range(len(self._frames) - 1)]
-        self._frames = [*older, self._frames[-1]]
-        for name, buffers in self._states.items():
-            buffers[0] = self._step.put(arrays[f"state_{name}"])
+        self._cell.load(arrays)
         self._waiting.extend(held)
         self._begun = True
 
     def close(self) -> None:
-        for engine in (self._decoder, self._step, self._alpha):
-            if engine:
-                engine.close()
+        self._cell.close()
 
     def _begin(self, first: Frame) -> None:
-        """Zero states, and the first frame in place of all older ones."""
-        newest = self._decoder.run(self._feeds(first))["newest"]
-        self._frames = [self._step.put(newest) for _ in self._frames]
-        for name, (current, _) in self._states.items():
-            self._states[name][0] = self._zeros(tuple(current.shape()))
-        self._begun = True
+        while not self._begun:
+            try:
+                self._cell.begin(first)
+                self._begun = True
+            except (OutOfMemoryError, MemoryError) as exc:
+                self._shrink(exc)
 
     def _advance(self, newest: Frame) -> Frame:
         """Upscales the frame that has waited longest; `newest` is the last of its window."""
-        frame = self._waiting.popleft()
-        *older, spare = self._frames
-        feeds: dict[str, Array | Tensor] = dict(self._feeds(newest))
-        feeds |= {f"older_{i}": tensor for i, tensor in enumerate(older)}
-        feeds |= {name: buffers[0] for name, buffers in self._states.items()}
-        planes = {i: np.empty(self._large(i), self._picture.layout.dtype) for i in self._planes}
-        into: dict[str, Array | Tensor] = {f"out_{i}": plane for i, plane in planes.items()}
-        into |= {f"{name}_next": buffers[1] for name, buffers in self._states.items()}
-        self._step.run(feeds, into | {"newest": spare})
-        self._frames = [*older[1:], spare, *older[:1]]
-        for buffers in self._states.values():
-            buffers.reverse()
-        result = {i: plane[0, 0] for i, plane in planes.items()} | self._alpha_of(frame)
-        return frame.scaled([result[i] for i in sorted(result)], self.scale)
+        frame = self._waiting[0]
+        while True:
+            try:
+                planes = self._cell.advance(newest, frame)
+                break
+            except (OutOfMemoryError, MemoryError) as exc:
+                self._shrink(exc)
+        self._waiting.popleft()
+        return frame.scaled(planes, self.scale)
 
-    def _feeds(self, frame: Frame) -> dict[str, Array]:
-        return {f"in_{i}": frame.planes[i][None, None] for i in self._planes}
+    def _shrink(self, exc: Exception) -> None:
+        """Smaller tiles from now on; what was carried goes on."""
+        self._tiling = self._tiling.smaller(exc)
+        carried = self._cell.save() if self._begun else {}
+        self._cell.close()
+        self._cell = self._open()
+        if carried:
+            self._cell.load(carried)
 
-    def _large(self, plane: int) -> tuple[int, int, int, int]:
-        picture = self._picture
-        width, height = picture.width * self.scale, picture.height * self.scale
-        return 1, 1, *picture.layout.size(plane, width, height)
+    def _open(self) -> Cell:
+        def engine(graph: bytes) -> Engine:
+            return open_engine(graph, device=self._on, threads=self._threads, frugal=True)
 
-    def _zeros(self, shape: tuple[int, ...]) -> Tensor:
-        return self._step.put(np.zeros(shape, np.float32))
-
-    def _alpha_engine(self, engine: Callable[[bytes], Engine]) -> Engine:
-        shape = (1, self._picture.height, self._picture.width)
-        return engine(bicubic_graph(self.scale, bits=self._picture.layout.bits, shape=shape))
-
-    def _alpha_of(self, frame: Frame) -> dict[int, Plane]:
-        if self._alpha is None:
-            return {}
-        index = self._picture.layout.planes_of(Role.ALPHA)[0]
-        return {index: self._alpha.run({SOURCE: frame.planes[index][None, None]})[TARGET][0, 0]}
+        tiles, picture = self._tiling.rows(), self._tiling.picture
+        if self._tiling.is_whole:
+            return WholeCell(self._graph, self._model, self.scale, picture, engine)
+        return TiledCell(self._graph, self._model, self.scale, picture, engine, tiles)

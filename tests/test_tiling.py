@@ -1,0 +1,251 @@
+"""Tiles: their geometry, and that what they give is what whole pictures give."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Vsr
+from test_contract import MODELS, frame_of
+from tiny_models import write_model
+from tiny_recurrent import write_random_recurrent
+
+from vsrcli.errors import OutOfMemoryError, UsageError
+from vsrcli.frames import Color, Frame, Layout, Picture, Siting
+from vsrcli.media.pixels import layout_of
+from vsrcli.models import Model, Tuning
+from vsrcli.models.model import read_model
+from vsrcli.runtime.drivers import Driver, open_driver
+from vsrcli.runtime.engines import Setup
+from vsrcli.runtime.tiles import spans_of
+from vsrcli.runtime.tiling import Tiling, plan_tiling
+
+LUMA = ["bicubic", "esr-max", "esr-tm", "esr-cnn", "espcn", "fsrcnn"]
+FORMATS = [("yuv420p", Siting.LEFT), ("yuv420p10le", Siting.TOPLEFT), ("yuv411p", Siting.LEFT),
+           ("gbrp", Siting.LEFT), ("yuva420p", Siting.CENTER)]  # fmt: skip
+
+
+@pytest.mark.parametrize("halo", [0, 2, 7, 30])
+@pytest.mark.parametrize("step", [1, 2, 8])
+def test_windows_hold_what_their_cores_depend_on(halo: int, step: int) -> None:
+    for length in (1, 5, 31, 64, 97, 200):
+        for tile in (1, 9, 16, 40, 300):
+            spans = spans_of(length, tile, halo=halo, step=step)
+            assert [s.low for s in spans] == [0, *(s.high for s in spans[:-1])]
+            assert spans[-1].high == length
+            for span in spans:
+                assert span.size == spans[0].size
+                assert span.start % step == span.low % step == 0
+                end = span.start + span.size
+                assert span.start == 0 or 0 < span.start <= span.low - halo
+                assert end == length or span.high + halo <= end < length
+            assert all(s.high - s.low >= halo for s in spans[:-1])
+            assert len(spans) == 1 or spans[0].size < length
+
+
+@pytest.mark.parametrize("name", LUMA)
+@pytest.mark.parametrize("scale", [2, 3])
+def test_luma_models_give_the_same_in_tiles(name: str, scale: int) -> None:
+    for pix_fmt, siting in FORMATS[:1] if scale == 3 else FORMATS:
+        check(MODELS[name], scale, pix_fmt, siting, size=(67, 53), tile="24x16", count=1)
+
+
+@pytest.mark.parametrize(("pix_fmt", "siting"), FORMATS)
+@pytest.mark.parametrize("tile", ["16x16", "20x50"])
+def test_recurrent_cells_give_the_same_in_tiles_frame_after_frame(
+    tmp_path: Path, pix_fmt: str, siting: Siting, tile: str
+) -> None:
+    """Any error at a tile's edge would be carried on and grow."""
+    model = bordered(read_model(write_random_recurrent(tmp_path)), 3)
+    check(model, 4, pix_fmt, siting, size=(77, 61), tile=tile, count=6)
+
+
+@pytest.mark.parametrize(
+    ("name", "tile", "size"),
+    [("rlsp-7-64-bd", "24x24", (75, 61)), ("egvsr-psnr-bd", "88x16", (290, 20))],
+)
+def test_shipped_recurrent_models_give_the_same_in_tiles(
+    name: str, tile: str, size: tuple[int, int]
+) -> None:
+    """EGVSR's flow sees 66 px, and only pieces that begin at multiples of 8 px as the whole."""
+    check(MODELS[name], 4, "gbrp", Siting.LEFT, size=size, tile=tile, count=3)
+
+
+def test_a_border_that_is_too_small_shows(tmp_path: Path) -> None:
+    """So the tests above can fail: the cell reaches 2 px, and tiles of no halo know 0."""
+    model = bordered(read_model(write_random_recurrent(tmp_path)), 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vsrcli.runtime.tiling._halo", lambda *_: 0)
+        with pytest.raises(AssertionError):
+            check(model, 4, "gbrp", Siting.LEFT, size=(77, 61), tile="16x16", count=3)
+
+
+def test_memory_that_runs_out_makes_the_tiles_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the middle of a shot, for both kinds; what was carried goes on."""
+    recurrent = bordered(read_model(write_random_recurrent(tmp_path)), 3)
+    size, layout = (64, 48), layout_of("yuv420p")
+    limit = {"px": 10**9}
+
+    def limited(open_):  # type: ignore[no-untyped-def]  # an engine's `run` that has only so much
+        def open_limited(*args, **kwargs):  # type: ignore[no-untyped-def]
+            engine = open_(*args, **kwargs)
+            run = engine.run
+
+            def run_limited(feeds, into=None):  # type: ignore[no-untyped-def]
+                given = (feed for feed in feeds.values() if isinstance(feed, np.ndarray))
+                if max(math.prod(array.shape[-2:]) for array in given) > limit["px"]:
+                    raise OutOfMemoryError("out of memory in the model: try a smaller input")
+                return run(feeds, into)
+
+            engine.run = run_limited
+            return engine
+
+        return open_limited
+
+    monkeypatch.setattr(Setup, "open", limited(Setup.open))
+    for model in (MODELS["espcn"], recurrent):
+        frames = moving(layout, size, 5)
+        with opened(model, 4, "yuv420p", size) as driver:
+            wanted = run(driver, frames)
+        caplog.clear()
+        limit["px"] = 10**9
+        with caplog.at_level(logging.WARNING), opened(model, 4, "yuv420p", size) as driver:
+            made = [out for each in frames[:3] for out in driver.push(each)]
+            limit["px"] = 60 * 44
+            made += [out for each in frames[3:] for out in driver.push(each)] + driver.flush()
+        assert_same(made, wanted)
+        assert 1 <= len(caplog.messages) <= 3
+        assert all("out of memory: going on in tiles of" in text for text in caplog.messages)
+        limit["px"] = 1
+        with opened(model, 4, "yuv420p", size) as driver, pytest.raises(OutOfMemoryError):
+            run(driver, frames)
+        with opened(model, 4, "yuv420p", size, tile="off") as driver:
+            caplog.clear()
+            with pytest.raises(OutOfMemoryError):
+                run(driver, frames)
+            assert not caplog.messages
+        limit["px"] = 10**9
+
+
+def test_the_predicted_footprint_decides(caplog: pytest.LogCaptureFixture) -> None:
+    model = MODELS["espcn"]
+    layout = layout_of("yuv420p")
+    picture = Picture(layout=layout, color=Color(), width=1920, height=1080)
+    graph = model.graph(4)
+
+    def plan(free: int | None, wanted: str | None = None) -> Tiling:
+        return plan_tiling(model, 4, picture, graph=graph, wanted=wanted, free=free)
+
+    with caplog.at_level(logging.WARNING):
+        assert plan(64 << 30).is_whole
+        assert plan(None).is_whole
+        assert plan(1 << 20, "off").is_whole
+        assert not caplog.messages
+        halves = [plan(free << 20) for free in (600, 300, 150)]
+    areas = [tiling.window().width * tiling.window().height for tiling in halves]
+    assert areas[0] > areas[1] > areas[2]
+    assert len(caplog.messages) == 3
+    assert "1920x1080 needs" in caplog.messages[0]
+    asked = plan(64 << 30, "300x200").window()
+    assert (asked.width, asked.height) < (330, 230)
+
+
+def test_options_are_checked(tmp_path: Path, vsr: Vsr) -> None:
+    for text in ("12", "0x4", "x", "-1x5", "12x12x12", "on"):
+        with pytest.raises(UsageError, match="--tile"):
+            Tuning(tile=text)
+    unknown = read_model(write_model(tmp_path))  # its card has no border
+    layout = layout_of("yuv420p")
+    with (
+        pytest.raises(UsageError, match="border"),
+        opened(unknown, 2, "yuv420p", (40, 40), tile="16x16"),
+    ):
+        pass
+    with opened(unknown, 2, "yuv420p", (40, 40)) as driver:
+        assert len(run(driver, moving(layout, (40, 40), 1))) == 1
+
+
+def bordered(model: Model, border: int) -> Model:
+    """The model with this border on its card."""
+    return replace(model, graphs=tuple(replace(g, border=border) for g in model.graphs))
+
+
+def check(
+    model: Model,
+    scale: int,
+    pix_fmt: str,
+    siting: Siting,
+    *,
+    size: tuple[int, int],
+    tile: str,
+    count: int,
+) -> None:
+    """A moving picture in tiles is equal to the whole one to 1 code value."""
+    frames = moving(layout_of(pix_fmt), size, count)
+    with opened(model, scale, pix_fmt, size, siting=siting, tile="off") as driver:
+        wanted = run(driver, frames)
+    with opened(model, scale, pix_fmt, size, siting=siting, tile=tile) as driver:
+        made = run(driver, frames)
+        tiles = getattr(driver, "_rows", None) or driver._cell._tiles  # type: ignore[attr-defined]
+        assert sum(map(len, tiles)) > 1
+    assert len(wanted) == count
+    assert_same(made, wanted)
+
+
+def assert_same(made: list[Frame], wanted: list[Frame]) -> None:
+    assert [f.index for f in made] == [f.index for f in wanted]
+    for one, other in zip(made, wanted, strict=True):
+        assert (one.width, one.height, one.pts) == (other.width, other.height, other.pts)
+        for plane, whole in zip(one.planes, other.planes, strict=True):
+            assert plane.shape == whole.shape
+            assert plane.dtype == whole.dtype
+            assert np.abs(plane.astype(int) - whole.astype(int)).max() <= 1
+
+
+@contextmanager
+def opened(
+    model: Model,
+    scale: int,
+    pix_fmt: str,
+    size: tuple[int, int],
+    *,
+    siting: Siting = Siting.LEFT,
+    tile: str | None = None,
+) -> Iterator[Driver]:
+    layout, color = layout_of(pix_fmt), Color(siting=siting)
+    picture = Picture(layout=layout, color=color, width=size[0], height=size[1])
+    tuning = Tuning(tile=tile)
+    driver = open_driver(model, scale, picture=picture, device="cpu", threads=1, tuning=tuning)
+    try:
+        yield driver
+    finally:
+        driver.close()
+
+
+def run(driver: Driver, frames: list[Frame]) -> list[Frame]:
+    return [out for each in frames for out in driver.push(each)] + driver.flush()
+
+
+def moving(layout: Layout, size: tuple[int, int], count: int) -> list[Frame]:
+    """Frames of a texture that moves by 1 px right and 2 px down a frame."""
+    rng = np.random.default_rng(1)
+    frames = []
+    textures = [
+        rng.integers(0, layout.peak + 1, (size[1] + 40, size[0] + 40), dtype=layout.dtype)
+        for _ in layout.roles
+    ]
+    for index in range(count):
+        planes = []
+        for plane, texture in enumerate(textures):
+            height, width = layout.size(plane, *size)
+            planes.append(texture[2 * index : 2 * index + height, index : index + width].copy())
+        frames.append(frame_of(planes, layout, size, index))
+    return frames

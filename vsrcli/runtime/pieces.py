@@ -1,0 +1,87 @@
+"""How much memory a frame or recurrent model takes on pictures of one size, whole or in tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vsrcli.frames import Picture, Role
+from vsrcli.models import Graph, Model, Temporal
+
+_FLOAT = 4
+_CODES = 3
+"""Large planes of code values alive at once while one is made: codes, shuffled, result."""
+_BICUBIC_FLOATS = 2
+"""Large planes of floats alive at once while one is enlarged by bicubic."""
+_ENCODING = 4
+"""Large RGB frames alive at once while one is turned into planes."""
+_SLACK = 1.3
+"""What an engine took of memory against what its values need, at most, when it was measured."""
+_ENGINES = 64 << 20
+"""Of the engines themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pieces:
+    """Bytes that a frame or recurrent model takes on pictures of one size."""
+
+    whole: int
+    """With whole pictures."""
+    fixed: int
+    """With tiles, besides what follows."""
+    pixel: int
+    """Each px of a tile's window."""
+    row: int
+    """What waits to be written back, for a row of tiles as high as the picture."""
+
+    def tiled(self, pixels: int, row: float) -> int:
+        """With windows of so many px in rows of this share of the picture's height."""
+        return self.fixed + pixels * self.pixel + int(row * self.row)
+
+
+def _frame_pieces(graph: Graph, scale: int, picture: Picture) -> Pieces:
+    """Predicted for a single-frame luma model from its card and the picture's size."""
+    pixels = picture.width * picture.height
+    samples = _samples(picture)
+    size = picture.layout.dtype.itemsize
+    through_net = 3 if Role.RGB in picture.layout.roles else 1
+    net = graph.work + _FLOAT + _CODES * scale**2 * size
+    enlarging = _FLOAT * (2 + scale) + (_BICUBIC_FLOATS * _FLOAT + _CODES * size) * scale**2
+    others = samples / pixels - through_net
+    pixel = round(_SLACK * (through_net * net + others * enlarging))
+    planes = samples * size * scale**2
+    return Pieces(
+        whole=pixels * pixel + planes + _ENGINES, fixed=planes + _ENGINES, pixel=pixel, row=0
+    )
+
+
+def _cell_pieces(model: Model, graph: Graph, scale: int, picture: Picture) -> Pieces:
+    """Predicted for a recurrent model."""
+    pixels = picture.width * picture.height
+    state = sum(_FLOAT * s.channels * s.scale**2 for s in model.states)
+    frames = 3 * _FLOAT * (1 + sum(model.window))
+    large = 3 * _FLOAT * scale**2
+    planes = _samples(picture) * picture.layout.dtype.itemsize * scale**2
+    inside = round(_SLACK * (graph.work + frames + _ENCODING * large))
+    outside = planes + _ENGINES
+    return Pieces(
+        whole=pixels * (inside + frames + 2 * state) + outside,
+        fixed=pixels * (frames + state) + outside,
+        pixel=inside + frames + 2 * state,
+        row=2 * pixels * state,
+    )
+
+
+def pieces_of(model: Model, graph: Graph, scale: int, picture: Picture) -> Pieces:
+    """Predicted from the graph's entry on the card and the picture's size."""
+    if model.temporal is Temporal.RECURRENT:
+        return _cell_pieces(model, graph, scale, picture)
+    return _frame_pieces(graph, scale, picture)
+
+
+def _samples(picture: Picture) -> int:
+    """Of all planes."""
+    return sum(
+        height * width
+        for index in range(len(picture.layout.roles))
+        for height, width in (picture.layout.size(index, picture.width, picture.height),)
+    )
