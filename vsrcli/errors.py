@@ -88,8 +88,11 @@ class BatchError(VsrError):
 def output_error(target: Path, exc: Exception) -> OutputError:
     """What a failure of the system while writing `target` means to the user."""
     number = getattr(exc, "errno", None)
+    reason = getattr(exc, "strerror", None) or str(exc)
     if number in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(f"the disk is full while writing {target}; free space and run it again")
+    if str(target) == "-" and number != errno.EPIPE:
+        return OutputError(f"the standard output cannot be written ({reason}); try another -f")
     if isinstance(exc, PermissionError) or number in (errno.EACCES, errno.EROFS):
         return OutputError(f"{target.parent} may not be written to; choose another -o")
     if isinstance(exc, FileNotFoundError):
@@ -100,5 +103,4 @@ def output_error(target: Path, exc: Exception) -> OutputError:
         return OutputError(f"the file name {target.name} is too long; choose another -o")
     if number == errno.EPIPE:
         return OutputError("the program that reads the output has ended before it was whole")
-    reason = getattr(exc, "strerror", None) or str(exc)
     return OutputError(f"{target} cannot be written ({reason})")

@@ -42,8 +42,11 @@ class Attached:
 
     def is_handed_on(self, frame: av.VideoFrame) -> bool:
         """Whether a frame has something that the frame made from it is to have, too."""
-        chains = ((("sidedata", f"mode=select:type={kind}"),) for kind in _HANDED_ON)
-        return any(self._through(frame, chain) for chain in chains)
+        return any(self._has(frame, kind) for kind in _HANDED_ON)
+
+    def has_profile(self, frame: av.VideoFrame) -> bool:
+        """Whether its colours are those of an ICC profile."""
+        return self._has(frame, _PROFILE)
 
     def hand_on(self, origin: av.VideoFrame, picture: av.VideoFrame) -> av.VideoFrame:
         """A copy of the picture with what is attached to its origin, but for a display matrix.
@@ -68,6 +71,9 @@ class Attached:
         made.colorspace, made.color_range = picture.colorspace, picture.color_range
         made.color_primaries, made.color_trc = picture.color_primaries, picture.color_trc
         return made
+
+    def _has(self, frame: av.VideoFrame, kind: int) -> bool:
+        return self._through(frame, (("sidedata", f"mode=select:type={kind}"),)) is not None
 
     def _through(self, frame: av.VideoFrame, chain: _Chain) -> av.VideoFrame | None:
         """The frame after these filters, which keep none back; None if they leave it out."""

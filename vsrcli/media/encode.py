@@ -32,9 +32,17 @@ _PRESETS = (
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
 _RGB_STILLS = {"png", "tiff", "bmp"}
+_Y4M = (
+    *("yuv420p", "yuv422p", "yuv444p", "yuv411p", "gray", "gray9le", "gray10le", "gray12le"),
+    *(f"yuv{s}p{b}le" for s in (420, 422, 444) for b in (9, 10, 12, 14, 16)),
+    *("gray16le", "yuva444p"),
+)
 _UNTAGGED_STILLS = {"mjpeg": True, "libwebp": False}
 """Pictures that are read as BT.601 whatever they were; whether of full range."""
 _STILLS = {*_RGB_STILLS, *_UNTAGGED_STILLS}
+_PROFILED = {"png", "mjpeg"}
+"""Pictures that are written with their colour profile."""
+_PLAIN_NAMES = {"wrapped_avframe": "y4m"}
 _SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
 """Codecs that say the pixel aspect themselves."""
 _UNORDERED = 2
@@ -80,10 +88,10 @@ def choose_format(codec: Codec, layout: Layout, wanted: str | None) -> str:
     Raises EncodeError if the encoder lacks the one asked for, or if transparency would be lost
     without a word of the user.
     """
-    offered = _offered(codec)
+    offered, name = _offered(codec), _PLAIN_NAMES.get(codec.name, codec.name)
     if wanted:
         if offered and wanted not in offered:
-            raise EncodeError(f"{codec.name} cannot encode {wanted}; it takes {', '.join(offered)}")
+            raise EncodeError(f"{name} cannot encode {wanted}; it takes {', '.join(offered)}")
         return wanted
     if not offered or layout.name in offered:
         return layout.name
@@ -91,19 +99,20 @@ def choose_format(codec: Codec, layout: Layout, wanted: str | None) -> str:
     if layout.planes_of(Role.ALPHA) and not any(
         c.is_alpha for c in av.VideoFormat(chosen).components
     ):
-        raise EncodeError(
-            f"{codec.name} cannot hold transparency; use -c:v prores_ks (.mov), ffv1 (.mkv) or "
-            "libvpx-vp9 (.webm), or --alpha drop"
-        )
+        able = "-c:v prores_ks (.mov), ffv1 (.mkv) or libvpx-vp9 (.webm)"
+        able = ".png, .webp or .tif" if codec.name in _STILLS else able
+        raise EncodeError(f"{name} cannot hold transparency; use {able}, or --alpha drop")
     if layout_of(chosen) != layout:  # packed formats hold the same samples
         level = logging.INFO if codec.name in _STILLS else logging.WARNING
-        log.log(level, "%s cannot encode %s: converted to %s", codec.name, layout.name, chosen)
+        log.log(level, "%s cannot encode %s: converted to %s", name, layout.name, chosen)
     return chosen
 
 
 def _offered(codec: Codec) -> list[str]:
     """The encoder's pixel formats that every reader of its files understands."""
     offered = [f.name for f in codec.video_formats or ()]
+    if codec.name == "wrapped_avframe":
+        return list(_Y4M)
     if codec.name in _RGB_STILLS:
         return [n for n in offered if not n.startswith("yuv")]
     return [n for n in offered if n.startswith("yuvj")] if codec.name == "mjpeg" else offered
@@ -272,8 +281,15 @@ class FrameWriter:
         picture.colorspace, picture.color_range = color.matrix, _av_range(color.full_range)
         picture.color_primaries, picture.color_trc = color.primaries, color.transfer
         if isinstance(frame.origin, av.VideoFrame):
+            if self._given == 0:
+                self._warn_of_profile(frame.origin)
             return self._attached.hand_on(frame.origin, picture)
         return picture
+
+    def _warn_of_profile(self, origin: av.VideoFrame) -> None:
+        codec = self._stream.codec_context.name
+        if codec in _STILLS - _PROFILED and self._attached.has_profile(origin):
+            log.warning("the colour profile is not kept by %s; write .png or .jpg", codec)
 
     def _converted(self, frame: Frame) -> av.VideoFrame:
         picture = to_av(frame.planes, frame.layout)

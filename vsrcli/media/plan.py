@@ -75,6 +75,7 @@ class _Case:
     container: str
     audio: str
     chapters: bool
+    piped: bool
     plan: StreamPlan
 
     def copy(self, reason: str = "") -> StreamPlan:
@@ -91,6 +92,16 @@ class _Case:
         """The container holds pictures alone."""
         with av.open(os.devnull, "w", format=self.container) as probe:
             return probe.default_audio_codec in ("", "none")
+
+    @property
+    def headless(self) -> bool:
+        """AAC of a transport stream, whose header is found when that of a pipe is written."""
+        return (
+            self.piped
+            and self.plan.codec == "aac"
+            and self.container not in ("mpegts", "nut")
+            and not self.stream.codec_context.extradata
+        )
 
     def accepted(self) -> bool:
         """Whether the muxer takes this codec; asked of a muxer that writes nowhere."""
@@ -112,11 +123,13 @@ def plan_streams(
     container: str,
     audio: str,
     wanted: Sequence[int] | None = None,
+    piped: bool = False,
 ) -> list[StreamPlan]:
     """A plan for every stream, in the order of the output; those left out come last.
 
     `container` is FFmpeg's muxer name, `audio` copy, aac or none, `wanted` the indices that were
-    selected in their order; None: all. The picture is there in any case.
+    selected in their order; None: all. The picture is there in any case. `piped`: the header has
+    to be whole before the first packet.
     """
     chapters = bool(source.chapters()) and container in ("mp4", "mov", "matroska", "webm")
     plans = []
@@ -129,7 +142,14 @@ def plan_streams(
             codec=stream_info(stream).codec,
             action=Action.UPSCALE,
         )
-        case = _Case(stream=stream, container=container, audio=audio, chapters=chapters, plan=base)
+        case = _Case(
+            stream=stream,
+            container=container,
+            audio=audio,
+            chapters=chapters,
+            piped=piped,
+            plan=base,
+        )
         if stream.index == video:
             plans.append(base)
         elif stream.index in kept:
@@ -178,6 +198,8 @@ def _audio(case: _Case) -> StreamPlan:
         return case.drop(f"{case.container} holds no sound", expected=True)
     if case.audio == "aac":
         return case.convert("aac")
+    if case.headless:
+        return case.convert("aac", f"its header comes too late for a pipe of {case.container}")
     if case.accepted():
         return case.copy()
     encoder = "libopus" if case.container == "webm" else "aac"

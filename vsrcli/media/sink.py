@@ -25,6 +25,7 @@ from vsrcli.media.packet import SidePacket
 from vsrcli.media.plan import Action, StreamPlan, losses, needs_own_tags, plan_streams
 from vsrcli.media.segments import SegmentWriter
 from vsrcli.media.source import Source
+from vsrcli.places import PIPE
 
 log = logging.getLogger("vsr")
 _SHARED_INSTANTS = {"matroska", "webm"}
@@ -95,7 +96,12 @@ class Sink:
         source, muxer = self._source.container, self._container.format.name
         wanted = self._source.wanted
         plans = plan_streams(
-            source, video=self._info.index, container=muxer, audio=audio, wanted=wanted
+            source,
+            video=self._info.index,
+            container=muxer,
+            audio=audio,
+            wanted=wanted,
+            piped=self.target == PIPE,
         )
         self._copies: dict[int, av.stream.Stream] = {}
         self._converters: dict[int, Converter] = {}
@@ -266,8 +272,8 @@ class Sink:
                 if getattr(exc, "errno", None) != errno.EINVAL:
                     raise output_error(self.target, exc) from exc
                 raise OutputError(
-                    f"{self.target.suffix} cannot hold a stream of {self._source.path} as it is; "
-                    "use -c:a aac or another container"
+                    f"{self._container.format.name} cannot hold a stream of {self._source.path} "
+                    "as it is; use -c:a aac or another container"
                 ) from exc
 
     def _keep_order(self, packet: SidePacket) -> None:

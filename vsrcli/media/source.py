@@ -14,7 +14,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from vsrcli.errors import InputError
-from vsrcli.frames import Frame
+from vsrcli.frames import Frame, Role
 from vsrcli.media.attached import Attached
 from vsrcli.media.describe import describe
 from vsrcli.media.fields import Deinterlacer
@@ -27,6 +27,7 @@ from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import layout_of, plain_copy, planes_of
 from vsrcli.media.rate import Grid
 from vsrcli.media.turn import read_turn
+from vsrcli.places import is_picture, numbered
 
 log = logging.getLogger("vsr")
 _AV_TIME_BASE = 1_000_000
@@ -151,10 +152,23 @@ class Source:
             self._explain_no_frames()
         assert frame is not None
         assert self._first is not None
+        self._drop_empty_alpha(frame)
         info = describe(self.path, self.container, self.stream, self._first, self._notes)
         rate = self.grid.rate if self.grid else None
         video = self.intake.video(info.video, self._fields.factor, rate)
         return replace(info, video=replace(video, time_base=frame.time_base))
+
+    def _drop_empty_alpha(self, frame: Frame) -> None:
+        """A single picture shows at once whether anything in it is transparent."""
+        is_single = is_picture(self.path) and not numbered(self.path)
+        if not (is_single and frame.layout.planes_of(Role.ALPHA)):
+            return
+        if frame.planes[-1].min() == (1 << frame.layout.bits) - 1:
+            self.intake = replace(self.intake, alpha=False)
+            self._head = [
+                self.intake.frame(item, None) if isinstance(item, Frame) else item
+                for item in self._head
+            ]
 
     def _pull_frame(self) -> Frame | None:
         for item in self._tail:
