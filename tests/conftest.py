@@ -40,6 +40,12 @@ def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSR_CONFIG", os.devnull)
 
 
+@pytest.fixture(autouse=True)
+def _one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What auto chooses must not depend on what is installed; tests of OpenVINO ask for it."""
+    monkeypatch.setattr("vsrcli.runtime.devices.is_installed", lambda _: False)
+
+
 @pytest.fixture
 def vsr(capsys: pytest.CaptureFixture[str]) -> Vsr:
     """Runs a `vsr` command line in this process."""

@@ -19,6 +19,7 @@ from vsrcli.models.model import read_model
 from vsrcli.runtime.drivers import open_driver
 from vsrcli.runtime.drivers.cell import WholeCell
 from vsrcli.runtime.drivers.recurrent import RecurrentDriver
+from vsrcli.runtime.engines.onnx import OnnxEngine
 
 SIZE = (32, 48)
 LOSSLESS = ("-c:v", "ffv1", "--progress", "none")
@@ -134,8 +135,9 @@ def addresses(driver: RecurrentDriver) -> set[int]:
     """Of everything that the driver keeps in the engine's memory."""
     cell = driver._cell
     assert isinstance(cell, WholeCell)
-    states = [tensor for pair in cell._states.values() for tensor in pair]
-    return {tensor.data_ptr() for tensor in (*cell._frames, *states)}
+    step = cell._engines.step
+    assert isinstance(step, OnnxEngine)
+    return {tensor.data_ptr() for pair in step._held.values() for tensor in pair}
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,19 @@ from importlib.metadata import version
 
 from vsrcli import __version__
 from vsrcli.job import Job
-from vsrcli.models import Model
+from vsrcli.models import Model, graph_precision
 from vsrcli.resume import Identity, identity_of_file
 from vsrcli.sizes import Size
 
 _NO_MATTER = {"source", "target", "overwrite", "resume", "keep_work"}
 """Fields of a Job that change no frame."""
-_SAID_OTHERWISE = {"model", "scale", "width", "height", "device", "precision"}
+_SAID_OTHERWISE = {"model", "scale", "width", "height", "device", "engine", "precision"}
 """Fields that leave something open; what became of them is said instead."""
 
 
 def identity(job: Job, model: Model, size: Size, device: str) -> Identity:
     """The identity of a run. `device` is what the model really runs on."""
-    precision = "fp32" if job.precision == "auto" else job.precision
+    precision = graph_precision(job.precision)
     options = {
         name: word for name, word in _options(job) if name.split(".")[0] not in _SAID_OTHERWISE
     }

@@ -22,6 +22,7 @@ DEFAULT_SEGMENT = 250
 """As far apart as libx264's keyframes, so that segments cost next to nothing."""
 AUDIO_MODES = ("copy", "aac", "none")
 ON_ERROR = ("fail", "skip", "repeat")
+ENGINES = ("auto", "onnxruntime", "openvino")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,8 @@ class Job:
     tuning: Tuning = UNTUNED
     """How a model of a kind with options of its own runs."""
     device: str = "auto"
+    engine: str = "auto"
+    """One of ENGINES; auto is the one that was measured to be the faster for the model."""
     precision: str = "auto"
     threads: int = 0
     """Of the model and of the encoder; 0 is one a core."""
@@ -79,6 +82,7 @@ class Job:
             _require(side is None or 1 <= side <= 16384, f"{name} must be 1 to 16384")
         _require(self.audio in AUDIO_MODES, f"-c:a must be one of {', '.join(AUDIO_MODES)}")
         _require(self.on_error in ON_ERROR, f"--on-error must be one of {', '.join(ON_ERROR)}")
+        _require(self.engine in ENGINES, f"--engine must be one of {', '.join(ENGINES)}")
         _require(self.threads >= 0, "--threads must be 0 or more")
         _require(0 <= self.segment <= 100_000, "--segment must be 0 to 100000")
         threshold = self.scene_threshold

@@ -150,6 +150,7 @@ def upscale(
             size.scale,
             picture=video.picture,
             device=job.device,
+            engine=job.engine,
             precision=job.precision,
             threads=job.threads,
             warm_up=DEFAULT_WARM_UP if job.warm_up is None else job.warm_up,

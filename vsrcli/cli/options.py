@@ -41,8 +41,15 @@ def model_ids(incomplete: str) -> list[str]:
 
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel="Engine")]
+EngineName = Annotated[
+    str,
+    typer.Option("--engine", help="auto, onnxruntime or openvino.", rich_help_panel="Engine"),
+]
 Precision = Annotated[
-    str, typer.Option(help="auto, or a precision the model has.", rich_help_panel="Engine")
+    str,
+    typer.Option(
+        help="auto, fp32, bf16 (OpenVINO), or another the model has.", rich_help_panel="Engine"
+    ),
 ]
 Threads = Annotated[
     int, typer.Option(min=0, help="Of model and encoder; 0: one a core.", rich_help_panel="Engine")

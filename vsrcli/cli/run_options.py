@@ -19,6 +19,7 @@ import typer
 from vsrcli.cli.options import (
     Config,
     Device,
+    EngineName,
     Precision,
     Profile,
     Threads,
@@ -249,6 +250,7 @@ class RunOptions:
         ),
     ] = None
     device: Device = "auto"
+    engine: EngineName = "auto"
     precision: Precision = "auto"
     threads: Threads = 0
 
@@ -314,6 +316,7 @@ class RunOptions:
                 strength=self.strength,
             ),
             device=self.device,
+            engine=self.engine,
             precision=self.precision,
             threads=self.threads,
         )

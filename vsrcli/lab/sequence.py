@@ -79,6 +79,7 @@ def driven(
             scale,
             picture=picture,
             device=device,
+            precision="fp32",
             threads=threads,
             tuning=tuning,
             on_shot=on_shot,

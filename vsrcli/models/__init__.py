@@ -10,6 +10,7 @@ from vsrcli.models.find import (
     search_path,
 )
 from vsrcli.models.model import Graph, Model, Temporal
+from vsrcli.models.precision import graph_precision
 from vsrcli.models.tuning import UNTUNED, Tuning
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Tuning",
     "find_folder",
     "find_model",
+    "graph_precision",
     "list_models",
     "model_folders",
     "search_path",

@@ -8,6 +8,7 @@ older ones as the RGB tensors that earlier runs gave, so nothing but planes cros
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,6 +31,8 @@ from vsrcli.runtime.wire import (
     port,
 )
 
+OLDER = "older_"
+"""Before the number of a frame older than the newest; 0 is the oldest."""
 _STUDIO_601 = np.array([65.481, 128.553, 24.966], np.float32)
 """R, G, B in 0..1 to luma code values above 16 (BT.601, as MATLAB's rgb2ycbcr has it)."""
 
@@ -48,15 +51,17 @@ def decode_graph(picture: Picture) -> bytes:
 
 
 def step_graph(cell: bytes, model: Model, scale: int, picture: Picture) -> bytes:
-    """`in_*`, `older_*` and states to `out_*`, `newest` and the states' `_next`."""
+    """`in_*`, `older_*` and states to `out_*`, `newest` and the `_next` of frames and states."""
     picture = resolved(picture)
     large = replace(picture, width=picture.width * scale, height=picture.height * scale)
     before, after = model.window
-    older = [f"older_{i}" for i in range(before + after)]
+    older = [f"{OLDER}{i}" for i in range(before + after)]
     graph = Builder()
     to_rgb(graph, [f"in_{i}" for i in color_planes(picture)], picture, "newest")
     window = graph.node("Concat", [*older, "newest"], axis=1)
     graph.node("Mul", [window, np.float32(model.peak)], "frames")
+    for name, later in pairwise(older):
+        graph.node("Identity", [later], f"{name}_next")
     head = graph.take()
     body = b"".join(field(n, p) for n, p in fields(graph_of(cell)) if n not in (INPUT, OUTPUT))
     rgb = graph.node("Mul", ["y", np.float32(1 / model.peak)])
@@ -66,9 +71,17 @@ def step_graph(cell: bytes, model: Model, scale: int, picture: Picture) -> bytes
     from_rgb(graph, rgb, large, [f"out_{i}" for i in color_planes(picture)])
     ports = plane_ports(INPUT, "in", picture) + plane_ports(OUTPUT, "out", large)
     ports += b"".join(frame_port(INPUT, picture, name) for name in older)
+    ports += b"".join(frame_port(OUTPUT, picture, f"{name}_next") for name in older[:-1])
     ports += frame_port(OUTPUT, picture) + _state_ports(model, picture)
     rest = b"".join(field(n, p) for n, p in fields(cell) if n != GRAPH)
     return rest + field(GRAPH, head + body + graph.take() + ports)
+
+
+def carried(model: Model) -> dict[str, str]:
+    """The step graph's inputs that take what an output gave at the step before, and that output."""
+    older = [f"{OLDER}{i}" for i in range(sum(model.window))]
+    frames = {name: f"{name}_next" for name in older[:-1]} | dict.fromkeys(older[-1:], "newest")
+    return frames | {state.name: f"{state.name}_next" for state in model.states}
 
 
 def state_shape(channels: int, scale: int, picture: Picture) -> tuple[int, int, int, int]:

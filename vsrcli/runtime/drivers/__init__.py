@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vsrcli.errors import ModelError
 from vsrcli.frames import Frame, Picture
-from vsrcli.models import UNTUNED, Graph, Model, Temporal, Tuning
+from vsrcli.models import UNTUNED, Graph, Model, Temporal, Tuning, graph_precision
 from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.memory import free_bytes
 from vsrcli.runtime.tiling import Tiling, plan_tiling
@@ -68,6 +68,7 @@ def open_driver(
     *,
     picture: Picture,
     device: str = "auto",
+    engine: str = "auto",
     precision: str = "auto",
     threads: int = 0,
     warm_up: int = 0,
@@ -83,11 +84,12 @@ def open_driver(
     Raises ModelError if the model lacks the scale or its kind is not supported, WeightsError if its
     files are not what the card says, DeviceError if the device cannot be used.
     """
-    from vsrcli.runtime.devices import choose_device
+    from vsrcli.runtime.devices import choose_setup
 
     tuning.check(model)
-    graph = model.graph(scale, "fp32" if precision == "auto" else precision)
-    device = choose_device(device)
+    graph = model.graph(scale, graph_precision(precision))
+    setup = choose_setup(model, device=device, engine=engine, precision=precision, threads=threads)
+    device = setup.device
     if model.temporal is Temporal.FRAME and model.color == "y":
         from vsrcli.runtime.drivers.frame import FrameDriver
         from vsrcli.runtime.drivers.tiled import TiledFrames
@@ -95,9 +97,7 @@ def open_driver(
         data, studio = graph.load(), model.levels == "studio"
 
         def on(picture: Picture) -> Driver:
-            return FrameDriver(
-                data, scale, picture=picture, studio=studio, device=device, threads=threads
-            )
+            return FrameDriver(data, scale, picture=picture, studio=studio, setup=setup)
 
         return TiledFrames(on, _tiling(model, scale, picture, graph, tuning, device))
     if model.temporal is Temporal.RECURRENT and model.color == "rgb":
@@ -109,8 +109,7 @@ def open_driver(
             model,
             scale,
             tiling=_tiling(model, scale, picture, graph, tuning, device),
-            device=device,
-            threads=threads,
+            setup=setup,
         )
         return WarmUp(recurrent, warm_up) if warm_up else recurrent
     if model.temporal is Temporal.BIDIRECTIONAL and model.color == "rgb":
@@ -120,8 +119,7 @@ def open_driver(
             model,
             scale,
             picture=picture,
-            device=device,
-            threads=threads,
+            setup=setup,
             precision=graph.precision,
             tuning=tuning,
             on_shot=on_shot,

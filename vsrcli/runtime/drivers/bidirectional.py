@@ -24,7 +24,7 @@ from vsrcli.models.model import PARTS
 from vsrcli.runtime.cells import color_planes, decode_graph
 from vsrcli.runtime.cleaning import ShotCleaning, decided, revised, smoothed
 from vsrcli.runtime.drivers import Carried
-from vsrcli.runtime.engines import Array, Engine, Tensor, open_engine
+from vsrcli.runtime.engines import Array, Engine, Setup, Tensor
 from vsrcli.runtime.footprint import chunk_for, features_of, footprint
 from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
 from vsrcli.runtime.memory import free_bytes
@@ -89,8 +89,7 @@ class BidirectionalDriver:
         scale: int,
         *,
         picture: Picture,
-        device: str,
-        threads: int,
+        setup: Setup,
         precision: str = "fp32",
         tuning: Tuning = UNTUNED,
         on_shot: Callable[[ShotCleaning], None] = lambda _: None,
@@ -102,7 +101,7 @@ class BidirectionalDriver:
             raise WeightsError(f"{model.id} has no graph {missing[0]}; see `vsr models verify`")
 
         def engine(graph: bytes) -> Engine:
-            return open_engine(graph, device=device, threads=threads, frugal=True)
+            return setup.open(graph, frugal=True)
 
         self._engines = {n: engine(graphs[n].load()) for n in PARTS if n != "reconstruct"}
         self._engines["reconstruct"] = engine(cut_graph(graphs["reconstruct"].load()))
@@ -127,7 +126,7 @@ class BidirectionalDriver:
         given = tuning.clean_threshold
         self._threshold = model.clean_threshold if given is None else given / 255
         self.overlap = DEFAULT_OVERLAP if tuning.overlap is None else tuning.overlap
-        self.chunk = chunk_for(self.footprint, tuning.chunk, self.overlap, free_bytes(device))
+        self.chunk = chunk_for(self.footprint, tuning.chunk, self.overlap, free_bytes(setup.device))
         self._spares: dict[str, list[Tensor]] = {kind: [] for kind in self._shapes}
         self._large_strips: list[Tensor] = []
         self._waiting: deque[_Held] = deque()

@@ -13,7 +13,7 @@ import numpy as np
 from vsrcli.errors import DeviceError
 from vsrcli.frames import Frame, Picture, Plane, Role
 from vsrcli.runtime.drivers import Carried
-from vsrcli.runtime.engines import Array, Engine, open_engine
+from vsrcli.runtime.engines import Array, Engine, Setup
 from vsrcli.runtime.graphs import bicubic_graph, wrap_planes
 
 
@@ -27,18 +27,12 @@ class FrameDriver:
         *,
         picture: Picture,
         studio: bool,
-        device: str,
-        threads: int,
+        setup: Setup,
     ) -> None:
         self.scale = scale
         self._layout = picture.layout
         self._engines: dict[Role, Engine] = {
-            role: open_engine(
-                _graph(role, model, scale, picture, studio),
-                device=device,
-                threads=threads,
-                frugal=True,
-            )
+            role: setup.open(_graph(role, model, scale, picture, studio), frugal=True)
             for role in dict.fromkeys(picture.layout.roles)
         }
         self.device = next(iter(self._engines.values())).name

@@ -17,7 +17,7 @@ from vsrcli.models import Model
 from vsrcli.runtime.drivers import Carried
 from vsrcli.runtime.drivers.cell import Cell, WholeCell
 from vsrcli.runtime.drivers.tiled_cell import TiledCell
-from vsrcli.runtime.engines import Array, Engine, open_engine
+from vsrcli.runtime.engines import Array, Setup
 from vsrcli.runtime.tiling import Tiling
 
 log = logging.getLogger("vsr")
@@ -33,13 +33,11 @@ class RecurrentDriver:
         scale: int,
         *,
         tiling: Tiling,
-        device: str,
-        threads: int,
+        setup: Setup,
     ) -> None:
         self.scale, self._graph, self._model = scale, graph, model
         self._after = model.window[1]
-        self._on, self._threads = device, threads
-        self._tiling = tiling
+        self._setup, self._tiling = setup, tiling
         self._cell = self._open()
         self.device = self._cell.device
         self._waiting: deque[Frame] = deque()
@@ -110,10 +108,7 @@ class RecurrentDriver:
             self._cell.load(carried)
 
     def _open(self) -> Cell:
-        def engine(graph: bytes) -> Engine:
-            return open_engine(graph, device=self._on, threads=self._threads, frugal=True)
-
         tiles, picture = self._tiling.rows(), self._tiling.picture
         if self._tiling.is_whole:
-            return WholeCell(self._graph, self._model, self.scale, picture, engine)
-        return TiledCell(self._graph, self._model, self.scale, picture, engine, tiles)
+            return WholeCell(self._graph, self._model, self.scale, picture, self._setup)
+        return TiledCell(self._graph, self._model, self.scale, picture, self._setup, tiles)

@@ -17,10 +17,10 @@ import numpy as np
 from vsrcli.errors import DeviceError, OutOfMemoryError
 from vsrcli.frames import Frame, Picture, Plane
 from vsrcli.models import Model
-from vsrcli.runtime.cells import state_shape
+from vsrcli.runtime.cells import OLDER, state_shape
 from vsrcli.runtime.colour import resolved
-from vsrcli.runtime.drivers.cell import CellEngines, OpenEngine
-from vsrcli.runtime.engines import Array
+from vsrcli.runtime.drivers.cell import CellEngines
+from vsrcli.runtime.engines import Array, Setup
 from vsrcli.runtime.tiles import Tile, cut, paste, subsampling
 
 
@@ -33,7 +33,7 @@ class TiledCell:
         model: Model,
         scale: int,
         picture: Picture,
-        open_: OpenEngine,
+        setup: Setup,
         tiles: list[list[Tile]],
     ) -> None:
         self._scale, self._picture, self._tiles = scale, picture, tiles
@@ -41,7 +41,7 @@ class TiledCell:
         window = replace(  # an untagged matrix goes by the height of the whole picture
             resolved(picture), width=first.columns.size, height=first.rows.size
         )
-        self._engines = CellEngines(graph, model, scale, window, open_)
+        self._engines = CellEngines(graph, model, scale, window, setup)
         self.device = self._engines.step.name
         self._older = sum(model.window)
         self._scales = {state.name: state.scale for state in model.states}
@@ -78,13 +78,13 @@ class TiledCell:
         return large
 
     def save(self) -> dict[str, Array]:
-        arrays = {f"frame_{i}": frame.copy() for i, frame in enumerate(self._frames[:-1])}
-        return arrays | {f"state_{name}": state.copy() for name, state in self._states.items()}
+        arrays = {f"{OLDER}{i}": frame.copy() for i, frame in enumerate(self._frames[:-1])}
+        return arrays | {name: state.copy() for name, state in self._states.items()}
 
     def load(self, arrays: Mapping[str, Array]) -> None:
-        older = [np.array(arrays[f"frame_{i}"]) for i in range(self._older)]
+        older = [np.array(arrays[f"{OLDER}{i}"]) for i in range(self._older)]
         self._frames = [*older, self._empty_frame()]
-        self._states = {name: np.array(arrays[f"state_{name}"]) for name in self._shapes}
+        self._states = {name: np.array(arrays[name]) for name in self._shapes}
 
     def close(self) -> None:
         self._engines.close()
@@ -96,7 +96,7 @@ class TiledCell:
         """One tile upscaled into `large`; the core of its new states."""
         *older, spare = self._frames
         feeds = self._engines.feeds(cut(newest, tile))
-        feeds |= {f"older_{i}": _window(frame, tile) for i, frame in enumerate(older)}
+        feeds |= {f"{OLDER}{i}": _window(frame, tile) for i, frame in enumerate(older)}
         feeds |= {k: _window(state, tile, self._scales[k]) for k, state in self._states.items()}
         made = self._engines.step.run(feeds)
         planes = {i: made[f"out_{i}"][0, 0] for i in self._engines.planes}

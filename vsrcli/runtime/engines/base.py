@@ -58,5 +58,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees the session; the engine must not be used afterwards."""
+        """Frees the session, also when called again; the engine must not be used afterwards."""
         ...

@@ -113,7 +113,8 @@ class OnnxEngine:
             binding.bind_output(name, "cpu", 0, kind, target.shape, target.ctypes.data)
 
     def close(self) -> None:
-        del self._held, self._session
+        self._held.clear()
+        vars(self).pop("_session", None)
 
     def _require(self, provider: str, device: str) -> None:
         got = self._session.get_providers()[0]

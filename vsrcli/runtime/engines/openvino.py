@@ -96,7 +96,8 @@ class OpenVinoEngine:
                 state.reset()
 
     def close(self) -> None:
-        del self._states, self._request
+        self._states.clear()
+        vars(self).pop("_request", None)
 
     def _new(self, name: str) -> Array | None:
         """An array of our own for an output, where its size is known before the run."""

@@ -1,0 +1,89 @@
+"""Which engine, device and precision a run gets, whatever is installed here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Vsr
+from tiny_models import write_model, write_recurrent
+
+from vsrcli.errors import DeviceError
+from vsrcli.models import Model, Temporal, find_model
+from vsrcli.runtime import devices
+from vsrcli.runtime.devices import choose_setup
+
+
+@pytest.fixture
+def frame_model(tmp_path: Path) -> Model:
+    return find_model(str(write_model(tmp_path)))
+
+
+@pytest.fixture
+def recurrent(tmp_path: Path) -> Model:
+    return find_model(str(write_recurrent(tmp_path)))
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """One with OpenVINO and bf16 arithmetic, and without a GPU."""
+    monkeypatch.setattr(devices, "is_installed", lambda _: True)
+    monkeypatch.setattr(devices, "has_bf16", lambda: True)
+    monkeypatch.setattr(devices, "_why_not_cuda", lambda: "there is no NVIDIA GPU")
+    devices.choose_device.cache_clear()
+    return monkeypatch
+
+
+def chosen(model: Model, **wishes: str) -> tuple[str, str, str]:
+    setup = choose_setup(model, **wishes)  # type: ignore[arg-type]
+    return setup.engine, setup.device, setup.precision
+
+
+def test_auto_is_bf16_for_recurrent_models_alone(
+    machine: pytest.MonkeyPatch, frame_model: Model, recurrent: Model
+) -> None:
+    assert chosen(recurrent) == ("openvino", "cpu", "bf16")
+    assert chosen(frame_model) == ("onnxruntime", "cpu", "fp32")
+    assert chosen(replace(recurrent, temporal=Temporal.BIDIRECTIONAL))[0] == "onnxruntime"
+    assert chosen(recurrent, precision="fp32") == ("onnxruntime", "cpu", "fp32")
+    assert chosen(recurrent, engine="onnxruntime") == ("onnxruntime", "cpu", "fp32")
+
+
+def test_auto_without_bf16_or_openvino_is_onnxruntime(
+    machine: pytest.MonkeyPatch, recurrent: Model
+) -> None:
+    with machine.context() as patch:
+        patch.setattr(devices, "has_bf16", lambda: False)
+        assert chosen(recurrent) == ("onnxruntime", "cpu", "fp32")
+        assert chosen(recurrent, engine="openvino") == ("openvino", "cpu", "fp32")
+    machine.setattr(devices, "is_installed", lambda _: False)
+    assert chosen(recurrent) == ("onnxruntime", "cpu", "fp32")
+
+
+def test_a_gpu_comes_first(machine: pytest.MonkeyPatch, recurrent: Model) -> None:
+    machine.setattr(devices, "_why_not_cuda", lambda: "")
+    devices.choose_device.cache_clear()
+    assert chosen(recurrent) == ("onnxruntime", "cuda:0", "fp32")
+    assert chosen(recurrent, engine="openvino") == ("openvino", "cpu", "bf16")
+    devices.choose_device.cache_clear()
+
+
+def test_what_is_asked_for_is_done(machine: pytest.MonkeyPatch, frame_model: Model) -> None:
+    assert chosen(frame_model, engine="openvino") == ("openvino", "cpu", "fp32")
+    assert chosen(frame_model, precision="bf16") == ("openvino", "cpu", "bf16")
+    assert chosen(frame_model, precision="int8") == ("onnxruntime", "cpu", "int8")
+
+
+def test_what_cannot_be_is_refused(machine: pytest.MonkeyPatch, recurrent: Model) -> None:
+    with pytest.raises(DeviceError, match="OpenVINO"):
+        choose_setup(recurrent, engine="onnxruntime", precision="bf16")
+    machine.setattr(devices, "has_bf16", lambda: False)
+    with pytest.raises(DeviceError, match="no bf16"):
+        choose_setup(recurrent, engine="openvino", precision="bf16")
+
+
+def test_engine_words_are_checked(vsr: Vsr, tmp_path: Path) -> None:
+    outcome = vsr("upscale", tmp_path / "no.mp4", "--engine", "tensorrt")
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert "onnxruntime, openvino" in outcome.err
