@@ -1,0 +1,84 @@
+"""What chunks cost a bidirectional model: PSNR between a clip in chunks and the clip as a whole.
+
+    python examples/restore_chunks.py MODEL CLIP --chunk 15 --overlaps 0 1 2 3 5 8
+
+The middle is what lies a quarter of a chunk or more from a border. With dynamic cleaning off, so
+that the chunks alone differ; that the whole clip equals the network is proved at export. Needs the
+lab extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsrcli.lab.clips import read_frames
+from vsrcli.lab.degradations import degradation
+from vsrcli.lab.sequence import driven
+from vsrcli.models import Model, Tuning, find_model
+
+SCALE = 4
+Values = NDArray[np.float64]
+
+
+def main() -> None:
+    """Prints a line for each overlap."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--frames", type=int, default=45)
+    parser.add_argument("--size", default="160x96", help="of the LR frames, cut from the middle")
+    parser.add_argument("--degrade", default="x264-28")
+    parser.add_argument("--chunk", type=int, default=15)
+    parser.add_argument("--overlaps", type=int, nargs="+", default=[0, 1, 2, 3, 5, 8])
+    args = parser.parse_args()
+    model, clip = find_model(args.model), small(args)
+    whole = restored(model, clip, Tuning(chunk=len(clip), overlap=0, clean="1"))
+    print("overlap  worst   mean  middle  borders  borders - middle")
+    for overlap in args.overlaps:
+        tuning = Tuning(chunk=args.chunk, overlap=overlap, clean="1")
+        level = psnr(restored(model, clip, tuning), whole)
+        middle, borders = halves(level, args.chunk)
+        print(
+            f"{overlap:7d}  {level.min():5.1f}  {level.mean():5.1f}  {middle:6.1f}  {borders:7.1f}"
+            f"  {borders - middle:+.1f}"
+        )
+
+
+def small(args: argparse.Namespace) -> NDArray[np.uint8]:
+    """(T, H, W, 3): the clip's first frames, cut and degraded."""
+    width, height = (SCALE * int(side) for side in args.size.split("x"))
+
+    def cut(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+        return image[top : top + height, left : left + width]
+
+    truths = map(cut, islice(read_frames(args.clip), args.frames))
+    return np.stack(list(degradation(args.degrade, SCALE)(truths, args.clip.stem)))
+
+
+def restored(model: Model, clip: NDArray[np.uint8], tuning: Tuning) -> Values:
+    """(T, 3, 4H, 4W) in 0..1."""
+    upscale = driven(model, SCALE, device="cpu", threads=0, tuning=tuning)
+    return np.stack([np.stack(frame.planes) for frame in upscale(clip)]) / 65535
+
+
+def psnr(made: Values, wanted: Values) -> Values:
+    """dB of each frame; 120 where they are equal."""
+    return -10 * np.log10(np.mean((made - wanted) ** 2, axis=(1, 2, 3)) + 1e-12)
+
+
+def halves(level: Values, chunk: int) -> tuple[float, float]:
+    """Means of the frames far from a border between chunks, and of the two beside each."""
+    at = np.arange(len(level))
+    borders = np.arange(chunk, len(level), chunk)
+    distance = np.min(np.abs(at[:, None] - borders + 0.5), axis=1)
+    return float(level[distance > chunk / 4].mean()), float(level[distance < 1].mean())
+
+
+if __name__ == "__main__":
+    main()
