@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Vsr
 from test_contract import MODELS, frame_of
+from test_recurrent_runs import read, write
 from tiny_models import write_model
 from tiny_recurrent import write_random_recurrent
 
@@ -135,7 +138,7 @@ def test_memory_that_runs_out_makes_the_tiles_smaller(
         limit["px"] = 10**9
 
 
-def test_the_predicted_footprint_decides(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_predicted_footprint_decides() -> None:
     model = MODELS["espcn"]
     layout = layout_of("yuv420p")
     picture = Picture(layout=layout, color=Color(), width=1920, height=1080)
@@ -144,16 +147,13 @@ def test_the_predicted_footprint_decides(caplog: pytest.LogCaptureFixture) -> No
     def plan(free: int | None, wanted: str | None = None) -> Tiling:
         return plan_tiling(model, 4, picture, graph=graph, wanted=wanted, free=free)
 
-    with caplog.at_level(logging.WARNING):
-        assert plan(64 << 30).is_whole
-        assert plan(None).is_whole
-        assert plan(1 << 20, "off").is_whole
-        assert not caplog.messages
-        halves = [plan(free << 20) for free in (600, 300, 150)]
+    for whole in (plan(64 << 30), plan(None), plan(1 << 20, "off")):
+        assert whole.is_whole
+        assert not whole.reason
+    halves = [plan(free << 20) for free in (1200, 600, 300)]
     areas = [tiling.window().width * tiling.window().height for tiling in halves]
     assert areas[0] > areas[1] > areas[2]
-    assert len(caplog.messages) == 3
-    assert "1920x1080 needs" in caplog.messages[0]
+    assert all(half.reason.startswith("1920x1080 would take 1.") for half in halves)
     asked = plan(64 << 30, "300x200").window()
     assert (asked.width, asked.height) < (330, 230)
 
@@ -249,3 +249,33 @@ def moving(layout: Layout, size: tuple[int, int], count: int) -> list[Frame]:
             planes.append(texture[2 * index : 2 * index + height, index : index + width].copy())
         frames.append(frame_of(planes, layout, size, index))
     return frames
+
+
+def test_a_run_in_tiles_and_what_probe_says(
+    tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(2)
+    pictures = [rng.integers(0, 256, (90, 160, 3), np.uint8) for _ in range(3)]
+    source = write(tmp_path / "a.mkv", pictures)
+    lossless = ("--scale", 2, "-c:v", "ffv1", "--progress", "none")
+    for name, tile in (("whole", "off"), ("tiled", "48x40")):
+        made = tmp_path / f"{name}.mkv"
+        assert vsr("upscale", source, "-o", made, "--tile", tile, *lossless).code == 0
+    whole, tiled = (read(tmp_path / f"{name}.mkv").astype(int) for name in ("whole", "tiled"))
+    assert whole.shape == (3, 180, 320, 3)
+    assert np.abs(whole - tiled).max() <= 1
+    refused = vsr("upscale", source, "-o", tmp_path / "b.mkv", "--tile", "small", *lossless)
+    assert (refused.code, len(refused.lines)) == (2, 1)
+
+    def said() -> Any:  # a JSON document
+        return json.loads(vsr("probe", source, "--no-speed", "--json").out)["tiles"]
+
+    assert said()["espcn"] is None
+    for module in ("vsrcli.survey", "vsrcli.runtime.drivers"):
+        monkeypatch.setattr(f"{module}.free_bytes", lambda _: 140 << 20)
+    assert said()["espcn"]["width"] < 160
+    assert "espcn: 160x90 would take" in vsr("probe", source, "--no-speed").out
+    outcome = vsr("upscale", source, "-o", tmp_path / "c.mkv", *lossless)
+    assert outcome.code == 0
+    (line,) = (line for line in outcome.lines if "in tiles of" in line)
+    assert "160x90 would take" in line

@@ -6,7 +6,7 @@ Nothing is written. What `vsr upscale` would warn of or refuse is said here firs
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,12 @@ from vsrcli.media.info import SourceInfo, VideoInfo
 from vsrcli.media.outlet import container_of
 from vsrcli.media.plan import StreamPlan, plan_streams
 from vsrcli.media.source import Source
-from vsrcli.models import Model, find_model, list_models
+from vsrcli.models import Model, Temporal, find_model, list_models
 from vsrcli.needs import Need, memory_needs
-from vsrcli.sizes import Size, choose_size, default_target
+from vsrcli.runtime.devices import choose_device
+from vsrcli.runtime.memory import free_bytes
+from vsrcli.runtime.tiling import Tiling, plan_tiling
+from vsrcli.sizes import Size, choose_size, default_target, running_scale
 
 log = logging.getLogger("vsr")
 _DECODE_LIMIT_S = 20.0
@@ -53,6 +56,8 @@ class Survey:
     """None if not asked for."""
     needs: tuple[Need, ...]
     """Memory that bidirectional models would take."""
+    tilings: Mapping[str, Tiling]
+    """How the other models would cut the picture, by model."""
     warnings: tuple[str, ...]
     """What a run would warn of, and what should be known before one."""
 
@@ -77,6 +82,7 @@ def survey(
         size = choose_size(Job(source=path, model=model.id, scale=scale), model, info.video)
         outcome = _outcome(source, model, size)
         needs = tuple(memory_needs(info.video.picture, models, scale=size.factor))
+        tilings = _tilings(info.video, models, size.factor)
         speeds = None
         if measure:
             speeds = measure_speeds(
@@ -95,8 +101,22 @@ def survey(
         sizes={s: (info.video.width * s, info.video.height * s) for s in scales},
         speeds=speeds,
         needs=needs,
+        tilings=tilings,
         warnings=(*warnings, *_remarks(info.video, census)),
     )
+
+
+def _tilings(video: VideoInfo, models: Sequence[Model], factor: int) -> dict[str, Tiling]:
+    free = free_bytes(choose_device("auto"))
+    found = {}
+    for model in models:
+        if model.temporal is not Temporal.BIDIRECTIONAL:
+            scale = running_scale(model, factor)
+            graph = model.graph(scale)
+            found[model.id] = plan_tiling(
+                model, scale, video.picture, graph=graph, wanted=None, free=free
+            )
+    return found
 
 
 def _outcome(source: Source, model: Model, size: Size) -> Outcome:

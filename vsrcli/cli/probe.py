@@ -76,6 +76,8 @@ def _render(found: Survey) -> None:
         _render_speeds(found.speeds, found.outcome, census.frames)
     if found.needs:
         print_lines("", *map(_memory, found.needs))
+    if reasons := [f"{model}: {t.reason}." for model, t in found.tilings.items() if t.reason]:
+        print_lines("", *reasons)
     if found.warnings:
         print_lines("", *(f"Warning: {text}" for text in found.warnings))
 

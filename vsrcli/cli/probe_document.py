@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vsrcli.media.info import StreamInfo, VideoInfo
     from vsrcli.media.plan import StreamPlan
     from vsrcli.needs import Need
+    from vsrcli.runtime.tiling import Tiling
     from vsrcli.survey import Survey
 
 
@@ -51,8 +52,15 @@ def document(survey: Survey) -> dict[str, Any]:
         "sizes": {str(s): {"width": w, "height": h} for s, (w, h) in survey.sizes.items()},
         "speed": _speed(survey.speeds, census.frames) if survey.speeds else None,
         "memory": [_memory(need) for need in survey.needs],
+        "tiles": {model: _tile(tiling) for model, tiling in survey.tilings.items()},
         "warnings": list(survey.warnings),
     }
+
+
+def _tile(tiling: Tiling) -> dict[str, int] | None:
+    """What goes through the model at a time; None where that is the picture."""
+    window = tiling.window()
+    return None if tiling.is_whole else {"width": window.width, "height": window.height}
 
 
 def _memory(need: Need) -> dict[str, Any]:

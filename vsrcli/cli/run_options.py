@@ -249,6 +249,14 @@ class RunOptions:
             rich_help_panel=_RESTORE,
         ),
     ] = None
+    tile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|off|WxH",
+            help="Pieces, source px, of pictures too large for memory. Default auto.",
+            rich_help_panel="Engine",
+        ),
+    ] = None
     device: Device = "auto"
     engine: EngineName = "auto"
     precision: Precision = "auto"
@@ -314,6 +322,7 @@ class RunOptions:
                 clean=self.clean,
                 clean_threshold=self.clean_threshold,
                 strength=self.strength,
+                tile=None if self.tile == "auto" else self.tile,
             ),
             device=self.device,
             engine=self.engine,

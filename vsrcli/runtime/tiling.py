@@ -32,6 +32,8 @@ class Tiling:
     """(width, height) of a core at most, LR px; None: pictures stay whole."""
     is_fixed: bool = False
     """It stays as it is even if memory runs out."""
+    reason: str = ""
+    """Why pictures are cut, where that was not asked for."""
 
     def rows(self) -> list[list[Tile]]:
         """The tiles, row by row; one that is the picture where it is not cut."""
@@ -116,14 +118,15 @@ def _fitted(tiling: Tiling, pieces: Pieces, room: int) -> Tiling:
     cut = tiling
     while _bytes(cut, pieces) > room and (less := cut.halved()):
         cut = less
-    if cut is not tiling:
-        window = cut.window()
-        log.warning(
-            "%dx%d needs %.1f GiB and %.1f GiB may be used: going on in tiles of %dx%d",
-            tiling.picture.width, tiling.picture.height, pieces.whole / 2**30, room / 2**30,
-            window.width, window.height,
-        )  # fmt: skip
-    return cut
+    if cut is tiling:
+        return tiling
+    window, picture = cut.window(), tiling.picture
+    reason = (
+        f"{picture.width}x{picture.height} would take {pieces.whole / 2**30:.1f} GiB and "
+        f"{room / 2**30:.1f} GiB may be used: it goes through in tiles of "
+        f"{window.width}x{window.height}"
+    )
+    return replace(cut, reason=reason)
 
 
 def _bytes(tiling: Tiling, pieces: Pieces) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from vsrcli.runtime.memory import free_bytes
 from vsrcli.runtime.tiling import Tiling, plan_tiling
 
 __all__ = ["Carried", "Driver", "open_driver"]
+log = logging.getLogger("vsr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,9 @@ def open_driver(
 def _tiling(
     model: Model, scale: int, picture: Picture, graph: Graph, tuning: Tuning, device: str
 ) -> Tiling:
-    return plan_tiling(
-        model, scale, picture, graph=graph, wanted=tuning.tile, free=free_bytes(device)
-    )
+    """As the user said or memory needs it, which is said."""
+    free = free_bytes(device)
+    tiling = plan_tiling(model, scale, picture, graph=graph, wanted=tuning.tile, free=free)
+    if tiling.reason:
+        log.warning("%s", tiling.reason)
+    return tiling
