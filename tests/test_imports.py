@@ -21,7 +21,7 @@ STAGES = {
 }
 WHOLE = STAGES | {
     *("resume", "segments", "identity", "pipeline", "batch", "naming", "preview"),
-    *("estimate", "health", "needs", "survey", ""),
+    *("benchmark", "estimate", "health", "needs", "survey", ""),
 }
 ALLOWED = {
     "errors": set(),
@@ -48,6 +48,7 @@ ALLOWED = {
     "needs": {"frames", "models", "runtime", "sizes", "errors"},
     "survey": STAGES | {"estimate", "needs"},
     "health": STAGES | {""},
+    "benchmark": STAGES | {"pipeline", "health", "lettering", ""},
     "cli": WHOLE,
     "lab": STAGES,
     "": {"job", "pipeline"},
@@ -63,7 +64,7 @@ OWNERS = {
     "openvino": ("runtime/engines/",),
     "av": ("media/",),
     "imageio_ffmpeg": ("media/",),
-    "subprocess": ("media/",),
+    "subprocess": ("media/", "benchmark/process.py"),
     "typer": ("cli/",),
     "rich": ("cli/",),
 }
@@ -170,6 +171,7 @@ def test_command_line_imports_the_heavy_parts_inside_commands() -> None:
         *(
             "cli/batch.py",
             "cli/preview.py",
+            "cli/bench.py",
             "cli/run_options.py",
             "cli/doctor.py",
             "cli/models.py",

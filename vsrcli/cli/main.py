@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vsrcli import __version__
-from vsrcli.cli import batch, doctor, evaluate, help, models, preview, probe, upscale
+from vsrcli.cli import batch, bench, doctor, evaluate, help, models, preview, probe, upscale
 from vsrcli.cli.grouped import Grouped
 from vsrcli.errors import VsrError
 
@@ -39,6 +39,10 @@ Job lists, names and the report: vsr help batch."""
 _PREVIEW = """Examples:
   vsr preview in.mp4 --at 1:20 -m espcn -m fsrcnn    a grid, in_preview.png
   vsr preview in.mp4 --at 1:20 -m espcn --clip 3s    strips, in_preview.mp4"""
+_BENCH = """Examples:
+  vsr bench -m bicubic -m esr-max --compare-ffmpeg   end to end, beside ffmpeg
+  vsr bench -m rlsp-7-64 --size 320x180 --engine onnxruntime --engine openvino
+  vsr bench -m espcn --frames 0 --precision fp32 --precision bf16 --engine openvino"""
 _INTERRUPTED = 130
 _STOPS: dict[int, tuple[str, int]] = {
     signal.SIGINT: ("interrupted", _INTERRUPTED),
@@ -60,6 +64,7 @@ app.command("preview", cls=Grouped, epilog=_PREVIEW)(preview.preview)
 app.command("probe", cls=Grouped)(probe.probe)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.doctor)
+app.command("bench", cls=Grouped, epilog=_BENCH)(bench.bench)
 app.command("eval", cls=Grouped)(evaluate.evaluate)
 app.command("help")(help.help_)
 app.command("completion")(help.completion)

@@ -1,0 +1,168 @@
+"""`vsr bench` on tiny models: that what it says is so, never how fast it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Vsr
+from tiny_models import repeat_graph, write_model
+from tiny_recurrent import FEATURES, PHASES, random_cell, write_random_recurrent
+
+from vsrcli.benchmark import pictures, plot
+from vsrcli.benchmark.alone import made_frames
+from vsrcli.benchmark.cases import Case, Figures, Stages
+from vsrcli.benchmark.process import run
+from vsrcli.benchmark.roofline import peak_gflops
+from vsrcli.errors import InputError, VsrError
+from vsrcli.media.images import read_rgb, write_png
+from vsrcli.runtime.engines import Setup
+from vsrcli.runtime.engines.work import work_of
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less of everything that is repeated to be precise."""
+    monkeypatch.setattr("vsrcli.benchmark.roofline._SHAPES", ((8, 16, 16),))
+    monkeypatch.setattr("vsrcli.benchmark.roofline._PRODUCT", 64)
+    monkeypatch.setattr("vsrcli.benchmark.alone._ENOUGH_S", 0.0)
+    monkeypatch.setattr("vsrcli.benchmark.whole._STAGE_FRAMES", 6)
+
+
+def test_operations_are_counted() -> None:
+    x = np.zeros((1, 1, 6, 8), np.float32)
+    assert work_of(repeat_graph(2), {"x": x}) == 2 * 4 * 6 * 8  # four outputs of one input
+    feeds = {
+        "frames": np.zeros((1, 9, 6, 8), np.float32),
+        "state": np.zeros((1, FEATURES + PHASES, 6, 8), np.float32),
+    }
+    inputs = 9 + FEATURES + PHASES
+    products = 9 * (inputs * FEATURES + FEATURES * PHASES + FEATURES * FEATURES)
+    assert work_of(random_cell(), feeds) == 2 * products * 6 * 8
+
+
+def test_a_peak_is_a_rate(quick: None) -> None:
+    assert 0 < peak_gflops(Setup(threads=1)) < 1e6
+
+
+def test_shares_and_overlap_follow_from_the_figures() -> None:
+    case = Case(model="a", scale=4, engine="auto", precision="auto", size=(480, 270))
+    row = Figures(case=case, model_ms=20.0, gflop=2.0, peak_gflops=400.0)
+    assert (row.gflops, row.peak_share) == (100.0, 0.25)
+    assert Figures(case=case, model_ms=20.0).peak_share is None
+    stages = Stages(decode_ms=1, infer_ms=4, encode_ms=8, together_ms=10, first_s=1)
+    assert stages.overlap == 1.25
+
+
+def test_the_bench_in_json(vsr: Vsr, quick: None, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "models", scales=(2,))
+    image = tmp_path / "bars.png"
+    outcome = vsr(
+        "bench", "-m", model, "--size", "48x32", "--frames", 8, "--compare-ffmpeg", "--engine",
+        "onnxruntime", "--precision", "fp32", "--precision", "bf16", "--plot", image, "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)
+    works, refused = found["cases"]
+    assert (works["device"], works["reason"], works["psnr_change_db"]) == (
+        "onnxruntime cpu",
+        None,
+        0,
+    )
+    assert works["gflop"] == pytest.approx(2 * 4 * 48 * 32 / 1e9)
+    assert 15 < works["psnr_db"] < 40
+    numbers = ("model_ms", "gflops", "peak_share", "fps")
+    assert all(works[name] > 0 for name in numbers)
+    assert works["stages"]["overlap"] > 0
+    assert 0 < works["stages"]["first_s"] < 60
+    assert "OpenVINO" in refused["reason"]
+    assert refused["model_ms"] is None
+    assert [s["kernel"] for s in found["ffmpeg"]] == ["bicubic", "lanczos"]
+    assert found["machine"]["cores"] >= 1
+    assert found["peak_gflops"]["onnxruntime fp32"] > 0
+    if sys.platform == "linux":
+        assert works["peak_mib"] > 20
+    assert read_rgb(image).shape[1] == 960
+
+
+def test_the_bench_as_a_table(vsr: Vsr, quick: None, tmp_path: Path) -> None:
+    """A recurrent model from the user's own video and pictures, alone."""
+    model = write_random_recurrent(tmp_path / "models")
+    (tmp_path / "set").mkdir()
+    noise = np.random.default_rng(0).integers(60, 200, (40, 72, 3)).astype(np.uint8)
+    write_png(tmp_path / "set" / "a.png", noise)
+    outcome = vsr(
+        "bench", "-m", model, "--size", "32x24", "--frames", 0, "--pictures", tmp_path / "set",
+        "--threads", 1,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "onnxruntime cpu" in outcome.out
+    assert "32x24" in outcome.out
+    assert "decode" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--size", "480"), 2),
+        (("--size", "31x20"), 2),
+        (("--engine", "tensorrt"), 2),
+        (("-m", "no-such-model"), 5),
+        (("--pictures", "."), 3),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    vsr: Vsr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = vsr("bench", *words)
+    assert (outcome.code, outcome.out, len(outcome.lines)) == (code, "", 1)
+
+
+def test_clips_move_and_shrink_as_models_are_trained() -> None:
+    picture = pictures.made_pictures(1)[0]
+    pairs = list(pictures.clip_of(picture, 4))
+    assert len(pairs) == pictures.FRAMES
+    truth, small = pairs[0]
+    assert truth.shape == (4 * small.height, 4 * small.width)
+    np.testing.assert_array_equal(pairs[1][0][:, :-2], truth[:, 2:])
+    assert small.planes[0].mean() == pytest.approx(truth.mean(), abs=0.5)
+    assert pictures.psnr(truth, truth ^ 1, 4) == pytest.approx(48.13, abs=0.01)
+    flat = np.full((8, 12), 77.0)
+    np.testing.assert_allclose(pictures.shrunk(flat, 4), 77)
+
+
+def test_drawn_frames_have_even_planes() -> None:
+    first, second = made_frames((34, 22), 2)
+    assert [plane.shape for plane in first.planes] == [(22, 34), (11, 17), (11, 17)]
+    assert not np.array_equal(first.planes[0], second.planes[0])
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        pictures.read_pictures(tmp_path)
+
+
+def test_bars_are_as_long_as_their_values() -> None:
+    bars = [plot.Bar(label="a", value=10, text="10"), plot.Bar(label="b", value=5, text="5")]
+    image = plot.panel("title", bars)
+    blue = (image == plot._OURS).all(axis=2)
+    lengths = sorted({int(n) for n in blue.sum(axis=1) if n})
+    assert lengths[1] == pytest.approx(2 * lengths[0], abs=1)
+
+
+def test_a_command_that_fails_says_its_last_line() -> None:
+    with pytest.raises(VsrError, match="it broke"):
+        run((sys.executable, "-c", "import sys; print('x', file=sys.stderr); sys.exit('it broke')"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_command_is_measured() -> None:
+    program = "import time; block = bytearray(80 << 20); time.sleep(0.3)"
+    ran = run((sys.executable, "-c", program))
+    assert ran.peak_mib is not None
+    assert 80 < ran.peak_mib < 200
+    assert ran.seconds > 0.3

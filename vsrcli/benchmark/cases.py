@@ -1,0 +1,142 @@
+"""What is measured, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsrcli.errors import UsageError
+from vsrcli.health import Machine
+from vsrcli.job import DEFAULT_MODEL, ENGINES
+
+CRF = 16
+"""Of libx264, in vsr's runs and ffmpeg's."""
+Size = tuple[int, int]
+"""(width, height) px."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be measured: each model by each engine, precision and size."""
+
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    engines: tuple[str, ...] = ("auto",)
+    precisions: tuple[str, ...] = ("auto",)
+    sizes: tuple[Size, ...] = ((480, 270),)
+    """Of the source."""
+    scale: int | None = None
+    """None: each model's largest."""
+    device: str = "auto"
+    threads: int = 0
+    """Of the model and of the encoder; 0 is one a core."""
+    frames: int = 100
+    """Of the clip that is run end to end; 0: none is."""
+    rounds: int = 1
+    """How often each clip is run, the median counting."""
+    source: Path | None = None
+    """A video to make the clips from; None: one is drawn."""
+    pictures: Path | None = None
+    """A folder of pictures to judge precision on; None: some are drawn."""
+    preset: str = "ultrafast"
+    """Of libx264."""
+    with_stages: bool = True
+    with_ffmpeg: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for an engine that there is not."""
+        if unknown := [name for name in self.engines if name not in ENGINES]:
+            raise UsageError(f"--engine must be one of {', '.join(ENGINES)}, not {unknown[0]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One row of the table."""
+
+    model: str
+    scale: int
+    engine: str
+    precision: str
+    size: Size
+
+    @property
+    def label(self) -> str:
+        """In a few words."""
+        width, height = self.size
+        return f"{self.model} x{self.scale} {self.engine} {self.precision} {width}x{height}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """Milliseconds a frame in each stage alone on all cores, and in a run of all of them."""
+
+    decode_ms: float
+    infer_ms: float
+    encode_ms: float
+    together_ms: float
+    first_s: float
+    """From the call to the first frame out."""
+
+    @property
+    def overlap(self) -> float:
+        """The run against its slowest stage: 1 where the others hide behind it."""
+        return self.together_ms / max(self.decode_ms, self.infer_ms, self.encode_ms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What was measured of a case. None is what was not, or cannot be."""
+
+    case: Case
+    reason: str = ""
+    """Why it does not run; empty if it does."""
+    device: str = ""
+    """What it really ran on."""
+    model_ms: float | None = None
+    """A frame through the model and the conversions around it; the median."""
+    gflop: float | None = None
+    """Of a frame, 10^9 floating-point operations."""
+    peak_gflops: float | None = None
+    """What the same engine reaches here in the same precision."""
+    psnr_db: float | None = None
+    psnr_change_db: float | None = None
+    """Against onnxruntime's fp32 on the same pictures."""
+    fps: float | None = None
+    """End to end, start-up included."""
+    peak_mib: float | None = None
+    """Of the process that ran end to end."""
+    stages: Stages | None = None
+
+    @property
+    def gflops(self) -> float | None:
+        """10^9 floating-point operations a second in the model."""
+        return self.gflop / self.model_ms * 1000 if self.gflop and self.model_ms else None
+
+    @property
+    def peak_share(self) -> float | None:
+        """Of the engine's own peak."""
+        return self.gflops / self.peak_gflops if self.gflops and self.peak_gflops else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaler:
+    """ffmpeg's own scaler, end to end."""
+
+    kernel: str
+    scale: int
+    size: Size
+    fps: float
+    peak_mib: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """All figures of a run, and what they were taken on."""
+
+    plan: Plan
+    machine: Machine
+    versions: Mapping[str, str]
+    peaks: Mapping[str, float]
+    """10^9 floating-point operations a second by "engine precision"."""
+    figures: tuple[Figures, ...]
+    scalers: tuple[Scaler, ...]

@@ -1,0 +1,51 @@
+"""A command run to its end: how long it took, and the most memory it had."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsrcli.errors import VsrError
+
+_LOOK_EVERY_S = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What a command took."""
+
+    seconds: float
+    peak_mib: float | None
+    """None where the system does not say."""
+
+
+def run(command: Sequence[object]) -> Ran:
+    """Raises VsrError with the command's last line if it fails."""
+    words = [str(word) for word in command]
+    began, peak = time.perf_counter(), 0
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as child:
+        while child.poll() is None:
+            peak = max(peak, _peak_kib(child.pid))
+            time.sleep(_LOOK_EVERY_S)
+        seconds = time.perf_counter() - began
+        said = child.stderr.read().decode(errors="replace") if child.stderr else ""
+    if child.returncode:
+        last = (said.strip().splitlines() or ["it said nothing"])[-1]
+        raise VsrError(f"{Path(words[0]).name} failed: {last.removeprefix('vsr: ')}")
+    return Ran(seconds=seconds, peak_mib=peak / 1024 if peak else None)
+
+
+def _peak_kib(pid: int) -> int:
+    """Linux keeps the peak for us; 0 where there is no such file."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0

@@ -1,0 +1,133 @@
+"""Models end to end, beside ffmpeg's scaler on the same clip and encoder; and stage by stage."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from vsrcli.benchmark.alone import made_frames, open_case
+from vsrcli.benchmark.cases import CRF, Case, Plan, Size, Stages
+from vsrcli.benchmark.process import Ran, run
+from vsrcli.frames import Frame
+from vsrcli.job import Job
+from vsrcli.media.encode import VideoOptions
+from vsrcli.media.ffmpeg import clip_command, scale_command
+from vsrcli.media.sink import Sink
+from vsrcli.media.source import Source
+from vsrcli.models import Model
+from vsrcli.pipeline import Finishing, Stage, upscale
+
+_STAGE_FRAMES = 30
+
+
+def make_clip(folder: Path, plan: Plan, size: Size) -> Path:
+    """The clip that is upscaled: of the plan's source, or of drawn frames."""
+    clip = folder / f"{size[0]}x{size[1]}.mp4"
+    source = plan.source
+    if source is None:
+        source = folder / f"{size[0]}x{size[1]}.y4m"
+        _write_y4m(source, made_frames(size, min(plan.frames, 50)))
+    run(clip_command(source, clip, size, max(plan.frames, _STAGE_FRAMES)))
+    return clip
+
+
+def run_case(case: Case, plan: Plan, clip: Path) -> Ran:
+    """A `vsr upscale` in a process of its own."""
+    order: list[object] = [sys.executable, "-m", "vsrcli", "upscale", clip, "-y"]
+    order += ["-o", clip.with_name("out.mp4"), "--progress", "none"]
+    order += ["--model", case.model, "--scale", case.scale, "--engine", case.engine]
+    order += ["--precision", case.precision, "--device", plan.device, "--threads", plan.threads]
+    return run([*order, "-c:v", "libx264", "--preset", plan.preset, "--crf", CRF])
+
+
+def run_scaler(kernel: str, scale: int, plan: Plan, clip: Path) -> Ran:
+    """An `ffmpeg -vf scale` in a process of its own."""
+    target = clip.with_name("out.mp4")
+    return run(
+        scale_command(
+            clip, target, scale, kernel, preset=plan.preset, crf=CRF, threads=plan.threads
+        )
+    )
+
+
+def time_stages(case: Case, model: Model, plan: Plan, clip: Path) -> Stages:
+    """Each stage alone, then all of them."""
+    frames: list[Frame] = []
+    with Source(clip) as source:
+        items, picture = source.items(), source.info.video.picture
+        decode = _each(lambda: frames.append(next(i for i in items if isinstance(i, Frame))))
+    large: list[Frame] = []
+    with closing(open_case(case, model, plan, picture)) as driver:
+        driver.push(frames[0])
+        driver.reset()
+        began = time.perf_counter()
+        for frame in frames:
+            large += driver.push(frame)
+        large += driver.flush()
+        infer = (time.perf_counter() - began) * 1000 / len(frames)
+    encode = _time_encode(case, plan, clip, large)
+    together, first = _time_run(case, plan, clip)
+    return Stages(
+        decode_ms=decode, infer_ms=infer, encode_ms=encode, together_ms=together, first_s=first
+    )
+
+
+def _time_encode(case: Case, plan: Plan, clip: Path, large: list[Frame]) -> float:
+    size = (case.size[0] * case.scale, case.size[1] * case.scale)
+    video = VideoOptions(preset=plan.preset, crf=CRF)
+    target = clip.with_name("stage.mp4")
+    with (
+        Source(clip) as source,
+        Sink(target, source, video=video, size=size, threads=plan.threads) as sink,
+    ):
+        began = time.perf_counter()
+        for frame in large:
+            sink.write(frame)
+        sink.finish(len(large))
+        return (time.perf_counter() - began) * 1000 / len(large)
+
+
+def _time_run(case: Case, plan: Plan, clip: Path) -> tuple[float, float]:
+    """(ms a frame once the first one is out, seconds until it is)."""
+    times: list[float] = []
+
+    def stage(what: Stage) -> None:
+        if isinstance(what, Finishing):
+            times.append(time.perf_counter())
+
+    job = Job(
+        source=clip,
+        target=clip.with_name("out.mp4"),
+        model=case.model,
+        scale=case.scale,
+        video=VideoOptions(preset=plan.preset, crf=CRF),
+        device=plan.device,
+        engine=case.engine,
+        precision=case.precision,
+        threads=plan.threads,
+        overwrite=True,
+        segment=0,
+    )
+    began = time.perf_counter()
+    upscale(job, lambda _: times.append(time.perf_counter()), on_stage=stage)
+    first, *_, last = times
+    return (last - first) * 1000 / (len(times) - 2), first - began
+
+
+def _each(step: Callable[[], object]) -> float:
+    """Milliseconds of a step, the mean."""
+    began = time.perf_counter()
+    for _ in range(_STAGE_FRAMES):
+        step()
+    return (time.perf_counter() - began) * 1000 / _STAGE_FRAMES
+
+
+def _write_y4m(path: Path, frames: tuple[Frame, ...]) -> None:
+    first = frames[0]
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{first.width} H{first.height} F25:1 C420mpeg2\n".encode())
+        for frame in frames:
+            file.write(b"FRAME\n" + b"".join(plane.tobytes() for plane in frame.planes))
