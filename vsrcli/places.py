@@ -9,7 +9,7 @@ from pathlib import Path
 PIPE = Path("-")
 """The standard input or output."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-_DIGITS = re.compile(r"%0?(\d*)d")
+_MARKS = re.compile(r"%%|%0?(\d*)d")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +18,22 @@ class Numbered:
 
     path: Path
 
+    @property
+    def pattern(self) -> str:
+        """The path as FFmpeg is to be given it: no other % in it means a number."""
+        name, digits, after = _parts(self.path.name)
+        before = str(self.path.absolute().parent / f"{name}.")[:-1]
+        return "{}%0{}d{}".format(before.replace("%", "%%"), digits, after.replace("%", "%%"))
+
     def file(self, number: int) -> Path:
         """The picture of this number."""
-        return self.path.with_name(self.path.name % number)
+        before, digits, after = _parts(self.path.name)
+        return self.path.with_name(f"{before}{number:0{digits}d}{after}")
 
     def numbers(self) -> list[int]:
         """Of the pictures that are there, in order."""
-        before, after = (re.escape(part) for part in _DIGITS.split(self.path.name)[::2])
-        name = re.compile(rf"{before}(\d+){after}")
+        before, _, after = _parts(self.path.name)
+        name = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
         folder = self.path.parent
         matches = [name.fullmatch(e.name) for e in folder.iterdir()] if folder.is_dir() else []
         found = (int(match[1]) for match in matches if match)
@@ -44,6 +52,17 @@ def is_plain(path: Path) -> bool:
 
 def numbered(path: Path) -> Numbered | None:
     """The pictures that this pattern names; None where it is the name of one file."""
-    if not is_picture(path) or len(_DIGITS.findall(path.name)) != 1 or path.exists():
+    if not is_picture(path) or len(_numbers(path.name)) != 1 or path.exists():
         return None
     return Numbered(path=path)
+
+
+def _numbers(name: str) -> list[re.Match[str]]:
+    return [mark for mark in _MARKS.finditer(name) if mark[0] != "%%"]
+
+
+def _parts(name: str) -> tuple[str, int, str]:
+    """What stands before the number, how many digits that has at least, what stands after it."""
+    (mark,) = _numbers(name)
+    before, after = (part.replace("%%", "%") for part in (name[: mark.start()], name[mark.end() :]))
+    return before, int(mark[1] or 1), after

@@ -92,11 +92,12 @@ class _Pictures:
                 raise InputError(
                     f"{pictures.file(number + 1)} is missing: pictures go on to {numbers[-1]}"
                 )
-        options = dict(reading.options) | {"start_number": str(numbers[0])}
+        options = dict(reading.options)
+        options |= {"start_number": str(numbers[0]), "pattern_type": "sequence"}
         if reading.rate:
             options["framerate"] = str(reading.rate)
         reading = Reading(format="image2", options=options)
-        self.container = _open(str(pictures.path.absolute()), reading, options)
+        self.container = _open(pictures.pattern, reading, options)
 
     def stop(self) -> None:
         pass

@@ -42,6 +42,8 @@ class Outlet(Protocol):
 
     format: str
     """FFmpeg's name of the container."""
+    holds: int | None
+    """How many frames at most."""
 
     def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
         """The container, with these options of its muxer."""
@@ -123,6 +125,8 @@ def still_settings(suffix: str, video: VideoOptions) -> VideoOptions:
 class FileOutlet:
     """A file of its own container."""
 
+    holds: int | None = None
+
     def __init__(self, target: Path, format_: str | None, part: Path | None) -> None:
         self._target = target
         self.format = container_of(target, format_)
@@ -162,6 +166,8 @@ class FileOutlet:
 class PictureOutlet(FileOutlet):
     """One picture."""
 
+    holds = 1
+
     def __init__(self, target: Path, part: Path | None) -> None:
         self._target, self.format = target, _PICTURES
         self._temp = part or beside(target)
@@ -176,14 +182,16 @@ class PictureOutlet(FileOutlet):
 class SequenceOutlet:
     """Numbered pictures, in a folder of their own until all are there."""
 
+    holds: int | None = None
+
     def __init__(self, pictures: Numbered, first: int = 1) -> None:
         self._pictures, self._first, self.format = pictures, first, _PICTURES
-        folder = pictures.path.parent
-        self._temp = folder.with_name(f".{folder.name or 'frames'}.{uuid.uuid4().hex[:8]}.part")
+        folder = pictures.path.absolute().parent
+        self._temp = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
 
     def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
         self._temp.mkdir()
-        path = str((self._temp / self._pictures.path.name).absolute())
+        path = replace(self._pictures, path=self._temp / self._pictures.path.name).pattern
         options = {"start_number": str(self._first)}
         return av.open(path, "w", format=_PICTURES, container_options=options)
 
@@ -221,6 +229,8 @@ class SequenceOutlet:
 
 class PipeOutlet:
     """The standard output, which nothing else can write to from here on."""
+
+    holds: int | None = None
 
     def __init__(self, format_: str | None) -> None:
         self.format = container_of(PIPE, format_)

@@ -184,6 +184,11 @@ class Sink:
     def write(self, item: Frame | SidePacket) -> None:
         """One upscaled frame, or one packet of another stream. Raises EncodeError, OutputError."""
         if isinstance(item, Frame):
+            if self.frames == self._outlet.holds:
+                raise OutputError(
+                    f"{self.target} is one picture and there are more frames; name numbered ones, "
+                    f"{self.target.stem}_%05d{self.target.suffix}, or choose one with -ss and -t"
+                )
             self._catch_up()
             ticks = item.pts + frame_ticks(self._shift, item.time_base)
             with self._system_errors():

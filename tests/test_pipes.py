@@ -1,0 +1,184 @@
+"""`ffmpeg … | vsr upscale - -o - | ffmpeg …` with a real ffmpeg, and pipes that break."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+from clips import VFR_TIMES, Clip, make
+from conftest import Vsr
+from facts import Facts, facts
+
+FFMPEG = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
+VSR = [sys.executable, "-m", "vsrcli", "upscale"]
+QUICK = ["--model", "bicubic", "-s", "2", "--threads", "1", "--progress", "none"]
+RAW = Clip(codec="rawvideo", size=(48, 32))
+AS_IT_IS = ["-c", "copy", "-copyts"]
+SHAPED = ["-pixel_format", "yuv420p", "-framerate", "25", "-video_size"]
+TICKS = {"nut": 0, "matroska": Fraction(1, 1000)}
+"""How far from the source's times a container may be, seconds."""
+TERMINAL = "is a terminal; pipe"
+
+
+def chain(*commands: list[str | Path], within_s: float = 60) -> list[int]:
+    """The exit codes of programs that feed each other."""
+    running: list[subprocess.Popen[bytes]] = []
+    for number, command in enumerate(commands):
+        before = running[-1].stdout if running else subprocess.DEVNULL
+        after = subprocess.PIPE if number < len(commands) - 1 else None
+        running.append(subprocess.Popen(command, stdin=before, stdout=after))
+        if before is not subprocess.DEVNULL:
+            before.close()
+    return [process.wait(within_s) for process in running]
+
+
+def furthest(ours: list[Fraction], theirs: list[Fraction]) -> Fraction:
+    """How far apart two lists of instants are at most, seconds."""
+    return max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+
+
+def upscaled(source: Path, upscale: Vsr) -> Facts:
+    """What comes of a source without a pipe."""
+    target = source.with_name("plain.nut")
+    upscale(source, "-o", target, "-c:v", "rawvideo")
+    return facts(target)
+
+
+@pytest.mark.parametrize("way", ["nut", "matroska"])
+def test_containers_carry_everything_through(tmp_path: Path, upscale: Vsr, way: str) -> None:
+    """Irregular times, pixels and sound come out as if there were no pipe."""
+    clip = replace(RAW, times=VFR_TIMES, time_base=Fraction(1, 1000))
+    source, out = make(tmp_path / "in.nut", clip), tmp_path / "out.nut"
+    codes = chain(
+        [*FFMPEG, "-i", source, *AS_IT_IS, "-f", way, "-"],
+        [*VSR, "-", "-o", "-", "-f", way, "-c:v", "rawvideo", *QUICK],
+        [*FFMPEG, "-i", "-", *AS_IT_IS, out],
+    )
+    before, after, plain = facts(source), facts(out), upscaled(source, upscale)
+    assert codes == [0, 0, 0]
+    assert after.pictures == plain.pictures
+    assert plain.pts == before.pts
+    assert furthest(after.pts, before.pts) <= TICKS[way]
+    (sound,), (given,) = after.of("audio"), before.of("audio")
+    assert sound.packets == given.packets
+    assert furthest([t for t, _ in sound.times], [t for t, _ in given.times]) <= TICKS[way]
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le"])
+def test_y4m_both_ways(tmp_path: Path, upscale: Vsr, pix_fmt: str) -> None:
+    clip = replace(RAW, pix_fmt=pix_fmt, audio=(), frames=4)
+    source, out = make(tmp_path / "in.nut", clip), tmp_path / "out.nut"
+    codes = chain(
+        [*FFMPEG, "-i", source, "-strict", "-1", "-f", "yuv4mpegpipe", "-"],
+        [*VSR, "-", "-o", "-", "-f", "y4m", *QUICK],
+        [*FFMPEG, "-i", "-", "-c:v", "rawvideo", out],
+    )
+    after, plain = facts(out), upscaled(source, upscale)
+    assert codes == [0, 0, 0]
+    assert (after.pix_fmt, after.pictures) == (pix_fmt, plain.pictures)
+    assert after.pts == [n * Fraction(1, 25) for n in range(4)]
+
+
+def test_raw_video_both_ways(tmp_path: Path, upscale: Vsr) -> None:
+    clip = replace(RAW, audio=(), frames=4)
+    source, out = make(tmp_path / "in.nut", clip), tmp_path / "out.nut"
+    shape = ["video_size=48x32", "pixel_format=yuv420p", "framerate=25"]
+    codes = chain(
+        [*FFMPEG, "-i", source, "-f", "rawvideo", "-"],
+        [*VSR, "-", "--input-format", "rawvideo", *(f"--input-option={s}" for s in shape),
+         "-o", "-", "-f", "rawvideo", *QUICK],
+        [*FFMPEG, "-f", "rawvideo", *SHAPED, "96x64", "-i", "-", "-c:v", "rawvideo", out],
+    )  # fmt: skip
+    assert codes == [0, 0, 0]
+    assert facts(out).pictures == upscaled(source, upscale).pictures
+
+
+def test_aac_without_a_header_is_told_to_a_pipe(tmp_path: Path) -> None:
+    """FFmpeg itself refuses this one: Matroska wants to know at once what ADTS says later."""
+    source, out = make(tmp_path / "in.ts", Clip(frames=4)), tmp_path / "out.mkv"
+    order = [*VSR, "-", "-o", "-", "-f", "matroska", "--preset", "ultrafast", *QUICK]
+    with source.open("rb") as given, out.open("wb") as taken:
+        done = subprocess.run(order, stdin=given, stdout=taken, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    assert b"is converted to aac: its header comes too late for a pipe" in done.stderr
+    after = facts(out)
+    assert (len(after.pictures), after.of("audio")[0].codec) == (4, "aac")
+
+
+@pytest.mark.parametrize("way", ["nut", "matroska"])
+def test_reader_that_goes_away(tmp_path: Path, way: str) -> None:
+    """One line and exit code 4, however much the encoder and the muxer still hold."""
+    source = make(tmp_path / "in.nut", replace(RAW, frames=40, size=(96, 64)))
+    order = [*VSR, source, "-o", "-", "-f", way, "-c:v", "rawvideo", *QUICK]
+    with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(1000)
+        process.stdout.close()
+        said = process.stderr.read().decode().splitlines()
+        assert process.wait(30) == 4
+    assert said == ["vsr: the program that reads the output has ended before it was whole"]
+
+
+@pytest.mark.parametrize(("kept", "says"), [(0, "cannot be opened"), (9000, "-: ")])
+def test_writer_that_ends_early(tmp_path: Path, kept: int, says: str) -> None:
+    source, out = make(tmp_path / "in.nut", replace(RAW, audio=())), tmp_path / "out.mkv"
+    order = [*VSR, "-", "-o", out, *QUICK]
+    data = source.read_bytes()[:kept]
+    done = subprocess.run(order, input=data, stderr=subprocess.PIPE)
+    (line,) = done.stderr.decode().splitlines()
+    assert (done.returncode, says in line) == (3, True), line
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_interrupt_while_the_pipe_is_silent(tmp_path: Path) -> None:
+    """Ctrl-C ends a run that waits for a program which gives nothing."""
+    source, out = make(tmp_path / "in.nut", replace(RAW, frames=30, audio=())), tmp_path / "out.mkv"
+    order = [*VSR, "-", "-o", out, *QUICK[:-1], "json"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(order, **pipes) as process:
+        process.stdin.write(source.read_bytes()[:-3000])
+        process.stdin.flush()
+        while json.loads(process.stdout.readline()).get("frame", 0) < 1:
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read().startswith(b"vsr: interrupted")
+    assert not out.exists()
+
+
+class Terminal:
+    """A standard stream that is no pipe."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def flush(self) -> None:
+        pass
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def test_terminals_are_refused(tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make(tmp_path / "in.nut", replace(RAW, audio=(), frames=2))
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    outcome = vsr("upscale", "-", "-o", tmp_path / "out.mkv", *QUICK)
+    assert (outcome.code, TERMINAL in outcome.err) == (3, True)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    outcome = vsr("upscale", source, "-o", "-", "-f", "nut", *QUICK)
+    assert (outcome.code, TERMINAL in outcome.err) == (4, True)
+
+
+def test_formats_are_asked_for_by_name(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.nut", replace(RAW, audio=(), frames=2))
+    for words, says in (((), "add -f nut"), (("-f", "xyz"), "there is no format 'xyz'")):
+        outcome = vsr("upscale", source, "-o", "-", *words, *QUICK)
+        assert (outcome.code, says in outcome.err, len(outcome.lines)) == (4, True, 1)
