@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vsrcli.cli.lab import lab_needed
-from vsrcli.cli.options import Device, Json, Threads
+from vsrcli.cli.options import Device, EngineName, Json, Precision, Threads
 from vsrcli.cli.tables import print_json, print_lines, print_table
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def evaluate(
         int | None, typer.Option(metavar="FRAMES", help="And looks at so many of the next chunk.")
     ] = None,
     device: Device = "cpu",
+    engine: EngineName = "auto",
+    precision: Precision = "fp32",
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
@@ -85,6 +87,8 @@ def evaluate(
             without=without,
             tuning=Tuning(clean=clean, strength=strength, chunk=chunk, overlap=overlap),
             device=device,
+            engine=engine,
+            precision=precision,
             threads=threads,
             on_row=on_row,
         )

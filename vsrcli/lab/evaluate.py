@@ -26,9 +26,10 @@ from vsrcli.lab.measures import BASIC, Measures, make_measures
 from vsrcli.lab.metrics import Plane, psnr, ssim
 from vsrcli.lab.sequence import ClipUpscale, denied, framewise, recurrent
 from vsrcli.media.images import read_rgb
-from vsrcli.models import UNTUNED, Tuning
+from vsrcli.models import UNTUNED, Tuning, graph_precision
 from vsrcli.models.model import Temporal, read_model
-from vsrcli.runtime.engines import Engine, open_engine
+from vsrcli.runtime.devices import choose_setup
+from vsrcli.runtime.engines import Engine
 
 DEFAULT_DEGRADE = "bicubic"
 DEFAULT_SCALE = 4
@@ -88,6 +89,8 @@ def evaluate(
     without: str = "",
     tuning: Tuning = UNTUNED,
     device: str = "cpu",
+    engine: str = "auto",
+    precision: str = "fp32",
     threads: int = 0,
     on_row: Callable[[Row], None] | None = None,
 ) -> Evaluation:
@@ -98,14 +101,22 @@ def evaluate(
     shift; `niqe_params` are others than ours. `short_side` > 0 scales larger truths down to it
     first. `without` runs a recurrent model with its state zeroed before each frame ("state") or
     with each frame in place of its neighbours ("neighbours"): what it is worth without time.
-    `tuning` is of a bidirectional model. `on_row` hears of each row as it is done. Raises
+    `tuning` is of a bidirectional model; `engine` and `precision` as in a run, but fp32 if not
+    given. `on_row` hears of each row as it is done. Raises
     InputError, ModelError, UsageError, WeightsError.
     """
     ways = degradation(degrade, scale)
     measures = make_measures(metrics, niqe_params)
     items = sources(folder)
     upscale = clip_upscaler(
-        model, scale, device=device, threads=threads, without=without, tuning=tuning
+        model,
+        scale,
+        device=device,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        without=without,
+        tuning=tuning,
     )
     rows = []
     for item in items:
@@ -131,6 +142,8 @@ def clip_upscaler(
     scale: int,
     *,
     device: str,
+    engine: str = "auto",
+    precision: str = "fp32",
     threads: int,
     without: str = "",
     tuning: Tuning = UNTUNED,
@@ -146,11 +159,20 @@ def clip_upscaler(
             raise ModelError(f"only a recurrent model can be measured without {without}")
         return denied(card, scale, without, device=device, threads=threads)
     if card is None or (card.color == "y" and card.temporal is Temporal.FRAME):
-        graph = model if card is None else card.graph(scale).load()
-        engine = open_engine(graph, device=device, threads=threads)
-        return framewise(luma_upscaler(engine, scale))
+        setup = choose_setup(card, device=device, engine=engine, precision=precision,
+                             threads=threads)  # fmt: skip
+        graph = model if card is None else card.graph(scale, graph_precision(precision)).load()
+        return framewise(luma_upscaler(setup.open(graph), scale))
     if card.temporal is not Temporal.FRAME:
-        return recurrent(card, scale, device=device, threads=threads, tuning=tuning)
+        return recurrent(
+            card,
+            scale,
+            device=device,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            tuning=tuning,
+        )
     raise ModelError(f"{card.id} is a {card.temporal.value} model; this cannot measure it yet")
 
 

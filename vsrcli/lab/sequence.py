@@ -43,12 +43,23 @@ def recurrent(
     scale: int,
     *,
     device: str,
+    engine: str = "auto",
+    precision: str = "fp32",
     threads: int,
     tuning: Tuning = UNTUNED,
     on_shot: Callable[[ShotCleaning], None] = lambda _: None,
 ) -> ClipUpscale:
     """A recurrent or bidirectional model as an upscaler of clips."""
-    upscale = driven(model, scale, device=device, threads=threads, tuning=tuning, on_shot=on_shot)
+    upscale = driven(
+        model,
+        scale,
+        device=device,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        tuning=tuning,
+        on_shot=on_shot,
+    )
     return lambda frames: map(_luma, upscale(frames))
 
 
@@ -57,6 +68,8 @@ def driven(
     scale: int,
     *,
     device: str,
+    engine: str = "auto",
+    precision: str = "fp32",
     threads: int,
     tuning: Tuning = UNTUNED,
     on_shot: Callable[[ShotCleaning], None] = lambda _: None,
@@ -79,7 +92,8 @@ def driven(
             scale,
             picture=picture,
             device=device,
-            precision="fp32",
+            engine=engine,
+            precision=precision,
             threads=threads,
             tuning=tuning,
             on_shot=on_shot,

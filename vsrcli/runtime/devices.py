@@ -43,14 +43,14 @@ def _why_not_cuda() -> str:
 
 
 def choose_setup(
-    model: Model,
+    model: Model | None,
     *,
     device: str = "auto",
     engine: str = "auto",
     precision: str = "auto",
     threads: int = 0,
 ) -> Setup:
-    """Who runs a model, where and in what.
+    """Who runs a model, where and in what. None is a bare single-frame graph.
 
     `engine` auto is OpenVINO for recurrent models on a processor with bf16 arithmetic, where it is
     installed: their wide convolutions run twice as fast as onnxruntime's float32 without AMX and
@@ -61,14 +61,15 @@ def choose_setup(
     Raises DeviceError if the engine cannot do what is asked for.
     """
     is_narrow = precision in ("auto", "bf16") and has_bf16()
+    is_recurrent = model is not None and model.temporal is Temporal.RECURRENT
     if engine == "auto" and device in ("auto", "cpu"):
-        wide = model.temporal is Temporal.RECURRENT or precision == "bf16"
+        wide = is_recurrent or precision == "bf16"
         if wide and is_narrow and is_installed("openvino") and choose_device(device) == "cpu":
             engine = "openvino"
     if engine == "openvino":
         device = "cpu" if device == "auto" else device
         if precision == "auto":
-            precision = "bf16" if has_bf16() and model.temporal is Temporal.RECURRENT else "fp32"
+            precision = "bf16" if has_bf16() and is_recurrent else "fp32"
     setup = Setup(
         engine="onnxruntime" if engine == "auto" else engine,
         device=choose_device(device),
