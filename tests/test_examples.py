@@ -141,6 +141,16 @@ def test_speed_compares_in_one_run() -> None:
     assert set(found["ms_a_frame"]["bicubic"]) == {"decode", "infer", "encode"}
 
 
+def test_start_is_told_stage_by_stage() -> None:
+    lines = run("startup.py", "--models", "bicubic", "--scale", "2", "--rounds", "1").splitlines()
+    assert lines[0].split() == ["bicubic", "wall", "cpu", "ms"]
+    spent = {line[2:14].strip(): [int(n) for n in line[14:].split()] for line in lines[1:]}
+    assert list(spent)[-2:] == ["first frame", "in all"]
+    assert all(len(pair) == 2 for pair in spent.values())
+    wall = sum(pair[0] for stage, pair in spent.items() if stage != "in all")
+    assert abs(spent["in all"][0] - wall) <= len(spent)
+
+
 def test_readme_table_is_what_the_cards_say() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.split("<!-- models -->\n")[1].split("\n<!-- /models -->")[0]

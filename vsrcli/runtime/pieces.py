@@ -14,7 +14,7 @@ _BICUBIC_FLOATS = 2
 """Large planes of floats alive at once while one is enlarged by bicubic."""
 _ENCODING = 4
 """Large RGB frames alive at once while one is turned into planes."""
-_SLACK = 1.3
+_SLACK = 1.6
 """What an engine took of memory against what its values need, at most, when it was measured."""
 _ENGINES = 64 << 20
 """Of the engines themselves."""
