@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
-from clips import Clip, make
+from clips import Clip, Track, make
 from conftest import Vsr
 from facts import facts
-from faults import QUICK, Case, decodable, flipped, folder_removed, full_disk, truncated
+from faults import KINDS, QUICK, decodable
 
-from vsrcli.errors import EncodeError
-from vsrcli.media.encode import FrameWriter
+from vsrcli.media.ends import declared_bytes
 
-ENCODER = 8
 ULTRAFAST = {"preset": "ultrafast"}
 
 
-@pytest.mark.parametrize(
-    ("kind", "count"), [(full_disk, 1), (folder_removed, 1), (truncated, 3), (flipped, 3)]
-)
-def test_faults_end_in_order(tmp_path: Path, kind: object, count: int) -> None:
-    cases: list[Case] = list(kind(tmp_path, count, random.Random(4)))
-    assert [case.problem for case in cases] == [""] * len(cases), cases
-
-
-def test_an_encoder_that_fails_midway(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
-) -> None:
-    encode = FrameWriter.encode
-
-    def fails(self: FrameWriter, frame: object, pts: int) -> object:
-        if frame.index == 7:
-            raise EncodeError("libx264 refused the frame; try another --encoder")
-        return encode(self, frame, pts)
-
-    monkeypatch.setattr(FrameWriter, "encode", fails)
-    source = make(tmp_path / "in.mp4")
-    outcome = vsr("upscale", source, "-o", tmp_path / "o.mp4", "--model", "bicubic", "-s", 2)
-    assert outcome.code == ENCODER
-    assert outcome.lines == ["vsr: libx264 refused the frame; try another --encoder"]
-    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_faults_end_in_order(tmp_path: Path, kind: str) -> None:
+    begin, _ = KINDS[kind]
+    cases = list(begin(tmp_path, range(2), 4))
+    assert [case.problem for case in cases] == [""] * 2, cases
 
 
 def altered(path: Path, clip: Clip, at: set[int], change: Callable[[bytearray], object]) -> Path:
@@ -163,3 +141,33 @@ def test_a_stream_joined_within_a_scene_is_told(tmp_path: Path, vsr: Vsr) -> Non
     assert outcome.code == 0
     assert "6 frames before its first keyframe" in outcome.err
     assert decodable(tmp_path / "out.mkv") == 10
+
+
+@pytest.mark.parametrize("name", ["in.mkv", "in.avi"])
+def test_the_last_packet_cut_off_is_noticed(tmp_path: Path, vsr: Vsr, name: str) -> None:
+    audio = () if name.endswith("avi") else (Track(),)
+    source = make(tmp_path / name, Clip(codec="mpeg4", audio=audio))
+    data = source.read_bytes()
+    source.write_bytes(data[:-200])
+    refused = vsr("upscale", source, "-o", tmp_path / "out.mkv", *QUICK)
+    assert (refused.code, len(refused.lines)) == (3, 1)
+    assert "is truncated" in refused.err
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mkv", *QUICK, "--on-error", "skip")
+    assert outcome.code == 0
+    assert "is truncated" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("head", "length"),
+    [
+        (b"RIFF\x10\0\0\0AVI ", 24),
+        (b"RIFF\xff\xff\xff\xffAVI ", None),
+        (b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\x83xyz", 15),
+        (b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\x41\x00", 13 + 256),
+        (b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff", None),
+        (b"\x1a\x45\xdf\xa3\x82", None),
+        (b"", None),
+    ],
+)
+def test_containers_that_say_their_length(head: bytes, length: int | None) -> None:
+    assert declared_bytes(head) == length

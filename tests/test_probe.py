@@ -152,7 +152,7 @@ def test_speed_is_measured_for_each_model_of_the_scale(vsr: Vsr, tmp_path: Path)
 
 def test_time_is_scaled_by_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def time_piece(*arguments: object) -> tuple[str, float]:
-        piece = arguments[3]
+        piece = arguments[4]
         assert isinstance(piece, Frame)
         return "some cpu", piece.width * piece.height * 1e-6
 
@@ -272,7 +272,7 @@ def test_centre_keeps_the_chroma_grid(tmp_path: Path, pix_fmt: str) -> None:
     [
         ("sannies__mp4parser/count-video.mp4", 245, True),
         ("dmlc__decord/corrupted.mp4", 49, True),
-        ("mozilla__mp4parse-rust/no_timescale.mp4", 170, True),
+        ("mozilla__mp4parse-rust/no_timescale.mp4", 168, True),  # less two out of order
         ("androidx__media/bt601.mov", 30, False),
         ("Vanilagy__mediabunny/no-initial-keyframe.ts", 15, True),
     ],

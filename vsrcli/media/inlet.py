@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol, cast
 import av
 
 from vsrcli.errors import InputError
+from vsrcli.media.ends import HEAD_BYTES, declared_bytes
 from vsrcli.places import PIPE, Numbered, numbered
 
 _BUFFER = 1 << 18
@@ -48,6 +49,10 @@ class Inlet(Protocol):
         """Raises what a signal raised inside a read, where FFmpeg cannot pass it on."""
         ...
 
+    def is_cut(self) -> bool:
+        """What was read to its end is shorter than it says."""
+        ...
+
 
 def open_inlet(path: Path, reading: Reading) -> Inlet:
     """The source opened. Raises InputError where it cannot be; FFmpeg's and the system's errors."""
@@ -67,13 +72,22 @@ class _File:
 
     def __init__(self, path: Path, reading: Reading) -> None:
         # "a:b.mp4" alone would name a protocol.
-        self.container = _open(str(path.absolute()), reading, dict(reading.options))
+        self._path = path.absolute()
+        self.container = _open(str(self._path), reading, dict(reading.options))
 
     def stop(self) -> None:
         pass
 
     def check(self) -> None:
         pass
+
+    def is_cut(self) -> bool:
+        try:
+            with self._path.open("rb") as file:
+                declared = declared_bytes(file.read(HEAD_BYTES))
+                return declared is not None and os.fstat(file.fileno()).st_size < declared
+        except OSError:
+            return False
 
 
 class _Pictures:
@@ -105,6 +119,9 @@ class _Pictures:
     def check(self) -> None:
         pass
 
+    def is_cut(self) -> bool:
+        return False
+
 
 class _Pipe:
     """The standard input."""
@@ -127,6 +144,10 @@ class _Pipe:
         if self._feed.raised:
             raise self._feed.raised
 
+    def is_cut(self) -> bool:
+        declared = declared_bytes(self._feed.head)
+        return declared is not None and self._feed.given < declared
+
 
 class _Feed:
     """A pipe as FFmpeg reads it. Waiting for bytes can be ended by `stop`."""
@@ -137,16 +158,21 @@ class _Feed:
         self._descriptor = descriptor
         self._wake, self._waker = os.pipe()
         self.raised: BaseException | None = None
+        self.head, self.given = b"", 0
+        """The first bytes, and how many came in all."""
 
     def read(self, size: int) -> bytes:
         """What there is, at least a byte; nothing at the end."""
+        data = b""
         try:
-            return b"" if self.raised else self._read(size)
+            data = b"" if self.raised else self._read(size)
         except BaseException as exc:
             if isinstance(exc, Exception):
                 raise
             self.raised = exc
-            return b""
+        self.given += len(data)
+        self.head += data[: max(0, HEAD_BYTES - len(self.head))]
+        return data
 
     def _read(self, size: int) -> bytes:
         if os.name != "nt":  # its select knows sockets only

@@ -333,6 +333,9 @@ class Source:
         """The frame, after those that stand in for lost ones due before it."""
         plain = self._frame(frame)
         yield from self._stand_ins(self._last or plain, Fraction(plain.pts * plain.time_base))
+        if self.damaged and self._last is not None and plain.pts <= self._last.pts:
+            self.damaged += 1  # the damage has put it out of order: its place has been passed
+            return
         self._decoded += 1
         self._last = replace(plain, index=self._decoded - 1)
         yield self._last
@@ -414,6 +417,7 @@ class Source:
         message = f"{self.path} is truncated: it ends at {float(self._end_s):.2f} s"
         if declared:
             message += f" of {declared / _AV_TIME_BASE:.2f} s"
+        short = short or self._inlet.is_cut()
         if (short or fewer) and self.on_error == "fail":
             raise InputError(f"{message}; use --on-error skip to upscale what is there")
         if short or fewer:
