@@ -37,9 +37,9 @@ def batch(vsr: Vsr) -> Vsr:
 
 
 def planned(outcome: Outcome) -> list[str]:
-    """What --dry-run says."""
+    """The jobs that --dry-run names."""
     assert outcome.code == 0, outcome.err
-    return outcome.out.splitlines()
+    return [line for line in outcome.out.splitlines() if not line.startswith("  ")]
 
 
 def test_goes_on_after_failures_and_skips_what_is_done(tmp_path: Path, batch: Vsr) -> None:

@@ -21,7 +21,7 @@ STAGES = {
 }
 WHOLE = STAGES | {
     *("resume", "segments", "identity", "pipeline", "batch", "naming", "preview"),
-    *("benchmark", "estimate", "health", "needs", "survey", ""),
+    *("benchmark", "estimate", "health", "needs", "rehearsal", "survey", ""),
 }
 ALLOWED = {
     "errors": set(),
@@ -45,8 +45,9 @@ ALLOWED = {
     "preview": STAGES | {"pipeline", "montage"},
     "pipeline": STAGES | {"places", "resume", "segments", "identity"},
     "estimate": STAGES,
-    "needs": {"frames", "models", "runtime", "sizes", "errors"},
+    "needs": {"frames", "models", "prefetch", "runtime", "sizes", "errors"},
     "survey": STAGES | {"estimate", "needs"},
+    "rehearsal": STAGES | {"estimate", "needs", "pipeline", "places", "resume", "survey"},
     "health": STAGES | {""},
     "benchmark": STAGES | {"pipeline", "health", "lettering", ""},
     "cli": WHOLE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from statistics import median
@@ -28,6 +28,9 @@ _BUDGET_S, _LONGEST_S = 3.5, 0.5
 """For all models together, and for one; the encoder takes about one second more."""
 _TUNINGS = {Temporal.BIDIRECTIONAL: Tuning(chunk=2, overlap=0, clean="1")}
 """What keeps a trial short; look-ahead frames would add the share of overlap / chunk."""
+
+Opener = Callable[[Model, int, Picture], Driver]
+"""Opens a model at a scale for pictures like this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +65,24 @@ def measure_speeds(
     models: Sequence[Model],
     *,
     scale: int,
-    encoder: str,
+    options: VideoOptions,
     decode_s: float,
+    opener: Opener | None = None,
 ) -> Speeds:
-    """The speed of every model that reaches the scale, in about five seconds in all."""
+    """The speed of every model that reaches the scale, in about five seconds in all.
+
+    `opener` opens a model for a picture; None: as it is without options.
+    """
+    opener = opener or _driver
     able = [model for model in models if running_scale(model, scale) >= scale]
     slot_s = min(_LONGEST_S, _BUDGET_S / max(1, len(able)))
     timed = [
-        (model, *_time_model(model, running_scale(model, scale), video, samples, slot_s))
+        (model, *_time_model(opener, model, running_scale(model, scale), video, samples, slot_s))
         for model in able
     ]
     timed.sort(key=lambda entry: entry[2])
-    encode_s = _time_encode(timed[0][0], scale, video, samples, encoder) if timed else 0.0
+    fastest = timed[0][0] if timed else None
+    encode_s = _time_encode(opener, fastest, scale, video, samples, options) if fastest else 0.0
     sides = samples[0].width, samples[0].height
     return Speeds(
         models=tuple(
@@ -98,7 +107,12 @@ def _together(device: str, model_s: float, media_s: float) -> float:
 
 
 def _time_model(
-    model: Model, scale: int, video: VideoInfo, samples: Sequence[Frame], slot_s: float
+    opener: Opener,
+    model: Model,
+    scale: int,
+    video: VideoInfo,
+    samples: Sequence[Frame],
+    slot_s: float,
 ) -> tuple[str, float]:
     """(device, seconds a frame of the source's size), within about slot_s seconds.
 
@@ -106,21 +120,21 @@ def _time_model(
     """
     began = time.perf_counter()
     large, small = samples[0], centre(samples[0], *_GLANCE_SIZE)
-    device, glance_s = _time_piece(model, scale, video, small, 0.0)
+    device, glance_s = _time_piece(opener, model, scale, video, small, 0.0)
     growth = (large.width * large.height) / (small.width * small.height)
     left_s = slot_s - (time.perf_counter() - began)
     piece = large if 3 * glance_s * growth < left_s else small
-    device, seconds = _time_piece(model, scale, video, piece, left_s)
+    device, seconds = _time_piece(opener, model, scale, video, piece, left_s)
     return device, seconds * _share(video, piece)
 
 
 def _time_piece(
-    model: Model, scale: int, video: VideoInfo, piece: Frame, slot_s: float
+    opener: Opener, model: Model, scale: int, video: VideoInfo, piece: Frame, slot_s: float
 ) -> tuple[str, float]:
     """(device, median seconds a piece) of at least two runs after one that warms up."""
     end = time.perf_counter() + slot_s
     picture = replace(video.picture, width=piece.width, height=piece.height)
-    with closing(_driver(model, scale, picture)) as driver:
+    with closing(opener(model, scale, picture)) as driver:
         _time_output(driver, piece)
         runs: list[float] = []
         while len(runs) < 2 or time.perf_counter() < end:
@@ -128,8 +142,13 @@ def _time_piece(
         return driver.device, median(runs)
 
 
+def trial_tuning(model: Model) -> Tuning:
+    """What a trial of a model is run with."""
+    return _TUNINGS.get(model.temporal, UNTUNED)
+
+
 def _driver(model: Model, scale: int, picture: Picture) -> Driver:
-    return open_driver(model, scale, picture=picture, tuning=_TUNINGS.get(model.temporal, UNTUNED))
+    return open_driver(model, scale, picture=picture, tuning=trial_tuning(model))
 
 
 def _time_output(driver: Driver, piece: Frame) -> float:
@@ -142,19 +161,24 @@ def _time_output(driver: Driver, piece: Frame) -> float:
 
 
 def _time_encode(
-    model: Model, scale: int, video: VideoInfo, samples: Sequence[Frame], encoder: str
+    opener: Opener,
+    model: Model,
+    scale: int,
+    video: VideoInfo,
+    samples: Sequence[Frame],
+    options: VideoOptions,
 ) -> float:
     """Seconds a frame of the output's size; 0 if the encoder refuses the piece."""
     pieces = [centre(sample, *_ENCODED_SIZE) for sample in samples]
     picture = replace(video.picture, width=pieces[0].width, height=pieces[0].height)
     own = running_scale(model, scale)
-    with closing(_driver(model, own, picture)) as driver:
+    with closing(opener(model, own, picture)) as driver:
         frames = [frame for piece in pieces for frame in driver.push(piece)]
         frames += driver.flush()
     end, runs = time.perf_counter() + _LONGEST_S, list[float]()
     try:
         while not runs or time.perf_counter() < end:
-            runs.append(time_encoder(frames, video, VideoOptions(codec=encoder)))
+            runs.append(time_encoder(frames, video, options))
     except EncodeError:
         return 0.0
     return median(runs) * _share(video, pieces[0]) * (scale / own) ** 2

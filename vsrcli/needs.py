@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from vsrcli.frames import Picture
 from vsrcli.models import UNTUNED, Model, Temporal, Tuning
+from vsrcli.prefetch import DECODED_AHEAD, UPSCALED_AHEAD
 from vsrcli.runtime.devices import choose_device
 from vsrcli.runtime.drivers.bidirectional import DEFAULT_OVERLAP
 from vsrcli.runtime.footprint import chunk_for, foreseen
@@ -19,6 +20,10 @@ from vsrcli.sizes import running_scale
 
 PROCESS_BYTES = 110 << 20
 """The interpreter, its libraries, the decoder and the muxer."""
+_IN_HAND = 12
+"""Frames that the stages work on, the decoder's references included, besides those that wait."""
+_SLACK_BYTES = 60 << 20
+"""What allocators keep back."""
 ENCODER_BYTES = 20 << 20
 ENCODER_FRAMES = 128
 """Frames that libx264 keeps at its preset medium, in bytes of the frames it is given."""
@@ -37,6 +42,22 @@ class Need:
     the model's share of it lies there."""
     free_bytes: int | None
     """None where the system does not say."""
+
+
+def peak_bytes(picture: Picture, model: Model, *, scale: int, tuning: Tuning = UNTUNED) -> int:
+    """Resident memory of a run of one model at most; on a GPU the model's share lies there.
+
+    Raises WeightsError, DeviceError.
+    """
+    if model.temporal is Temporal.BIDIRECTIONAL:
+        return _need(picture, model, scale, tuning).peak_bytes
+    graph = model.graph(scale)
+    pixels = picture.width * picture.height
+    small = _frame_bytes(picture)
+    queued = (DECODED_AHEAD + _IN_HAND) * small + (UPSCALED_AHEAD + _IN_HAND) * small * scale**2
+    weights = 2 * graph.file.stat().st_size
+    own = weights + graph.work * pixels
+    return PROCESS_BYTES + _SLACK_BYTES + own + queued + _encoding(picture, scale)
 
 
 def memory_needs(
@@ -63,7 +84,10 @@ def _need(picture: Picture, model: Model, scale: int, tuning: Tuning) -> Need:
 
 
 def _encoding(picture: Picture, scale: int) -> int:
+    return ENCODER_BYTES + ENCODER_FRAMES * _frame_bytes(picture) * scale**2
+
+
+def _frame_bytes(picture: Picture) -> int:
     layout = picture.layout
     sides = (layout.size(i, picture.width, picture.height) for i in range(len(layout.roles)))
-    frame = sum(rows * columns for rows, columns in sides) * layout.dtype.itemsize * scale**2
-    return ENCODER_BYTES + ENCODER_FRAMES * frame
+    return sum(rows * columns for rows, columns in sides) * layout.dtype.itemsize

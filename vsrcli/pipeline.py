@@ -30,7 +30,7 @@ from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model, Temporal
 from vsrcli.places import is_plain
-from vsrcli.prefetch import prefetch
+from vsrcli.prefetch import DECODED_AHEAD, UPSCALED_AHEAD, prefetch
 from vsrcli.resume import NoWork, Place, Work, open_work, sweep
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.cleaning import ShotCleaning
@@ -41,7 +41,6 @@ from vsrcli.sizes import Size, check_target, choose_size, default_target, kept_s
 
 log = logging.getLogger("vsr")
 T = TypeVar("T")
-_DECODED_AHEAD, _UPSCALED_AHEAD = 8, 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,20 +122,10 @@ def upscale(
     began = time.perf_counter()
     model = resolve_model(job.model)
     shots_cleaned: list[ShotCleaning] = []
-    span = Span(start_s=job.start_s, end_s=job.end_s)
     if job.target:
         check_target(job.target, job.source, overwrite=job.overwrite)
     with ExitStack() as stack:
-        source = stack.enter_context(
-            Source(
-                job.source,
-                span=span,
-                on_error=job.on_error,
-                intake=job.intake.into(container_of(_named(job), job.format)),
-                maps=job.maps,
-                reading=job.reading,
-            )
-        )
+        source = stack.enter_context(open_source(job))
         video = source.info.video
         size = choose_size(job, model, video)
         target = job.target or default_target(job.source, model.id, size)
@@ -186,7 +175,7 @@ def upscale(
         if work.place:
             _skip_to(work.place, job, source)
             sink.replay(work.files, work.frames)
-        decoded = stack.enter_context(prefetch(source.items(), _DECODED_AHEAD))
+        decoded = stack.enter_context(prefetch(source.items(), DECODED_AHEAD))
         length = job.segment if can_resume else 0
         find_cuts = partial(split_shots, threshold=_threshold(job, model))
         parts: Iterator[Frame | Cut | Border | SidePacket] = in_segments(
@@ -197,9 +186,9 @@ def upscale(
             place=work.place,
             state=work.state(),
         )
-        upscaled = stack.enter_context(prefetch(run_model(parts, driver), _UPSCALED_AHEAD))
+        upscaled = stack.enter_context(prefetch(run_model(parts, driver), UPSCALED_AHEAD))
         stack.callback(source.stop)  # first of all on the way out: a pipe may wait for ever
-        frames = _expected_frames(job, video.frames, float(video.rate))
+        frames = expected_frames(job, video.frames, float(video.rate))
         on_stage(_started(job, target, driver, model, size, frames))
         resumed = work.frames
         meter = _Meter(frames, resumed)
@@ -238,6 +227,18 @@ def upscale(
         repeated=source.grid.repeated if source.grid else 0,
         cleaned=tuple(shots_cleaned),
         seconds=time.perf_counter() - began,
+    )
+
+
+def open_source(job: Job) -> Source:
+    """The source of a job, prepared for its target. Raises InputError, OutputError."""
+    return Source(
+        job.source,
+        span=Span(start_s=job.start_s, end_s=job.end_s),
+        on_error=job.on_error,
+        intake=job.intake.into(container_of(_named(job), job.format)),
+        maps=job.maps,
+        reading=job.reading,
     )
 
 
@@ -322,7 +323,8 @@ def _warn_of_unused(job: Job, model: Model) -> None:
         )
 
 
-def _expected_frames(job: Job, frames: int, rate: float) -> int:
+def expected_frames(job: Job, frames: int, rate: float) -> int:
+    """How many of the source's frames a job will decode; 0 if that is not known."""
     if job.start_s is None and job.end_s is None:
         return frames
     start = float(job.start_s or 0)

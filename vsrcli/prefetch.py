@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
+DECODED_AHEAD, UPSCALED_AHEAD = 8, 4
+"""Frames that wait before the model and before the encoder of a run."""
 _POLL_S = 0.1
 
 

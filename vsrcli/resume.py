@@ -260,6 +260,13 @@ def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bo
     return work
 
 
+def unfinished(target: Path) -> int:
+    """How many frames of a target an earlier run has kept, as its manifest says."""
+    found = _read(work_folder(target)) or {}
+    segments = found.get("segments", ()) if not found.get("sealed") else ()
+    return sum(int(segment.get("frames", 0)) for segment in segments)
+
+
 def sweep(target: Path) -> None:
     """Removes the work folder of a run that was killed after its output was in place."""
     folder = work_folder(target)

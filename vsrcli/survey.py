@@ -15,7 +15,13 @@ from vsrcli.errors import EncodeError
 from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, Speeds, measure_speeds
 from vsrcli.job import DEFAULT_MODEL, Job
 from vsrcli.media.census import Census, take_census
-from vsrcli.media.encode import check_even, choose_format, default_codec, encoder_named
+from vsrcli.media.encode import (
+    VideoOptions,
+    check_even,
+    choose_format,
+    default_codec,
+    encoder_named,
+)
 from vsrcli.media.info import SourceInfo, VideoInfo
 from vsrcli.media.outlet import container_of
 from vsrcli.media.plan import StreamPlan, plan_streams
@@ -33,7 +39,7 @@ _DECODE_LIMIT_S = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What `vsr upscale` would write by default."""
+    """What a run would write."""
 
     target: Path
     container: str
@@ -70,7 +76,7 @@ def survey(
     Decoding stops after 20 s unless `exact`; the rest is then counted by packets.
     """
     models = list_models()
-    with _collected_warnings() as warnings, Source(path, on_error="skip") as source:
+    with collected_warnings() as warnings, Source(path, on_error="skip") as source:
         census = take_census(
             source,
             limit_s=None if exact else _DECODE_LIMIT_S,
@@ -90,7 +96,7 @@ def survey(
                 info.video,
                 models,
                 scale=size.factor,
-                encoder=outcome.encoder,
+                options=VideoOptions(codec=outcome.encoder),
                 decode_s=census.decode_s,
             )
     scales = sorted({s for m in models for s in m.scales} | {size.factor})
@@ -163,7 +169,7 @@ class _Collector(logging.Handler):
 
 
 @contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
+def collected_warnings() -> Iterator[list[str]]:
     """What the stages warn of goes into this list instead of to the terminal."""
     messages: list[str] = []
     before, propagates = log.handlers, log.propagate

@@ -53,14 +53,15 @@ def batch(
     """
     from vsrcli.batch import Interrupted, State, run_all
     from vsrcli.cli.batch_plan import plan
-    from vsrcli.cli.batch_report import open_log, print_plan, write_report
+    from vsrcli.cli.batch_report import open_log, write_report
+    from vsrcli.cli.dry_run import dry_runs
     from vsrcli.job import Job
 
     set_log_level(loglevel)
     began = time.time()
     planned = plan(inputs, output, options, redo=redo)
     if dry_run:
-        print_plan(planned)
+        dry_runs(planned)
         return
     told = open_log(progress, planned, quiet=loglevel is LogLevel.quiet)
     todo = {index: job for index, job in enumerate(planned) if isinstance(job, Job)}

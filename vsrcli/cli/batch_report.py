@@ -208,10 +208,8 @@ def _document(result: Result) -> dict[str, Any]:
     }
 
 
-def print_plan(planned: Sequence[Planned]) -> None:
-    """What would be done, on stdout: a line for each source."""
-    for job in planned:
-        if isinstance(job, Job):
-            print(f"upscale {job.source} -> {job.target}")  # noqa: T201
-        else:
-            print(f"{job.state.value} {job.source}: {_remark(job)}")  # noqa: T201
+def plan_line(job: Planned) -> str:
+    """What would be done with a source."""
+    if isinstance(job, Job):
+        return f"upscale {job.source} -> {job.target}"
+    return f"{job.state.value} {job.source}: {_remark(job)}"

@@ -67,10 +67,11 @@ def _render_without_video(source: Path, *, as_json: bool) -> None:
 def _render(found: Survey) -> None:
     info, census = found.info, found.census
     chapters = f", {info.chapters} chapters" if info.chapters else ""
-    length = _clock(info.duration_s) if info.duration_s else "of unknown length"
+    length = clock(info.duration_s) if info.duration_s else "of unknown length"
     print_lines(f"{info.path.name}: {_container(info)}, {length}{chapters}", "")
     print_table((), _facts(info.video, census).items())
-    _render_streams(found)
+    print_lines("", f"By default vsr upscale writes {found.outcome.target.name}:")
+    render_streams(found.info, found.outcome)
     print_table((), [("Output sizes", _sizes(found))])
     if found.speeds:
         _render_speeds(found.speeds, found.outcome, census.frames)
@@ -149,11 +150,10 @@ def _picture(video: VideoInfo) -> str:
     return f"{'interlaced' if video.interlaced else 'progressive'}, {shape}{turn}"
 
 
-def _render_streams(found: Survey) -> None:
-    outcome = found.outcome
-    print_lines("", f"By default vsr upscale writes {outcome.target.name}:")
+def render_streams(info: SourceInfo, outcome: Outcome) -> None:
+    """A table of what becomes of each stream."""
     rows = []
-    for stream, plan in zip(found.info.streams, outcome.streams, strict=True):
+    for stream, plan in zip(info.streams, outcome.streams, strict=True):
         language = "" if stream.language == "und" else stream.language
         about = ", ".join(filter(None, (language, stream.details, stream.title)))
         rows.append((stream.index, stream.kind, stream.codec, about, _fate(outcome, plan)))
@@ -180,7 +180,7 @@ def _render_speeds(speeds: Speeds, outcome: Outcome, frames: int) -> None:
     rows = []
     for m in speeds.models:
         fps, alone = f"{1 / m.frame_s:.1f}", f"{1 / m.model_s:.1f}"
-        rows.append((m.model, fps, _clock(frames * m.frame_s), alone, m.device))
+        rows.append((m.model, fps, clock(frames * m.frame_s), alone, m.device))
     headings = (f"model x{outcome.size.scale}", "fps", "time", "fps alone", "runs on")
     print_table(headings, rows, right=headings[1:4])
     encode = f"{1 / speeds.encode_s:.1f} fps" if speeds.encode_s else "not measured"
@@ -199,7 +199,7 @@ def _memory(need: Need) -> str:
     )
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """4.2 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"

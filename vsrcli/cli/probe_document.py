@@ -46,7 +46,7 @@ def document(survey: Survey) -> dict[str, Any]:
             "height": outcome.size.height,
         },
         "streams": [
-            stream_document(stream) | _fate(plan)
+            stream_document(stream) | fate_document(plan)
             for stream, plan in zip(info.streams, outcome.streams, strict=True)
         ],
         "sizes": {str(s): {"width": w, "height": h} for s, (w, h) in survey.sizes.items()},
@@ -108,7 +108,8 @@ def _video(video: VideoInfo) -> dict[str, Any]:
     }
 
 
-def _fate(plan: StreamPlan) -> dict[str, Any]:
+def fate_document(plan: StreamPlan) -> dict[str, Any]:
+    """What becomes of one stream."""
     return {
         "action": plan.action.value,
         "encoder": plan.encoder or None,

@@ -32,6 +32,9 @@ def upscale(
             "-progress", metavar="FILE", help="FFmpeg's key=value lines; - or pipe:1 is stdout."
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
 ) -> None:
     """Upscale a video; audio, subtitles, chapters, attachments and tags come along."""
     from vsrcli.cli.progress import shown
@@ -41,5 +44,10 @@ def upscale(
     if (source is None) == (input_ is None):
         raise UsageError("name one input: vsr upscale IN, or -i IN")
     job = options.job(source or input_ or Path(), output)
+    if dry_run:
+        from vsrcli.cli.dry_run import dry_run as say
+
+        say(job, as_json=progress is ProgressKind.json)
+        return
     with shown(progress, job.source, url=progress_url, quiet=loglevel is LogLevel.quiet) as show:
         show.done(run(job, show.step, on_stage=show.stage))

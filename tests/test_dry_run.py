@@ -1,0 +1,98 @@
+"""--dry-run says what a run would do, and does nothing."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from clips import Clip, Text, Track, make
+from conftest import Vsr
+
+from vsrcli import Job
+from vsrcli.rehearsal import rehearse
+from vsrcli.resume import Place, open_work
+
+QUICK = ("--model", "bicubic", "-s", 2)
+TWO_TRACKS = Clip(audio=(Track(), Track(hz=880)), subtitles=(Text(),))
+
+
+def test_it_says_what_would_be_done_and_writes_nothing(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", TWO_TRACKS)
+    outcome = vsr("upscale", source, *QUICK, "-o", tmp_path / "out.mp4", "--dry-run")
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert lines[0] == f"{source} -> {tmp_path / 'out.mp4'}"
+    assert "0 video h264 96x64 upscaled to 192x128, libx264 yuv420p" in lines
+    assert "1 audio aac 44100 Hz mono copied" in lines
+    assert "3 subtitle subrip converted to mov_text" in lines
+    assert "picture 96x64 to 192x128, bicubic x2, libx264 yuv420p" in lines
+    assert "12 frames in about" in outcome.out
+    assert lines[-1] == "Nothing was written."
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mkv"]
+
+
+def test_json_holds_the_same(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", TWO_TRACKS)
+    order = ("upscale", source, *QUICK, "--map", "0:a:1", "--map", "0:s", "-c:v", "ffv1")
+    found = json.loads(vsr(*order, "--dry-run", "--progress", "json").out)
+    assert found["target"] == str(tmp_path / "in_x2_bicubic.mkv")
+    assert (found["encoder"], found["width"], found["height"]) == ("ffv1", 192, 128)
+    assert [stream["action"] for stream in found["streams"]] == ["upscale", "drop", "copy", "copy"]
+    assert found["frames"] == 12
+    assert found["seconds"] == pytest.approx(12 / found["fps"])
+    assert found["peak_bytes"] > 100 << 20
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        (("-o", "missing/out.mkv"), 4),
+        (("-c:v", "libx2"), 8),
+        (("-c:v", "libx264", "--pix-fmt", "gbrp"), 8),
+        (("--model", "none"), 5),
+        (("-o", "out.txt"), 4),
+    ],
+)
+def test_it_is_refused_as_the_run_would_be(
+    tmp_path: Path, vsr: Vsr, more: tuple[str, ...], code: int
+) -> None:
+    order = ("upscale", make(tmp_path / "in.mkv"), *QUICK, *more)
+    dry = vsr(*order, "--dry-run")
+    wet = vsr(*order, "--progress", "none")
+    assert (dry.code, dry.err) == (wet.code, wet.err) == (code, dry.err)
+    assert len(dry.lines) == 1
+
+
+def test_a_pipe_is_not_emptied(vsr: Vsr) -> None:
+    outcome = vsr("upscale", "-", "-o", "-", "-f", "nut", "--dry-run")
+    assert outcome.code == 2
+    assert "standard input" in outcome.err
+
+
+def test_unfinished_work_is_told(tmp_path: Path) -> None:
+    source, target = make(tmp_path / "in.mkv", Clip(frames=30)), tmp_path / "out.mkv"
+    with open_work(target, {}, resume=None, keep=True) as work:
+        work.next_file().write_bytes(b"packets")
+        work.add(place=Place(frame=20, time_s=Fraction(0), digest=""), frames=20, state={})
+    job = Job(source=source, target=target, model="bicubic", scale=2)
+    found = rehearse(job)
+    assert (found.frames, found.done, found.resumes) == (30, 20, None)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert rehearse(job).done == 20
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+
+
+def test_a_batch_says_it_of_each(tmp_path: Path, vsr: Vsr) -> None:
+    make(tmp_path / "a.mp4")
+    (tmp_path / "b.mp4").write_text("no video")
+    outcome = vsr("batch", tmp_path, *QUICK, "-o", tmp_path / "new", "--dry-run")
+    assert (outcome.code, outcome.err) == (0, "")
+    first, about, second, failure, total = outcome.out.splitlines()
+    assert first == f"upscale {tmp_path}/a.mp4 -> {tmp_path}/new/a_x2_bicubic.mp4"
+    assert about.startswith("  96x64 to 192x128, bicubic x2, libx264 yuv420p; 12 frames in about")
+    assert second.startswith(f"upscale {tmp_path}/b.mp4 -> ")
+    assert failure.startswith("  would fail with exit code 3: ")
+    assert total.endswith("in all, one at a time; nothing was written")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]

@@ -1,0 +1,121 @@
+"""What --dry-run prints: what a run would do and take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from vsrcli.cli.batch_plan import Planned
+from vsrcli.cli.batch_report import plan_line
+from vsrcli.cli.probe import clock, render_streams
+from vsrcli.cli.probe_document import fate_document, stream_document
+from vsrcli.cli.tables import print_json, print_lines, print_table
+from vsrcli.errors import VsrError
+from vsrcli.job import Job
+
+if TYPE_CHECKING:
+    from vsrcli.rehearsal import Prospect
+
+
+def dry_run(job: Job, *, as_json: bool) -> None:
+    """Says what the run of a job would do. Raises what it would begin with."""
+    from vsrcli.rehearsal import rehearse
+
+    prospect = rehearse(job)
+    if as_json:
+        print_json(_document(prospect))
+    else:
+        _render(prospect)
+
+
+def dry_runs(planned: Sequence[Planned]) -> None:
+    """A line for each source of a batch and, indented, what its run would do and take."""
+    from vsrcli.rehearsal import rehearse
+
+    total = 0.0
+    for job in planned:
+        _say(plan_line(job))
+        if not isinstance(job, Job):
+            continue
+        try:
+            prospect = rehearse(job, makes_folder=True)
+        except VsrError as exc:
+            _say(f"  would fail with exit code {exc.exit_code}: {exc}")
+            continue
+        total += prospect.seconds or 0
+        _say(f"  {_picture(prospect)}; {_time(prospect)}, {_memory(prospect)}")
+    if total:
+        _say(f"about {clock(total)} in all, one at a time; nothing was written")
+
+
+def _say(line: str) -> None:
+    print(line)  # noqa: T201
+
+
+def _render(prospect: Prospect) -> None:
+    outcome = prospect.outcome
+    print_lines(f"{prospect.info.path} -> {outcome.target}", "")
+    render_streams(prospect.info, outcome)
+    facts = {
+        "picture": _picture(prospect),
+        "model": f"{prospect.model} on {prospect.speed.device}",
+        "time": _time(prospect),
+        "memory": _memory(prospect),
+    }
+    if prospect.done:
+        facts["unfinished work"] = f"{prospect.done} frames are done: {_choice(prospect)}"
+    print_table((), facts.items())
+    print_lines("", *(f"Warning: {text}" for text in prospect.warnings), "Nothing was written.")
+
+
+def _choice(prospect: Prospect) -> str:
+    if prospect.resumes is None:
+        return "the run would ask for --resume or --no-resume"
+    return "the run would go on after them" if prospect.resumes else "the run would start anew"
+
+
+def _picture(prospect: Prospect) -> str:
+    video, outcome = prospect.info.video, prospect.outcome
+    size = outcome.size
+    return (
+        f"{video.width}x{video.height} to {size.width}x{size.height}, {prospect.model} "
+        f"x{size.scale}, {outcome.encoder} {outcome.pix_fmt}"
+    )
+
+
+def _time(prospect: Prospect) -> str:
+    fps = f"{1 / prospect.speed.frame_s:.3g} fps"
+    if prospect.seconds is None:
+        return f"about {fps}, of unknown length"
+    return f"{prospect.frames} frames in about {clock(prospect.seconds)} ({fps})"
+
+
+def _memory(prospect: Prospect) -> str:
+    text = f"about {prospect.peak_bytes / 2**20:.0f} MiB"
+    free = prospect.free_bytes
+    return text if free is None else f"{text} ({free / 2**20:.0f} MiB free)"
+
+
+def _document(prospect: Prospect) -> dict[str, Any]:
+    info, outcome = prospect.info, prospect.outcome
+    streams = zip(info.streams, outcome.streams, strict=True)
+    return {
+        "source": str(info.path),
+        "target": str(outcome.target),
+        "container": outcome.container,
+        "encoder": outcome.encoder,
+        "pix_fmt": outcome.pix_fmt,
+        "model": prospect.model,
+        "device": prospect.speed.device,
+        "scale": outcome.size.scale,
+        "width": outcome.size.width,
+        "height": outcome.size.height,
+        "frames": prospect.frames or None,
+        "frames_done": prospect.done,
+        "fps": 1 / prospect.speed.frame_s,
+        "seconds": prospect.seconds,
+        "peak_bytes": prospect.peak_bytes,
+        "free_bytes": prospect.free_bytes,
+        "streams": [stream_document(stream) | fate_document(plan) for stream, plan in streams],
+        "warnings": list(prospect.warnings),
+    }

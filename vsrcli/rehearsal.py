@@ -1,0 +1,160 @@
+"""What a run would do and take, found by doing a little of it. Nothing is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vsrcli.errors import UsageError
+from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, ModelSpeed, measure_speeds, trial_tuning
+from vsrcli.frames import Frame, Picture
+from vsrcli.job import Job
+from vsrcli.media.census import centre
+from vsrcli.media.encode import check_even, choose_format, default_codec, encoder_named
+from vsrcli.media.info import SourceInfo
+from vsrcli.media.outlet import open_outlet
+from vsrcli.media.plan import plan_streams
+from vsrcli.media.source import Source
+from vsrcli.models import Model
+from vsrcli.needs import peak_bytes
+from vsrcli.pipeline import expected_frames, open_source
+from vsrcli.places import PIPE, is_plain
+from vsrcli.resume import unfinished
+from vsrcli.runtime.bare import resolve_model
+from vsrcli.runtime.devices import choose_device
+from vsrcli.runtime.drivers import Driver, open_driver
+from vsrcli.runtime.memory import free_bytes
+from vsrcli.sizes import Size, check_target, choose_size, default_target
+from vsrcli.survey import Outcome, collected_warnings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """A run that could begin now."""
+
+    info: SourceInfo
+    outcome: Outcome
+    model: str
+    frames: int
+    """Expected in all; 0 if unknown."""
+    done: int
+    """Frames of unfinished work that lies beside the target."""
+    resumes: bool | None
+    """Whether the run goes on with that; None: it would refuse to choose."""
+    speed: ModelSpeed
+    peak_bytes: int
+    """Resident memory at most, encoder included; on a GPU the model's share of it lies there."""
+    free_bytes: int | None
+    """None where the system does not say."""
+    warnings: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float | None:
+        """Expected length of the run; None if the number of frames is unknown."""
+        left = self.frames - (self.done if self.resumes else 0)
+        return max(0, left) * self.speed.frame_s if self.frames else None
+
+
+def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
+    """The prospect of a job, in about two seconds. `makes_folder`: the run makes the target's.
+
+    Raises the VsrError that the run would begin with, and UsageError for a pipe, which can be read
+    but once.
+    """
+    if job.source == PIPE:
+        raise UsageError("--dry-run cannot look into the standard input; name a file")
+    model = resolve_model(job.model)
+    if job.target and (job.target.parent.exists() or not makes_folder):
+        check_target(job.target, job.source, overwrite=job.overwrite)
+    with collected_warnings() as warnings, open_source(job) as source:
+        samples, decode_s = _samples(source)
+        video = source.info.video
+        size = choose_size(job, model, video)
+        target = job.target or default_target(job.source, model.id, size)
+        if not job.target:
+            check_target(target, job.source, overwrite=job.overwrite)
+        outlet = open_outlet(target, job.format)
+        job = replace(job, video=outlet.settings(job.video))
+        outcome = _outcome(job, source, size, target, outlet.format)
+        speed = _speed(job, model, size, source, samples, decode_s)
+    done = unfinished(target) if is_plain(target) else 0
+    return Prospect(
+        info=source.info,
+        outcome=outcome,
+        model=model.id,
+        frames=expected_frames(job, video.frames, float(video.rate)),
+        done=done,
+        resumes=job.resume if done else False,
+        speed=speed,
+        peak_bytes=peak_bytes(video.picture, model, scale=size.scale, tuning=job.tuning),
+        free_bytes=free_bytes(choose_device(job.device)),
+        warnings=tuple(warnings),
+    )
+
+
+def _samples(source: Source) -> tuple[list[Frame], float]:
+    """The middle of the first frames, and seconds that each took to be read and decoded."""
+    samples: list[Frame] = []
+    began = time.perf_counter()
+    for item in source.items():
+        if isinstance(item, Frame):
+            samples.append(centre(item, *SAMPLE_SIZE))
+        if len(samples) == SAMPLES:
+            break
+    return samples, (time.perf_counter() - began) / len(samples)
+
+
+def _outcome(job: Job, source: Source, size: Size, target: Path, container: str) -> Outcome:
+    video = source.info.video
+    codec = encoder_named(job.video.codec or default_codec(container))
+    pix_fmt = choose_format(codec, video.layout, job.video.pix_fmt)
+    check_even(codec, pix_fmt, size.width, size.height)
+    plans = plan_streams(
+        source.container,
+        video=video.index,
+        container=container,
+        audio=job.audio,
+        wanted=source.wanted,
+    )
+    return Outcome(
+        target=target,
+        container=container,
+        encoder=codec.name,
+        pix_fmt=pix_fmt,
+        size=size,
+        streams=tuple(sorted(plans, key=lambda plan: plan.index)),
+    )
+
+
+def _speed(
+    job: Job,
+    model: Model,
+    size: Size,
+    source: Source,
+    samples: Sequence[Frame],
+    decode_s: float,
+) -> ModelSpeed:
+    def opened(model: Model, scale: int, picture: Picture) -> Driver:
+        return open_driver(
+            model,
+            scale,
+            picture=picture,
+            device=job.device,
+            engine=job.engine,
+            precision=job.precision,
+            threads=job.threads,
+            tuning=trial_tuning(model),
+        )
+
+    (speed,) = measure_speeds(
+        samples,
+        source.info.video,
+        [model],
+        scale=size.scale,
+        options=job.video,
+        decode_s=decode_s,
+        opener=opened,
+    ).models
+    return speed
