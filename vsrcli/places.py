@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ class Numbered:
     def pattern(self) -> str:
         """The path as FFmpeg is to be given it: no other % in it means a number."""
         name, digits, after = _parts(self.path.name)
-        before = str(self.path.absolute().parent / f"{name}.")[:-1]
+        before = os.path.join(self.path.absolute().parent, name)
         return "{}%0{}d{}".format(before.replace("%", "%%"), digits, after.replace("%", "%%"))
 
     def file(self, number: int) -> Path:

@@ -17,7 +17,7 @@ from vsrcli.media.turn import read_turn
 _AV_TIME_BASE = 1_000_000
 _PQ, _HLG, _BT2020_NCL, _RGB = 16, 18, 9, 0
 _UNSPECIFIED = 2
-_CENTRED_CODECS = {"mjpeg", "mpeg1video", "mjpegb", "jpegls"}
+_CENTRED_CODECS = {"mjpeg", "mpeg1video", "mjpegb", "jpegls", "webp"}
 
 
 def describe(

@@ -119,7 +119,12 @@ def still_settings(suffix: str, video: VideoOptions) -> VideoOptions:
     usual = _STILLS[_SAME.get(suffix.lower(), suffix.lower())]
     if video.codec not in (None, usual.codec):
         return video
-    return replace(video, codec=usual.codec, extra={**usual.extra, **video.extra})
+    return replace(_plain(video), codec=usual.codec, extra={**usual.extra, **video.extra})
+
+
+def _plain(video: VideoOptions) -> VideoOptions:
+    """Without what only encoders of films have: a config file may set it for these."""
+    return video if video.codec else replace(video, crf=None, preset=None)
 
 
 class FileOutlet:
@@ -166,7 +171,7 @@ class FileOutlet:
 class PictureOutlet(FileOutlet):
     """One picture."""
 
-    holds = 1
+    holds: int | None = 1
 
     def __init__(self, target: Path, part: Path | None) -> None:
         self._target, self.format = target, _PICTURES
@@ -247,7 +252,9 @@ class PipeOutlet:
         )
 
     def settings(self, video: VideoOptions) -> VideoOptions:
-        return replace(video, codec=video.codec or _PIPED.get(self.format))
+        if video.codec or self.format not in _PIPED:
+            return video
+        return replace(_plain(video), codec=_PIPED[self.format])
 
     def bytes(self) -> int:
         return self._stream.written
