@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -213,7 +215,19 @@ def _streams() -> Iterator[Case]:
     pictures = Clip(subtitles=(Text(suffix=".sup", content=PGS, language="eng"),))
     for suffix in (".mkv", ".mp4", ".ts"):
         yield _made(f"PGS, to {suffix[1:]}", ".mkv", pictures, suffix)
+    cover = replace(SILENT, attachments={"cover.png": _png()})
+    yield _made("cover attached, to mp4", ".mkv", cover, ".mp4")
+    yield _made("cover and tags of one's own, to mp4", ".mkv",
+                replace(cover, metadata={"title": "A clip", "odd": "a"}), ".mp4")  # fmt: skip
     yield _made("no sound", ".mp4", SILENT)
+
+
+def _png() -> bytes:
+    """A picture of one pixel."""
+    chunks = (b"IHDR" + struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0),
+              b"IDAT" + zlib.compress(b"\0\xff\0\0"), b"IEND")  # fmt: skip
+    packed = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 def _foreign() -> Iterator[Case]:
@@ -232,6 +246,9 @@ def _foreign() -> Iterator[Case]:
         "timecode to mp4": (".mov", ".mp4", (*video, *quick, "-timecode", "01:02:03:04")),
         "timecode to Matroska": (".mov", ".mkv", (*video, *quick, "-timecode", "01:02:03:04")),
         "cover picture": (".mp4", ".mp4", (*video, *cover)),
+        "cover picture to mov": (".mp4", ".mov", (*video, *cover)),
+        "cover picture to Matroska": (".mp4", ".mkv", (*video, *cover)),
+        "cover picture, to mp4": (".mkv", ".mp4", (*video, *cover)),
         "tags of a telephone": (
             ".mov", ".mov",
             (*video, *quick, "-movflags", "use_metadata_tags", "-metadata", "com.apple.make=A"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,7 +121,8 @@ def make(path: Path, clip: Clip = Clip()) -> Path:
         tones = [(track, _audio_stream(out, track)) for track in clip.audio]
         texts = [_subtitle_stream(out, path, text, i) for i, text in enumerate(clip.subtitles)]
         for name, data in clip.attachments.items():
-            out.add_attachment(name, "application/octet-stream", data)
+            kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            out.add_attachment(name, kind, data)
         out.set_chapters([_chapter(i, *c) for i, c in enumerate(clip.chapters)])
         for frame in _pictures(clip):
             out.mux(video.encode(frame))

@@ -107,19 +107,26 @@ class Result:
     """What FFmpeg does not keep of the same, or its refusal."""
     better: list[str] = field(default_factory=list)
     """Kept by vsr and lost by FFmpeg."""
+    worse: list[str] = field(default_factory=list)
+    """Kept by FFmpeg and not by vsr."""
 
     @property
     def passed(self) -> bool:
         return not self.lost
 
 
-def held(path: Path) -> Held:
-    """What PyAV reads of a file; frames that cannot be decoded are not there."""
+def held(path: Path, sides: set[tuple[int, int]] | None = None) -> Held:
+    """What PyAV reads of a file; frames that cannot be decoded are not there.
+
+    Of several pictures the one with these sides is taken, or FFmpeg's choice.
+    """
     with av.open(str(path.absolute()), metadata_errors="replace") as file:
-        best = file.streams.best("video")
         covers = Disposition.attached_pic
-        if best is None or best.disposition & covers:
-            best = next((s for s in file.streams.video if not s.disposition & covers), best)
+        films = [s for s in file.streams.video if s.codec_context and not s.disposition & covers]
+        best = file.streams.best("video")
+        if best not in films:
+            best = next(iter(films), best)
+        best = next((s for s in films if (s.width, s.height) in (sides or ())), best)
         assert best is not None, f"{path} has no video"
         best.thread_type = "AUTO"
         vpx = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(best.codec_context.codec.canonical_name)
@@ -351,7 +358,9 @@ def run(case: Case, folder: Path, *, ffmpeg: str = "") -> Result:
     if case.refused:
         result.lost.append(f"a refusal: exit code {case.refused} was due")
         return result
-    was, now = held(source), held(target)
+    was = held(source)
+    twice = (was.size[0] * 2, was.size[1] * 2)
+    now = held(target, {twice, twice[::-1]})
     result.frames = report.frames
     ours = kept(was, now, case.suffix, case)
     for name in (name for name, same in ours.items() if not same):
@@ -363,6 +372,7 @@ def run(case: Case, folder: Path, *, ffmpeg: str = "") -> Result:
         result.ffmpeg = theirs if isinstance(theirs, str) else _missing(theirs)
         if isinstance(theirs, dict):
             result.better = [n for n, same in theirs.items() if not same and ours.get(n)]
+            result.worse = [n for n, same in theirs.items() if same and not ours.get(n)]
     return result
 
 
@@ -401,8 +411,9 @@ def _ffmpeg(
         return "takes too long"
     if done.returncode:
         return "refuses"
+    twice = (was.size[0] * 2, was.size[1] * 2)
     try:
-        return kept(was, held(target), case.suffix, case)
+        return kept(was, held(target, {twice, twice[::-1]}), case.suffix, case)
     except (av.FFmpegError, AssertionError, IndexError):
         return "writes what cannot be read"
 
@@ -442,7 +453,12 @@ def run_all(chosen: Sequence[Case], *, ffmpeg: str = "") -> Iterator[Result]:
 def _line(result: Result) -> str:
     mark = "ok  " if result.passed else "FAIL"
     parts = [f"{mark} {result.name:<44} {result.target:<6} {result.outcome:<12}"]
-    for label, names in (("lost", result.lost), ("said", result.said), ("more", result.better)):
+    for label, names in (
+        ("lost", result.lost),
+        ("said", result.said),
+        ("more", result.better),
+        ("less", result.worse),
+    ):
         if names:
             parts.append(f"{label}: {', '.join(names)}")
     if result.ffmpeg not in ("", "keeps all"):

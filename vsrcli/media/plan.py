@@ -37,10 +37,11 @@ _OWN_TAGS = {
 _MOV_TAGS = {
     *("title", "artist", "album", "album_artist", "composer", "genre", "date", "track", "disc"),
     *("comment", "description", "synopsis", "copyright", "grouping", "lyrics", "show"),
-    *("episode_id", "network", "location", "location-eng", "timecode"),
+    *("episode_id", "network", "keywords", "episode_sort", "season_number", "media_type"),
+    *("hd_video", "gapless_playback", "compilation", "location", "location-eng", "timecode"),
 }
 """What mp4 and mov write where every player looks."""
-_COVER_CONTAINERS = {"mp4", "mov", "ipod", "matroska"}
+_COVER_CONTAINERS = {"mp4", "ipod", "matroska"}
 
 
 class Action(Enum):
@@ -176,9 +177,14 @@ def losses(
     return [thing for thing in _LOSES.get(container, ()) if has[thing]]
 
 
-def needs_own_tags(metadata: Mapping[str, str]) -> bool:
-    """Some tags are not among those that mp4 and mov have a place for."""
-    return any(key not in _OWN_TAGS | _MOV_TAGS for key in metadata)
+def own_tags(metadata: Mapping[str, str]) -> list[str]:
+    """The tags that are not among those that mp4 and mov have a place for."""
+    return [key for key in metadata if key not in _OWN_TAGS | _MOV_TAGS]
+
+
+def has_cover(source: av.container.InputContainer, wanted: Sequence[int]) -> bool:
+    """Whether one of the selected streams is a cover picture."""
+    return any(source.streams[i].disposition & Disposition.attached_pic for i in wanted)
 
 
 def _has_choice(streams: list[av.stream.Stream]) -> bool:

@@ -19,10 +19,11 @@ from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.display import write_display_size
-from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks, lacks_shape
+from vsrcli.media.encode import FrameWriter, VideoOptions, frame_ticks, lacks_shape
+from vsrcli.media.external import open_writer
 from vsrcli.media.outlet import MOV, open_outlet
 from vsrcli.media.packet import SidePacket
-from vsrcli.media.plan import Action, StreamPlan, losses, needs_own_tags, plan_streams
+from vsrcli.media.plan import Action, StreamPlan, has_cover, losses, own_tags, plan_streams
 from vsrcli.media.segments import SegmentWriter
 from vsrcli.media.source import Source
 from vsrcli.places import PIPE
@@ -77,7 +78,7 @@ class Sink:
         options = {}
         if muxer in MOV:
             flags = "+faststart"
-            if needs_own_tags(self._source.container.metadata):
+            if self._own_tags(muxer):
                 flags += "+use_metadata_tags"
             options = {"movflags": flags, "movie_timescale": str(self._movie_timescale())}
         try:
@@ -85,6 +86,18 @@ class Sink:
         except OSError as exc:
             self._outlet.discard()
             raise output_error(self.target, exc) from exc
+
+    def _own_tags(self, muxer: str) -> list[str]:
+        """The tags for which mp4 and mov need a list of their own; it has no room for a cover."""
+        source = self._source
+        tags = own_tags(source.container.metadata)
+        if tags and has_cover(source.container, source.wanted):
+            log.warning(
+                "%s holds either these tags or the cover picture: %s; write .mkv to keep them",
+                *(muxer, ", ".join(tags)),
+            )
+            return []
+        return tags
 
     def _movie_timescale(self) -> int:
         ticks = self._info.time_base.denominator
@@ -126,10 +139,12 @@ class Sink:
         if plan.action is Action.DROP:
             return
         if plan.action is Action.UPSCALE:
-            self._video = add_video(self._container, self._info, video, size=size, threads=threads)
+            self._video, writer = open_writer(
+                self._container, self._info, video, size=size, threads=threads
+            )
             self._shape = size if lacks_shape(self._container, self._video, self._info) else None
             self._segments = SegmentWriter(
-                FrameWriter(self._video, self._info),
+                writer,
                 lambda: self._fresh_writer(video, size, threads),
             )
             target: av.stream.Stream = self._video
@@ -147,8 +162,8 @@ class Sink:
         """Another encoder like the first; its stream is in a container that is never written."""
         nowhere = av.open(os.devnull, "w", format=self._container.format.name)
         with _said_already():
-            stream = add_video(nowhere, self._info, video, size=size, threads=threads)
-        return FrameWriter(stream, self._info)
+            _, writer = open_writer(nowhere, self._info, video, size=size, threads=threads)
+        return writer
 
     def _time_shift(self) -> Fraction:
         """Seconds added to every timestamp: a cut starts at 0, and no frame lies before 0."""
