@@ -13,6 +13,7 @@ COMMANDS = {
     "eval": ("evaluate", "measure PSNR-Y and SSIM on a folder"),
     "import": ("import_", "rebuild a published checkpoint as a model folder"),
     "ablate": ("ablate", "train RLSP with its ways through time opened one by one"),
+    "quantise": ("quantise", "add an int8 graph to a model, where it costs little"),
     "cuts": ("cuts", "measure the cut detector on joined clips"),
 }
 

@@ -18,9 +18,9 @@ class GraphCard:
     scale: int
     file: str
     sha256: str
-    config: str
-    params: int
-    border: int
+    config: str = ""
+    params: int = 0
+    border: int = 0
     train_minutes: float = 0.0
     precision: str = "fp32"
     part: str = ""
@@ -59,7 +59,8 @@ class Card:
         """The card with `graph` in place of one of the same scale, precision and part, sorted."""
         key = (graph.scale, graph.precision, graph.part)
         others = [g for g in self.graphs if (g.scale, g.precision, g.part) != key]
-        return replace(self, graphs=tuple(sorted([*others, graph], key=lambda g: g.scale)))
+        order = sorted([*others, graph], key=lambda g: (g.scale, g.precision != "fp32"))
+        return replace(self, graphs=tuple(order))
 
 
 def sha256_of(data: bytes) -> str:

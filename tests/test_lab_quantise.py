@@ -1,0 +1,103 @@
+"""int8 graphs: calibrated on clips, measured, and kept only where they cost little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_contract import frame_of, noise
+from test_cuts import scene
+from test_recurrent_runs import write
+from tiny_models import write_model
+from tiny_recurrent import write_random_recurrent
+
+pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+from vsrcli.errors import InputError, ModelError
+from vsrcli.frames import Color, Picture
+from vsrcli.lab.__main__ import main
+from vsrcli.lab.card import Card, GraphCard
+from vsrcli.lab.quantise import Shots, int8_graph, quantise
+from vsrcli.media.pixels import layout_of
+from vsrcli.models.model import read_model
+from vsrcli.runtime.drivers import open_driver
+from vsrcli.runtime.engines import ENGINES, Setup, is_installed
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    lumas = scene(3, 4, (64, 96))
+    write(folder / "a.mkv", [np.stack([luma, luma // 2 + 40, 255 - luma], -1) for luma in lumas])
+    return folder
+
+
+def test_a_graph_that_costs_little_is_kept(clips: Path, tmp_path: Path) -> None:
+    folder = write_random_recurrent(tmp_path)
+    shots = Shots(folder=clips, clips=1, frames=4)
+    done = quantise(folder, 4, shots, clips, frames=3, most_loss_db=3)
+    assert done.is_kept
+    assert 0 < abs(done.loss_db) < 3
+    model = read_model(folder)
+    assert [g.precision for g in model.graphs] == ["fp32", "int8"]
+    entry = model.graph(4, "int8")
+    assert entry.measured == {"loss_db": round(done.loss_db, 3)}
+    kinds = {node.op_type for node in onnx.load_from_string(entry.load()).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    layout, size = layout_of("yuv420p"), (24, 16)
+    picture = Picture(layout=layout, color=Color(), width=24, height=16)
+    frames = [frame_of(noise(layout, size, i), layout, size, i) for i in range(3)]
+    made = {}
+    for precision in ("fp32", "int8"):
+        driver = open_driver(model, 4, picture=picture, device="cpu", precision=precision)
+        made[precision] = [out for frame in frames for out in driver.push(frame)] + driver.flush()
+        driver.close()
+    for exact, rough in zip(made["fp32"], made["int8"], strict=True):
+        error = np.abs(exact.planes[0].astype(float) - rough.planes[0]).mean()
+        assert 0 < error < 4
+
+
+def test_one_that_costs_more_leaves_no_trace(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_random_recurrent(tmp_path)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    options = ("--clips", clips, "--measure", clips, "--frames", 3, "--most-loss", -100)
+    assert main([str(word) for word in ("quantise", folder, *options)]) == 0
+    assert "not kept" in capsys.readouterr().out
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_engines_agree_on_int8(clips: Path, tmp_path: Path) -> None:
+    from vsrcli.lab.quantise import feeds_of
+
+    model = read_model(write_model(tmp_path, scales=(2,)))
+    shots = Shots(folder=clips, clips=1, frames=2)
+    graph = int8_graph(model.graph(2).load(), feeds_of(model, 2, shots))
+    (feeds,) = feeds_of(model, 2, shots)
+    wanted = feeds["x"].repeat(2, 2).repeat(2, 3)
+    for engine in filter(is_installed, ENGINES):
+        made = Setup(engine=engine, precision="int8", threads=1).open(graph).run(feeds)["y"]
+        assert np.abs(made - wanted).max() < 0.01
+
+
+def test_what_cannot_be_quantised_is_refused(clips: Path, tmp_path: Path) -> None:
+    folder = write_model(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no clips"):
+        quantise(folder, 2, Shots(folder=tmp_path / "empty"), clips)
+    with pytest.raises(ModelError, match="x3"):
+        quantise(folder, 3, Shots(folder=clips), clips)
+
+
+def test_the_fp32_graph_stays_first_on_the_card() -> None:
+    def entry(precision: str) -> GraphCard:
+        return GraphCard(
+            scale=4, file="", sha256="", config="", params=1, border=1, precision=precision
+        )
+
+    card = Card(id="a", family="", summary="", licence="", trained_on="", recipe="", graphs=())
+    card = card.with_graph(entry("int8")).with_graph(entry("fp32"))
+    assert [g.precision for g in card.graphs] == ["fp32", "int8"]

@@ -1,0 +1,214 @@
+"""int8 graphs: static quantisation on real clips, kept only where it costs next to nothing.
+
+Weights are signed, a scale for each output channel; activations unsigned, a scale for each tensor,
+from the least and the most that real frames gave (arXiv 2004.09602, §3). A recurrent cell is
+calibrated on what it meets in a run: states that have grown over a shot, not zeros.
+"""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+
+from vsrcli.errors import InputError, ModelError
+from vsrcli.lab.card import read_card, sha256_of, write_card
+from vsrcli.lab.clips import CLIPS, read_frames
+from vsrcli.lab.data import modcrop
+from vsrcli.lab.degradations import degradation
+from vsrcli.lab.evaluate import evaluate
+from vsrcli.lab.luma import RgbU8, luma
+from vsrcli.models import Model, Temporal
+from vsrcli.models.model import read_model
+from vsrcli.runtime.engines import open_engine
+from vsrcli.runtime.wire import single_ports
+
+INT8 = "int8"
+MOST_LOSS_DB = 0.1
+"""PSNR-Y that an int8 graph may cost and still be kept."""
+_EVERY = 3
+"""Of the frames of a shot, one in so many calibrates."""
+Feeds = dict[str, NDArray[np.float32]]
+"""What a graph takes in one run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shots:
+    """Clips, and how much of them is looked at."""
+
+    folder: Path
+    degrade: str = "bicubic"
+    clips: int = 6
+    frames: int = 10
+    """Of each clip, from its first."""
+    side: int = 480
+    """Of the piece that is cut from them, HR px at most."""
+
+    def small(self, scale: int) -> Iterator[list[RgbU8]]:
+        """The LR frames of each clip. Raises InputError if there is no clip."""
+        paths = sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in CLIPS)
+        if not paths:
+            raise InputError(f"{self.folder} holds no clips to calibrate on")
+        ways = degradation(self.degrade, scale)
+        for path in paths[:: max(1, len(paths) // self.clips)][: self.clips]:
+            frames = islice(read_frames(path), self.frames)
+            pieces = (modcrop(f[: self.side, : self.side], scale) for f in frames)
+            yield list(ways(pieces, path.stem))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantised:
+    """An int8 graph, and what it costs."""
+
+    file: Path
+    exact_psnr_y: float
+    psnr_y: float
+    """dB, by the rule of `evaluate`."""
+    is_kept: bool
+
+    @property
+    def loss_db(self) -> float:
+        """PSNR-Y below fp32."""
+        return self.exact_psnr_y - self.psnr_y
+
+
+def quantise(
+    folder: Path,
+    scale: int,
+    shots: Shots,
+    measure: Path,
+    *,
+    frames: int = 0,
+    most_loss_db: float = MOST_LOSS_DB,
+) -> Quantised:
+    """Adds an int8 graph to the model in `folder` if it loses no more than that on `measure`.
+
+    `frames` > 0 limits the clips measured on. Raises InputError without clips, ModelError for a
+    model that has no fp32 graph of the scale, or one of several parts.
+    """
+    model = read_model(folder)
+    if model.temporal is Temporal.BIDIRECTIONAL:
+        raise ModelError(f"{model.id} has several graphs; only single ones can be quantised")
+    data = int8_graph(model.graph(scale).load(), feeds_of(model, scale, shots))
+    with tempfile.TemporaryDirectory() as scratch:
+        trial = Path(shutil.copytree(folder, Path(scratch) / folder.resolve().name))
+        file = _add(trial, scale, data)
+        exact, ours = (
+            evaluate(
+                trial, measure, scale=scale, degrade=shots.degrade, frames=frames, precision=way
+            ).mean.psnr_y
+            for way in ("fp32", INT8)
+        )
+    found = Quantised(
+        file=folder / file,
+        exact_psnr_y=exact,
+        psnr_y=ours,
+        is_kept=exact - ours <= most_loss_db,
+    )
+    if found.is_kept:
+        _add(folder, scale, data, loss_db=found.loss_db)
+    return found
+
+
+def feeds_of(model: Model, scale: int, shots: Shots) -> Iterator[Feeds]:
+    """What the fp32 graph of a model takes when the clips go through it."""
+    data = model.graph(scale).load()
+    if model.temporal is Temporal.FRAME:
+        source = single_ports(data)[0]
+        for frames in shots.small(scale):
+            for frame in frames[::_EVERY]:
+                yield {source: np.asarray(luma(frame)[None, None] / 255, np.float32)}
+        return
+    engine = open_engine(data)
+    for frames in shots.small(scale):
+        window = [_rgb(frame, model.peak) for frame in frames]
+        height, width = window[0].shape[2:]
+        states: Feeds = {
+            s.name: np.zeros((1, s.channels, height * s.scale, width * s.scale), np.float32)
+            for s in model.states
+        }
+        for t in range(len(window)):
+            feeds = {"frames": _around(window, t, model), **states}
+            if t % _EVERY == 0:
+                yield feeds
+            made = engine.run(feeds)
+            states = {s.name: np.array(made[f"{s.name}_next"]) for s in model.states}
+    engine.close()
+
+
+def int8_graph(data: bytes, feeds: Iterator[Feeds]) -> bytes:
+    """The graph with its convolutions in int8 between QuantizeLinear and DequantizeLinear."""
+    graph = onnx.load_from_string(data)
+    for number, node in enumerate(graph.graph.node):
+        node.name = node.name or f"node_{number}"  # the tool tells nodes apart by name
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
+        made = Path(scratch) / "int8.onnx"
+        quantize_static(
+            graph,
+            str(made),
+            _Reader(feeds),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["Conv"],
+        )
+        return made.read_bytes()
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    def __init__(self, feeds: Iterator[Feeds]) -> None:
+        self._feeds = feeds
+
+    def get_next(self) -> Feeds | None:
+        return next(self._feeds, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """onnxruntime's tool gives advice on the root logger."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _add(folder: Path, scale: int, data: bytes, **measured: float) -> str:
+    """Writes the graph and its entry on the card; the file's name."""
+    card = read_card(folder)
+    exact = next(g for g in card.graphs if (g.scale, g.precision) == (scale, "fp32"))
+    name = f"{card.id}-x{scale}-{INT8}.onnx"
+    (folder / name).write_bytes(data)
+    figures = {key: round(value, 3) for key, value in measured.items()}
+    entry = replace(
+        exact, precision=INT8, file=name, sha256=sha256_of(data), train_minutes=0.0,
+        measured=figures,
+    )  # fmt: skip
+    write_card(card.with_graph(entry), folder)
+    return name
+
+
+def _rgb(frame: RgbU8, peak: float) -> NDArray[np.float32]:
+    """(1, 3, H, W) on the net's scale."""
+    planes = frame.transpose(2, 0, 1)[None].astype(np.float32)
+    return np.ascontiguousarray(planes * np.float32(peak / 255))
+
+
+def _around(shot: list[NDArray[np.float32]], t: int, model: Model) -> NDArray[np.float32]:
+    before, after = model.window
+    last = len(shot) - 1
+    return np.concatenate([shot[min(max(i, 0), last)] for i in range(t - before, t + after + 1)], 1)
