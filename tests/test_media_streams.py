@@ -11,6 +11,8 @@ from clips import ASS, Clip, Text, Track, make
 from conftest import Vsr
 from facts import facts
 
+from vsrcli.media.source import Source
+
 TWO_TRACKS = (
     Track(language="eng", title="Main"),
     Track(codec="libopus", rate=48000, hz=880, language="fra", default=False),
@@ -170,3 +172,9 @@ def test_mp4_is_ready_to_stream(tmp_path: Path, upscale: Vsr) -> None:
     upscale(source, "-o", tmp_path / "out.mp4")
     data = (tmp_path / "out.mp4").read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_decoder_keeps_to_its_threads(tmp_path: Path, threads: int) -> None:
+    with Source(make(tmp_path / "a.mp4"), threads=threads) as source:
+        assert source.stream.codec_context.thread_count == threads

@@ -66,7 +66,8 @@ class Job:
     """One of ENGINES; auto is the one that was measured to be the faster for the model."""
     precision: str = "auto"
     threads: int = 0
-    """Of the model and of the encoder; 0 is one a core."""
+    """Of the decoder, the model and the encoder each: the slowest gets what the others leave. 0 is
+    one a core."""
     segment: int = DEFAULT_SEGMENT
     """Frames that are kept together: a run can go on after each such segment; 0: it cannot."""
     resume: bool | None = None

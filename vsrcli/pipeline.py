@@ -239,6 +239,7 @@ def open_source(job: Job) -> Source:
         intake=job.intake.into(container_of(_named(job), job.format)),
         maps=job.maps,
         reading=job.reading,
+        threads=job.threads,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ def run_case(case: Case, plan: Plan, clip: Path) -> Ran:
     order += ["-o", clip.with_name("out.mp4"), "--progress", "none"]
     order += ["--model", case.model, "--scale", case.scale, "--engine", case.engine]
     order += ["--precision", case.precision, "--device", plan.device, "--threads", plan.threads]
+    order += ["--config", os.devnull]  # the user's own settings are not what is measured
     return run([*order, "-c:v", "libx264", "--preset", plan.preset, "--crf", CRF])
 
 

@@ -52,7 +52,7 @@ Precision = Annotated[
     ),
 ]
 Threads = Annotated[
-    int, typer.Option(min=0, help="Of model and encoder; 0: one a core.", rich_help_panel="Engine")
+    int, typer.Option(min=0, help="Of each stage; 0: one a core.", rich_help_panel="Engine")
 ]
 Config = Annotated[
     Path | None,

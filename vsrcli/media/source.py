@@ -67,8 +67,11 @@ class Source:
         intake: Intake | None = None,
         maps: Sequence[str] = (),
         reading: Reading = Reading(),  # noqa: B008  # frozen
+        threads: int = 0,
     ) -> None:
+        """`threads` are the decoder's; 0 is one a core."""
         self.path, self.span, self.on_error = path, span, on_error
+        self._threads = threads
         self.intake, self._maps, self._reading = intake or Intake(), maps, reading
         self.frames = 0
         """Frames yielded so far, each as often as it is to be shown."""
@@ -141,6 +144,7 @@ class Source:
         # Threads that take a frame each report an error at a later packet, and at the end not at
         # all: then the ledger finds what is missing, but what came after it is gone.
         self.stream.thread_type = "AUTO" if self.on_error == "fail" else "SLICE"
+        self.stream.codec_context.thread_count = self._threads
         self._decoder = self.intake.decoder(self.stream)
 
     def _first_look(self) -> SourceInfo:
