@@ -61,7 +61,7 @@ LAB_USERS = {"cli/evaluate.py", "cli/models.py"}
 OWNERS = {
     "torch": ("lab/",),
     "onnx": ("lab/",),
-    "onnxruntime": ("runtime/engines/", "lab/quantise.py"),
+    "onnxruntime": ("runtime/engines/", "lab/half.py", "lab/quantise.py"),
     "openvino": ("runtime/engines/",),
     "av": ("media/",),
     "imageio_ffmpeg": ("media/",),

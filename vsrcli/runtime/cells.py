@@ -7,6 +7,7 @@ older ones as the RGB tensors that earlier runs gave, so nothing but planes cros
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -27,6 +28,7 @@ from vsrcli.runtime.wire import (
     field,
     fields,
     graph_of,
+    input_kinds,
     model_of,
     port,
 )
@@ -72,7 +74,7 @@ def step_graph(cell: bytes, model: Model, scale: int, picture: Picture) -> bytes
     ports = plane_ports(INPUT, "in", picture) + plane_ports(OUTPUT, "out", large)
     ports += b"".join(frame_port(INPUT, picture, name) for name in older)
     ports += b"".join(frame_port(OUTPUT, picture, f"{name}_next") for name in older[:-1])
-    ports += frame_port(OUTPUT, picture) + _state_ports(model, picture)
+    ports += frame_port(OUTPUT, picture) + _state_ports(model, picture, input_kinds(cell))
     rest = b"".join(field(n, p) for n, p in fields(cell) if n != GRAPH)
     return rest + field(GRAPH, head + body + graph.take() + ports)
 
@@ -117,10 +119,12 @@ def frame_port(number: int, picture: Picture, name: str = "newest") -> bytes:
     return field(number, port(name, FLOAT, (1, 3, picture.height, picture.width)))
 
 
-def _state_ports(model: Model, picture: Picture) -> bytes:
+def _state_ports(model: Model, picture: Picture, kinds: Mapping[str, int]) -> bytes:
+    """In the cell's own type, so that a state is not converted from step to step."""
     ports = b""
     for state in model.states:
         shape = state_shape(state.channels, state.scale, picture)
-        ports += field(INPUT, port(state.name, FLOAT, shape))
-        ports += field(OUTPUT, port(f"{state.name}_next", FLOAT, shape))
+        kind = kinds.get(state.name, FLOAT)
+        ports += field(INPUT, port(state.name, kind, shape))
+        ports += field(OUTPUT, port(f"{state.name}_next", kind, shape))
     return ports

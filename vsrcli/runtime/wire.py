@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vsrcli.errors import WeightsError
 
-FLOAT, UINT8, UINT16, INT64 = 1, 2, 4, 7  # TensorProto.DataType
+FLOAT, UINT8, UINT16, INT64, FLOAT16 = 1, 2, 4, 7, 10  # TensorProto.DataType
 GRAPH = 7  # of ModelProto
 NODE, INITIALIZER, INPUT, OUTPUT = 1, 5, 11, 12  # of GraphProto
 _IR_VERSION, _OPSET_VERSION = 8, 17
@@ -78,6 +78,16 @@ def single_ports(model: bytes) -> tuple[str, str]:
             "a single-frame model has one of each"
         )
     return inputs[0], outputs[0]
+
+
+def input_kinds(model: bytes) -> dict[str, int]:
+    """The element type of each graph input that is a tensor."""
+    kinds = {}
+    for number, payload in messages(graph_of(model)):
+        if number == INPUT:
+            (tensor,) = (p for n, p in messages(_part(payload, 2)) if n == 1)
+            kinds[_name(payload, 1)] = next(int(v) for n, v in fields(tensor) if n == 1)
+    return kinds
 
 
 class Builder:
@@ -164,6 +174,10 @@ def messages(message: bytes) -> Iterator[tuple[int, bytes]]:
     for number, payload in fields(message):
         if isinstance(payload, bytes):
             yield number, payload
+
+
+def _part(message: bytes, number: int) -> bytes:
+    return next(p for n, p in messages(message) if n == number)
 
 
 def _name(message: bytes, number: int) -> str:
