@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
 import imageio_ffmpeg
 from clips import ASS, B_FRAMES, INTERLACED, PGS, VFR_TIMES, Clip, Text, Track, make
 
@@ -28,6 +30,7 @@ MASTERED = (
 FAST = VideoOptions(preset="ultrafast")
 FFV1, PRORES = VideoOptions(codec="ffv1"), VideoOptions(codec="prores_ks")
 VP9 = VideoOptions(codec="libvpx-vp9", bitrate=500_000, extra={"deadline": "realtime"})
+AV1 = VideoOptions(codec="libsvtav1", preset="12")
 X265 = VideoOptions(codec="libx265", preset="ultrafast")
 
 
@@ -70,6 +73,11 @@ class Case:
     def rgb(self) -> bool:
         """The picture changes between RGB and YUV, and its matrix with it."""
         return "RGB" in self.name
+
+    @property
+    def rounded(self) -> bool:
+        """AV1 writes the numbers of the mastering display in binary fractions."""
+        return self.video.codec == "libsvtav1"
 
     @property
     def ffmpeg(self) -> list[str]:
@@ -173,6 +181,7 @@ def _pixels() -> Iterator[Case]:
     mastered = Clip(frames=3, codec="libx265", pix_fmt="yuv420p10le", color=HDR10, options=hdr)
     yield _made("HDR10 mastering", ".mp4", mastered)
     yield _made("HDR10 mastering, libx265", ".mkv", mastered, video=X265)
+    yield _made("HDR10 mastering, SVT-AV1", ".mp4", mastered, ".mkv", video=AV1)
     yield _made("HDR10 mastering, ffv1", ".mp4", mastered, ".mkv", video=FFV1)
     hlg = replace(SILENT, pix_fmt="yuv420p10le", color=(9, 18, 9, 1))
     yield _made("HLG", ".mp4", hlg)
@@ -181,6 +190,11 @@ def _pixels() -> Iterator[Case]:
 
 
 def _shapes() -> Iterator[Case]:
+    yield Case(name="captions", suffix=".mp4", source=captioned)
+    yield Case(name="captions, libx265", suffix=".mkv", source=captioned, video=X265)
+    yield Case(name="captions, ffv1", suffix=".mkv", source=captioned, video=FFV1)
+    yield Case(name="HDR10+", suffix=".mkv", source=hdr10_plus)
+    yield Case(name="HDR10+, SVT-AV1", suffix=".mkv", source=hdr10_plus, video=AV1)
     for angle in (90, 180, -90):
         yield _made(f"turned by {angle}", ".mp4", replace(SILENT, rotation=angle))
     on_side = replace(SILENT, rotation=90, sar=Fraction(16, 11))
@@ -220,6 +234,56 @@ def _streams() -> Iterator[Case]:
     yield _made("cover and tags of one's own, to mp4", ".mkv",
                 replace(cover, metadata={"title": "A clip", "odd": "a"}), ".mp4")  # fmt: skip
     yield _made("no sound", ".mp4", SILENT)
+
+
+CAPTIONS = b"\xb5\x00\x31GA94\x03\x42\xff\xfc\x94\x20\xfc%c%c\xff"
+"""An ATSC A/53 message of two letters."""
+
+
+def captioned(folder: Path) -> Path:
+    """H.264 whose frames carry letters for the deaf."""
+    clip = replace(SILENT, options={"preset": "ultrafast", "bf": "0"})
+    letters = [CAPTIONS % (65 + n, 97 + n) for n in range(clip.frames)]
+    return _with_messages(folder, clip, b"\x06", letters)
+
+
+def hdr10_plus(folder: Path) -> Path:
+    """H.265 whose frames say how bright they are."""
+    facts = ("01", f"{1000:027b}", "0", *(f"{n:017b}" for n in (30_000, 20_000, 10_000, 15_000)))
+    bits = "".join((*facts, f"{0:04b}", f"{5:010b}", "0", "0", "0"))
+    bits += "0" * (-len(bits) % 8)
+    body = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    quiet = {"preset": "ultrafast", "x265-params": "log-level=none:bframes=0"}
+    clip = Clip(frames=3, codec="libx265", pix_fmt="yuv420p10le", color=HDR10, options=quiet,
+                audio=())  # fmt: skip
+    message = b"\xb5\x00\x3c\x00\x01\x04\x01" + body
+    return _with_messages(folder, clip, b"\x4e\x01", [message] * clip.frames)
+
+
+def _with_messages(folder: Path, clip: Clip, head: bytes, messages: Sequence[bytes]) -> Path:
+    """The clip in Matroska, an ITU-T T.35 message before each picture, in decoding order.
+
+    `head` is what a unit of supplemental information begins with in its codec.
+    """
+    left = iter(messages)
+    source, target = make(folder / "plain.mkv", clip), folder / "in.mkv"
+    with av.open(str(source)) as given, av.open(str(target), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if not packet.size:
+                continue
+            message = next(left)
+            body = bytes((4, len(message))) + message + b"\x80"
+            unit = head + re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\0\0\3", body)
+            told = av.Packet(struct.pack(">I", len(unit)) + unit + bytes(packet))
+            told.pts, told.dts, told.time_base = packet.pts, packet.dts, packet.time_base
+            told.duration, told.is_keyframe, told.stream = (
+                packet.duration,
+                packet.is_keyframe,
+                stream,
+            )
+            out.mux(told)
+    return target
 
 
 def _png() -> bytes:

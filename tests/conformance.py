@@ -33,6 +33,7 @@ from cases import Case, cases, file_cases
 from vsrcli import upscale
 from vsrcli.errors import VsrError
 from vsrcli.media.attached import Attached
+from vsrcli.media.hdr import dynamic_kinds
 from vsrcli.media.turn import read_turn
 
 TICKS = {".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000), ".ts": Fraction(1, 90_000)}
@@ -80,6 +81,10 @@ class Held:
     """Of the last frame, seconds."""
     color: tuple[int, int, int, int]
     hdr: tuple[str, ...]
+    captions: tuple[str, ...]
+    """Of each frame that has any."""
+    dynamic: tuple[str, ...]
+    """HDR metadata that change from frame to frame."""
     sar: Fraction
     turn: int
     mirrored: bool
@@ -133,6 +138,8 @@ def held(path: Path, sides: set[tuple[int, int]] | None = None) -> Held:
         context = av.CodecContext.create(vpx, "r") if vpx else best.codec_context
         frames: list[av.VideoFrame] = []
         times: list[Fraction | None] = []
+        captions: list[str] = []
+        attached = Attached()
         packets: dict[int, list[av.Packet]] = {s.index: [] for s in file.streams}
         texts: dict[int, list[str]] = {s.index: [] for s in file.streams}
         for packet in file.demux():
@@ -145,6 +152,8 @@ def held(path: Path, sides: set[tuple[int, int]] | None = None) -> Held:
                     continue
                 for frame in found:
                     base = frame.time_base or best.time_base
+                    words = attached.read(frame).get("A53_CC")
+                    captions += [hashlib.sha256(words).hexdigest()] if words else []
                     times.append(None if frame.pts is None else Fraction(frame.pts * base))
                     frames = [*frames[:1], frame]
             elif packet.size:
@@ -154,7 +163,7 @@ def held(path: Path, sides: set[tuple[int, int]] | None = None) -> Held:
         tracks = [
             _track(s, packets[s.index], texts[s.index]) for s in file.streams if s is not best
         ]
-        kinds = Attached().read(first)
+        kinds = attached.read(first)
         turn = read_turn(kinds)
         return Held(
             size=(first.width, first.height),
@@ -174,6 +183,8 @@ def held(path: Path, sides: set[tuple[int, int]] | None = None) -> Held:
                 for k, v in sorted(kinds.items())
                 if k in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
             ),
+            captions=tuple(captions),
+            dynamic=dynamic_kinds(kinds),
             sar=Fraction(best.sample_aspect_ratio or 1),
             turn=turn.degrees % 360 if turn else 0,
             mirrored=bool(turn and turn.is_mirrored),
@@ -257,7 +268,9 @@ def kept(was: Held, now: Held, suffix: str, case: Case) -> dict[str, bool]:
         name: same
         for name, has, same in (
             ("alpha", was.alpha, now.alpha or case.opaque),
-            ("hdr", was.hdr, was.hdr == now.hdr),
+            ("hdr", was.hdr, len(was.hdr) == len(now.hdr) and (case.rounded or was.hdr == now.hdr)),
+            ("captions", was.captions, was.captions == now.captions),
+            ("dynamic", was.dynamic, was.dynamic == now.dynamic),
             ("sar", was.sar != 1,
              abs((1 / was.sar if case.turned else was.sar) - now.sar) <= Fraction(1, now.size[0])),
             ("rotation", was.turn or was.mirrored,
@@ -383,6 +396,7 @@ def _is_said(name: str, said: list[str]) -> bool:
         "rotation": "rotation",
         "timecode": "timecode",
         "hdr": "mastering",
+        "dynamic": "HDR10+",
         "tag": "tags",
         "bits": "converted to",
         "color": "converted to",

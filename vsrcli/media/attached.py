@@ -72,6 +72,10 @@ class Attached:
         made.color_primaries, made.color_trc = picture.color_primaries, picture.color_trc
         return made
 
+    def has_captions(self, frame: av.VideoFrame) -> bool:
+        """Whether letters for the deaf come with it (ATSC A/53)."""
+        return self._has(frame, _CAPTIONS)
+
     def _has(self, frame: av.VideoFrame, kind: int) -> bool:
         return self._through(frame, (("sidedata", f"mode=select:type={kind}"),)) is not None
 

@@ -40,6 +40,8 @@ _Y4M = (
 _UNTAGGED_STILLS = {"mjpeg": True, "libwebp": False}
 """Pictures that are read as BT.601 whatever they were; whether of full range."""
 _STILLS = {*_RGB_STILLS, *_UNTAGGED_STILLS}
+_CAPTIONED = ("libx264", "libx265", "mpeg2video", "_nvenc", "_qsv", "_vaapi", "_videotoolbox")
+"""Encoders that write captions."""
 _PROFILED = {"png", "mjpeg"}
 """Pictures that are written with their colour profile."""
 _PLAIN_NAMES = {"wrapped_avframe": "y4m"}
@@ -241,6 +243,7 @@ class FrameWriter:
     def __init__(self, stream: av.VideoStream, info: VideoInfo) -> None:
         self._stream, self._info = stream, info
         self._reformatter, self._attached = VideoReformatter(), Attached()
+        self._saw_captions = False
         self._color = encoded_color(info, stream.pix_fmt or "", stream.codec_context.name)
         self._given = 0
         self.last_pts: int | None = None
@@ -281,15 +284,20 @@ class FrameWriter:
         picture.colorspace, picture.color_range = color.matrix, _av_range(color.full_range)
         picture.color_primaries, picture.color_trc = color.primaries, color.transfer
         if isinstance(frame.origin, av.VideoFrame):
-            if self._given == 0:
-                self._warn_of_profile(frame.origin)
+            self._warn_of_lost(frame.origin)
             return self._attached.hand_on(frame.origin, picture)
         return picture
 
-    def _warn_of_profile(self, origin: av.VideoFrame) -> None:
+    def _warn_of_lost(self, origin: av.VideoFrame) -> None:
         codec = self._stream.codec_context.name
-        if codec in _STILLS - _PROFILED and self._attached.has_profile(origin):
+        is_still = codec in _STILLS - _PROFILED
+        if is_still and self._given == 0 and self._attached.has_profile(origin):
             log.warning("the colour profile is not kept by %s; write .png or .jpg", codec)
+        if codec.endswith(_CAPTIONED) or self._saw_captions:
+            return
+        self._saw_captions = self._attached.has_captions(origin)
+        if self._saw_captions:
+            log.warning("the captions are not kept by %s; libx264 and libx265 keep them", codec)
 
     def _converted(self, frame: Frame) -> av.VideoFrame:
         picture = to_av(frame.planes, frame.layout)
@@ -367,9 +375,11 @@ def _private(codec: Codec, options: VideoOptions, info: VideoInfo) -> dict[str, 
         log.warning("%s metadata is not kept: it described each frame at its old size",
                     " and ".join(info.dynamic))  # fmt: skip
     if info.mastering and not told:
-        log.warning("%s is not told the HDR mastering metadata; libx265 keeps it", codec.name)
+        name = codec.name
+        log.warning("%s is not told the HDR mastering metadata; libx265 and libsvtav1 do", name)
     if codec.name == "libx265":  # it prints on stderr by itself, past FFmpeg's log
         told = f"log-level=none:{told}".rstrip(":")
+        chosen.setdefault("a53cc", "1")
     elif codec.name == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")
     if told:  # the user's own come last, so they win

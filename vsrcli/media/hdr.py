@@ -13,7 +13,12 @@ from fractions import Fraction
 _DISPLAY, _LIGHT = struct.Struct("22i"), struct.Struct("2I")
 _XY, _NITS = 50_000, 10_000
 """Steps in one, of chromaticities and of luminances, as H.264 and H.265 write them."""
-_KEYS = {"libx264": ("x264-params", "cll"), "libx265": ("x265-params", "max-cll")}
+_KEYS = {
+    "libx264": ("x264-params", "mastering-display", "cll"),
+    "libx265": ("x265-params", "master-display", "max-cll"),
+    "libsvtav1": ("svtav1-params", "mastering-display", "content-light"),
+}
+"""Where each encoder is told, and by what words."""
 _DYNAMIC = {
     "DOVI_RPU_BUFFER": "Dolby Vision",
     "DOVI_METADATA": "Dolby Vision",
@@ -58,19 +63,22 @@ def _display(numbers: Sequence[int]) -> tuple[Fraction, ...]:
 
 def encoder_parameters(encoder: str, mastering: Mastering | None) -> tuple[str, str]:
     """The option that tells an encoder, and its value; an empty one if the encoder has none."""
-    key, light_key = _KEYS.get(encoder, ("", ""))
+    key, display_word, light_word = _KEYS.get(encoder, ("", "", ""))
     parts = []
     if mastering and key:
         parts += ["hdr10=1", "repeat-headers=1"] if encoder == "libx265" else []
         if mastering.display:
-            name = "master-display" if encoder == "libx265" else "mastering-display"
-            parts.append(f"{name}={_words(mastering.display)}")
+            is_av1 = encoder == "libsvtav1"  # which takes the numbers themselves
+            words = _words(mastering.display, *((1, 1) if is_av1 else (_XY, _NITS)))
+            parts.append(f"{display_word}={words}")
         if mastering.light:
-            parts.append(f"{light_key}={mastering.light[0]},{mastering.light[1]}")
+            parts.append(f"{light_word}={mastering.light[0]},{mastering.light[1]}")
     return key, ":".join(parts)
 
 
-def _words(display: Sequence[Fraction]) -> str:
-    rx, ry, gx, gy, bx, by, wx, wy = (round(value * _XY) for value in display[:8])
-    least, most = (round(value * _NITS) for value in display[8:])
+def _words(display: Sequence[Fraction], xy: int, nits: int) -> str:
+    """The numbers in these steps; with 1 as decimals."""
+    steps = [value * (xy if i < 8 else nits) for i, value in enumerate(display)]
+    plain = (f"{float(v):.6g}" if xy == 1 else str(round(v)) for v in steps)
+    rx, ry, gx, gy, bx, by, wx, wy, least, most = plain
     return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})"
