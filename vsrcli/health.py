@@ -17,7 +17,7 @@ from vsrcli.media.encoders import EncoderCheck, check_encoders, ffmpeg_versions
 from vsrcli.models import model_folders
 from vsrcli.runtime.check import ModelCheck, check_model
 from vsrcli.runtime.engines import Setup
-from vsrcli.runtime.engines.libraries import missing_cuda_library
+from vsrcli.runtime.engines.libraries import missing_cuda_library, missing_tensorrt_library
 from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
 from vsrcli.runtime.processor import colon_file, cpu_features
 
@@ -29,6 +29,7 @@ _LAB_PACKAGES = ("torch", "onnx")
 _SETUPS = (
     Setup(device="cpu"),
     Setup(device="cuda:0"),
+    Setup(device="tensorrt:0"),
     Setup(engine="openvino", device="cpu"),
 )
 
@@ -41,6 +42,11 @@ class EngineCheck:
     device: str
     reason: str = ""
     """Why it did not; empty if it did."""
+
+    @property
+    def is_unproven(self) -> bool:
+        """What runs there follows documentation: no release of vsr was run on a GPU yet."""
+        return self.device != "cpu"
 
     @property
     def works(self) -> bool:
@@ -80,11 +86,16 @@ def examine() -> Health:
     return Health(
         versions={"vsr": __version__, "python": platform.python_version()} | _versions(),
         ffmpeg=ffmpeg_versions(),
-        engines=tuple(check_engine(setup) for setup in _SETUPS),
+        engines=examine_engines(),
         encoders=tuple(check_encoders()),
         models=tuple(check_model(folder) for folder in model_folders()),
         machine=describe_machine(),
     )
+
+
+def examine_engines() -> tuple[EngineCheck, ...]:
+    """Each engine on each kind of device."""
+    return tuple(check_engine(setup) for setup in _SETUPS)
 
 
 def check_engine(setup: Setup) -> EngineCheck:
@@ -97,10 +108,15 @@ def check_engine(setup: Setup) -> EngineCheck:
         result = engine.run({SOURCE: grey})[TARGET]
         engine.close()
     except VsrError as exc:
-        missing = missing_cuda_library() if setup.device.startswith("cuda") else ""
-        return check(reason=missing or str(exc))
+        return check(reason=_missing_library(setup.device) or str(exc))
     is_right = result.shape == (1, 1, 18, 22) and (result == 99).all()
     return check(reason="" if is_right else "it computes wrong values")
+
+
+def _missing_library(device: str) -> str:
+    find = {"cuda": missing_cuda_library, "tensorrt": missing_tensorrt_library}
+    kind = device.partition(":")[0]
+    return find[kind]() if kind in find else ""
 
 
 def describe_machine() -> Machine:

@@ -10,7 +10,7 @@ from vsrcli.cli.tables import print_json, print_lines, print_table
 from vsrcli.errors import DeviceError, EncodeError
 
 if TYPE_CHECKING:
-    from vsrcli.health import Health, Machine
+    from vsrcli.health import EngineCheck, Health, Machine
 
 _NEEDED_ENGINE, _NEEDED_ENCODER = ("onnxruntime", "cpu"), "libx264"
 
@@ -47,13 +47,19 @@ def _render(health: Health) -> None:
         "ffmpeg binary": health.ffmpeg["imageio-ffmpeg"] or absent,
     }
     _section("Versions", versions | ffmpeg)
-    _section("Engines", {f"{e.engine} {e.device}": e.reason or "works" for e in health.engines})
+    _section("Engines", {f"{e.engine} {e.device}": _engine(e) for e in health.engines})
     works = ", ".join(e.name for e in health.encoders if e.works) or "none"
     _section("Encoders", {"work": works, "do not": _failing(health)})
     broken = {m.id: "; ".join(m.problems) for m in health.models if not m.is_ok}
     good = ", ".join(m.id for m in health.models if m.is_ok) or "none"
     _section("Models", {"verified": good} | broken)
     _section("Machine", _machine(machine))
+
+
+def _engine(check: EngineCheck) -> str:
+    if not check.works:
+        return check.reason
+    return "works here; no release was tried on a GPU" if check.is_unproven else "works"
 
 
 def _failing(health: Health) -> str:
@@ -86,7 +92,13 @@ def _document(health: Health) -> dict[str, Any]:
         "versions": {name: found or None for name, found in health.versions.items()},
         "ffmpeg": {name: found or None for name, found in health.ffmpeg.items()},
         "engines": [
-            {"engine": e.engine, "device": e.device, "works": e.works, "reason": e.reason or None}
+            {
+                "engine": e.engine,
+                "device": e.device,
+                "works": e.works,
+                "reason": e.reason or None,
+                "tried_before_release": not e.is_unproven,
+            }
             for e in health.engines
         ],
         "encoders": [

@@ -40,7 +40,9 @@ def model_ids(incomplete: str) -> list[str]:
     return [folder.name for folder in model_folders() if folder.name.startswith(incomplete)]
 
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel="Engine")]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda[:N] or tensorrt[:N].", rich_help_panel="Engine")
+]
 EngineName = Annotated[
     str,
     typer.Option("--engine", help="auto, onnxruntime or openvino.", rich_help_panel="Engine"),

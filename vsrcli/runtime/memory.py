@@ -18,9 +18,12 @@ _CGROUPS = (
 
 
 def free_bytes(device: str) -> int | None:
-    """Bytes that a new allocation on `device` (cpu, cuda, cuda:N) can count on; None if unknown."""
+    """Bytes that a new allocation can count on; None if unknown.
+
+    `device` is cpu, cuda[:N] or tensorrt[:N].
+    """
     kind, _, index = device.partition(":")
-    return _free_on_gpu(int(index or 0)) if kind == "cuda" else min(_free_here(), default=None)
+    return min(_free_here(), default=None) if kind == "cpu" else _free_on_gpu(int(index or 0))
 
 
 def _free_here() -> Iterator[int]:

@@ -21,7 +21,7 @@ class Setup:
 
     engine: str = "onnxruntime"
     device: str = "cpu"
-    """cpu, cuda, cuda:N."""
+    """cpu, cuda[:N], tensorrt[:N]."""
     precision: str = "fp32"
     """What the engine computes in: that of the graph, or "bf16" for one of "fp32"."""
     threads: int = 0
@@ -52,7 +52,14 @@ class Setup:
             return OpenVinoEngine(graph, threads=threads, precision=self.precision, held=held)
         from vsrcli.runtime.engines.onnx import OnnxEngine  # 80 ms to import
 
-        return OnnxEngine(graph, device=self.device, threads=threads, frugal=frugal, held=held)
+        return OnnxEngine(
+            graph,
+            device=self.device,
+            threads=threads,
+            frugal=frugal,
+            held=held,
+            is_half=self.precision == "fp16",
+        )
 
 
 def open_engine(

@@ -1,4 +1,4 @@
-"""Why CUDA does not load: the dynamic linker names the library that is missing."""
+"""Why CUDA or TensorRT does not load: the dynamic linker names the library that is missing."""
 
 from __future__ import annotations
 
@@ -8,26 +8,42 @@ from importlib.util import find_spec
 from pathlib import Path
 
 
+def missing_driver() -> str:
+    """Why no GPU can be reached; empty if one can."""
+    problem = _load("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    return f"no NVIDIA driver ({problem})" if problem else ""
+
+
 def missing_cuda_library() -> str:
     """What keeps onnxruntime's CUDA provider from loading; empty if nothing does.
 
     The providers are loaded as onnxruntime does it, after CUDA's own wheels were; so call it once
     a session was tried.
     """
-    driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    problem = _load(driver)
-    if problem:
-        return f"no NVIDIA driver ({problem})"
+    if problem := missing_driver():
+        return problem
+    problem = _provider_problem("cuda", "CUDA")
+    if not problem or "install" in problem:
+        return problem
+    return f"{problem}; this onnxruntime wants {_wanted()}: install vsrcli[cuda]"
+
+
+def missing_tensorrt_library() -> str:
+    """The same of its TensorRT provider, which needs CUDA too."""
+    return missing_cuda_library() or _provider_problem("tensorrt", "TensorRT")
+
+
+def _provider_problem(name: str, title: str) -> str:
+    """Why one of onnxruntime's own libraries does not load; empty if it does."""
     spec = find_spec("onnxruntime")
     if spec is None or spec.origin is None:
-        return "onnxruntime is not installed"
+        return "onnxruntime is not there; install vsrcli"
     folder = Path(spec.origin).parent / "capi"
-    provider = folder / _file("onnxruntime_providers_cuda")
+    provider = folder / _file(f"onnxruntime_providers_{name}")
     if not provider.exists():
-        return "this onnxruntime was built without CUDA; install vsrcli[cuda]"
+        return f"this onnxruntime was built without {title}; install vsrcli[cuda]"
     _load(str(folder / _file("onnxruntime_providers_shared")))  # the provider's symbols are in it
-    problem = _load(str(provider))
-    return f"{problem}; this onnxruntime wants {_wanted()}: install vsrcli[cuda]" if problem else ""
+    return _load(str(provider))
 
 
 def _wanted() -> str:

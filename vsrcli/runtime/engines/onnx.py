@@ -1,15 +1,11 @@
-"""The onnxruntime engine: CPU and CUDA behind one small interface.
+"""The onnxruntime engine: CPU, CUDA and TensorRT behind one small interface.
 
-The CUDA path follows onnxruntime's documentation and has not been run where no GPU was at hand;
 `vsr doctor` says what loads on a given machine. `get_available_providers()` lists what the wheel
 was built with, not what works, so the session is asked which provider it really got.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ import onnxruntime as ort
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.runtime.engines.base import Array, Port, Tensor
+from vsrcli.runtime.engines.providers import Provider, place_of
 
 _DTYPES: dict[str, type] = {
     "tensor(float)": np.float32,
@@ -29,7 +26,6 @@ _DTYPES: dict[str, type] = {
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
-log = logging.getLogger("vsr")
 _ORT_FATAL = 4
 """onnxruntime's severity: its own lines would land on the user's terminal beside ours."""
 
@@ -45,13 +41,13 @@ class OnnxEngine:
         threads: int,
         frugal: bool = False,
         held: Mapping[str, str] | None = None,
+        is_half: bool = False,
     ) -> None:
-        providers = _providers(device)
-        self._session = _open_session(graph, providers, threads, frugal=frugal)
-        self._require(providers[0][0], device)
+        place = place_of(device, graph, is_half=is_half)
+        self._session = _open_session(graph, place.providers, threads, frugal=frugal)
+        self._require(place.providers[0][0], device)
         self.name = f"onnxruntime {device}"
-        kind, _, index = device.partition(":")
-        self._kind, self._index = kind, int(index or 0)
+        self._memory = place.memory
         self.inputs = {p.name: p for p in map(_port, self._session.get_inputs())}
         self.outputs = {p.name: p for p in map(_port, self._session.get_outputs())}
         self._given = tuple(self.outputs)
@@ -89,7 +85,7 @@ class OnnxEngine:
 
     def put(self, array: Array) -> Tensor:
         try:
-            return ort.OrtValue.ortvalue_from_numpy(array.copy(), self._kind, self._index)
+            return ort.OrtValue.ortvalue_from_numpy(array.copy(), *self._memory)
         except Exception as exc:  # as above
             raise _run_error(exc) from exc
 
@@ -125,32 +121,9 @@ class OnnxEngine:
             )
 
 
-def _providers(device: str) -> list[tuple[str, dict[str, str]]]:
-    kind, _, index = device.partition(":")
-    if kind == "cpu":
-        return [("CPUExecutionProvider", {})]
-    if kind != "cuda":
-        raise DeviceError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:N")
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        raise DeviceError("this onnxruntime has no CUDA; install vsrcli[cuda] or use --device cpu")
-    _preload_libraries()
-    options = {"device_id": index or "0", "cudnn_conv_algo_search": "HEURISTIC"}
-    return [("CUDAExecutionProvider", options), ("CPUExecutionProvider", {})]
-
-
-def _preload_libraries() -> None:
-    """Loads CUDA and cuDNN from their wheels; what onnxruntime prints of it goes to the log."""
-    ort.set_default_logger_severity(_ORT_FATAL)  # the reason is in the error that follows
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        ort.preload_dlls()
-    for line in said.getvalue().splitlines():
-        log.debug("%s", line)
-
-
 def _open_session(
     graph: Path | bytes,
-    providers: list[tuple[str, dict[str, str]]],
+    providers: list[Provider],
     threads: int,
     *,
     frugal: bool = False,
@@ -167,9 +140,12 @@ def _open_session(
         # Its own fallback prints on stdout; `_require` and the error below say it in one line.
         return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
     except Exception as exc:  # onnxruntime raises a bare class of its own for each status
-        if "CUDA" in providers[0][0] and "CUDA" in str(exc):
+        if len(providers) > 1 and any(
+            sign in str(exc) for sign in ("CUDA", "TensorRT", "Tensorrt")
+        ):
+            name = "CUDA" if "CUDA" in providers[0][0] else "TensorRT"
             raise DeviceError(
-                f"CUDA does not start: {_first_line(exc)}; see `vsr doctor`, or use --device cpu"
+                f"{name} does not start: {_first_line(exc)}; see `vsr doctor`, or use --device cpu"
             ) from exc
         where = "graph" if isinstance(graph, bytes) else str(graph)
         raise WeightsError(f"{where} cannot be loaded: {_first_line(exc)}") from exc

@@ -1,0 +1,118 @@
+"""Which of onnxruntime's providers run a session, and where its tensors lie.
+
+The CUDA and TensorRT parts follow onnxruntime's documentation. They have never been run on a GPU:
+tests put the CPU in their place, so that everything is exercised but the providers themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime as ort
+
+from vsrcli.errors import DeviceError
+from vsrcli.runtime.cache import cache_folder
+from vsrcli.runtime.engines.libraries import missing_driver
+
+log = logging.getLogger("vsr")
+Provider = tuple[str, dict[str, str]]
+_QUIET = 4
+"""onnxruntime's severity: its own lines would land on the user's terminal beside ours."""
+_NAMES = {
+    "cuda": ("CUDAExecutionProvider", "CUDA"),
+    "tensorrt": ("TensorrtExecutionProvider", "TensorRT"),
+}
+"""Kind of device -> provider, and what it is called."""
+_TENSORRT_BYTES = 4 << 30
+"""Of all engines that are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a graph runs."""
+
+    providers: list[Provider]
+    """First the one that was asked for, then those that take what it cannot."""
+    memory: tuple[str, int] = ("cpu", 0)
+    """Kind and number of the device whose memory the tensors lie in, in onnxruntime's words."""
+
+
+def place_of(device: str, graph: Path | bytes, *, is_half: bool) -> Place:
+    """The place for a graph on cpu, cuda[:N] or tensorrt[:N]; `is_half` if it is in fp16.
+
+    Raises DeviceError if this onnxruntime lacks it, or if it cannot run the graph as it should.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return Place(providers=[_CPU])
+    if kind not in _NAMES or not (number or "0").isdecimal():
+        raise DeviceError(f"unknown device {device!r}; use auto, cpu, cuda[:N] or tensorrt[:N]")
+    index = int(number or 0)
+    _require(kind)
+    _preload_libraries()
+    providers = [_cuda(index), _CPU]
+    if kind == "tensorrt":
+        providers.insert(0, _tensorrt(index, graph, is_half=is_half))
+    return Place(providers=providers, memory=("cuda", index))
+
+
+_CPU: Provider = ("CPUExecutionProvider", {})
+
+
+def _cuda(index: int) -> Provider:
+    options = {
+        "device_id": str(index),
+        "cudnn_conv_algo_search": "HEURISTIC",  # an exhaustive one takes minutes a size
+        "prefer_nhwc": "1",  # what the matrix units take
+        "arena_extend_strategy": "kSameAsRequested",  # not the next power of two
+    }
+    return _NAMES["cuda"][0], options
+
+
+def _tensorrt(index: int, graph: Path | bytes, *, is_half: bool) -> Provider:
+    if problem := missing_driver():
+        raise DeviceError(f"{problem}; use --device cpu")
+    data = graph if isinstance(graph, bytes) else graph.read_bytes()
+    if is_half and b"GridSample" in data:
+        raise DeviceError(
+            "TensorRT would take this model's flow in fp16 too; use --device cuda, or "
+            "--precision fp32"
+        )
+    options = {"device_id": str(index), "trt_fp16_enable": str(int(is_half))}
+    version = f"{ort.__version__} {ort.get_build_info()}"
+    key = hashlib.sha256(data + version.encode()).hexdigest()[:32]
+    folder = cache_folder("tensorrt", key, limit_bytes=_TENSORRT_BYTES)
+    if folder is None or not any(folder.glob("*.engine")):
+        where = f"kept in {folder}" if folder else "not kept, as VSR_CACHE is off"
+        log.warning(
+            "TensorRT builds an engine for this model and picture size first, which takes minutes; "
+            "it is %s",
+            where,
+        )
+    if folder:
+        for what in ("engine", "timing"):
+            options |= {f"trt_{what}_cache_enable": "1", f"trt_{what}_cache_path": str(folder)}
+    return _NAMES["tensorrt"][0], options
+
+
+def _require(kind: str) -> None:
+    provider, name = _NAMES[kind]
+    if provider not in ort.get_available_providers():
+        raise DeviceError(
+            f"this onnxruntime has no {name}; install vsrcli[cuda] or use --device cpu"
+        )
+
+
+def _preload_libraries() -> None:
+    """Loads CUDA and cuDNN from their wheels; what onnxruntime prints of it goes to the log."""
+    ort.set_default_logger_severity(_QUIET)  # the reason is in the error that follows
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        ort.preload_dlls()
+    for line in said.getvalue().splitlines():
+        log.debug("%s", line)
