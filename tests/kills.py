@@ -12,11 +12,13 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -139,23 +141,30 @@ def kill_and_resume(
     return Kill(model, instants, resumed, problem or same(facts(target), alone))
 
 
-def campaign(root: Path, runs: int, seed: int) -> list[Kill]:
+def campaign(root: Path, runs: int, seed: int, frames: int = 120) -> Iterator[Kill]:
     """So many runs, frame and recurrent model in turn."""
     chance = random.Random(seed)
-    source = shots_clip(root / "in.mp4")
+    source = shots_clip(root / "in.mp4", frames)
     models = ("bicubic", str(write_recurrent(root / "models")))
     alone: dict[str, tuple[Facts, float]] = {}
     for number, model in enumerate(models):
         target = root / f"alone{number}.mp4"
         subprocess.run(order(source, target, model), check=True)
         alone[model] = facts(target), work_seconds(order(source, target, model, "-y"), root)
-    outcomes = []
     for number in range(runs):
         model = models[number % 2]
         folder = root / f"run{number}"
         folder.mkdir()
-        outcomes.append(kill_and_resume(folder, source, model, *alone[model], chance))
-    return outcomes
+        yield kill_and_resume(folder, source, model, *alone[model], chance)
+        shutil.rmtree(folder)
+
+
+def told(outcome: Kill) -> str:
+    """A line on one run."""
+    name, end = Path(outcome.model).name, outcome.problem or "the same"
+    instants = ", ".join(f"{s:.2f} s" for s in outcome.after_s)
+    resumed = "resumed" if outcome.resumed else "begun anew"
+    return f"{name:15} killed after {instants}; {resumed}: {end}"
 
 
 def main() -> None:
@@ -165,11 +174,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    outcomes = []
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = campaign(Path(folder), given.runs, given.seed)
-    for outcome in outcomes:
-        instants = ", ".join(f"{s:.2f} s" for s in outcome.after_s)
-        print(f"{Path(outcome.model).name:15} killed after {instants}: {outcome.problem or 'same'}")  # noqa: T201
+        for outcome in campaign(Path(folder), given.runs, given.seed):
+            outcomes.append(outcome)
+            print(told(outcome), flush=True)  # noqa: T201
     wrong = sum(bool(outcome.problem) for outcome in outcomes)
     resumed = sum(outcome.resumed for outcome in outcomes)
     print(f"{len(outcomes)} runs killed, {resumed} after a finished segment, {wrong} wrong")  # noqa: T201

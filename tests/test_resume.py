@@ -74,7 +74,7 @@ def left(folder: Path) -> list[str]:
 
 
 def test_killed_runs_go_on_to_the_same_output(tmp_path: Path) -> None:
-    outcomes = campaign(tmp_path, runs=4, seed=5)
+    outcomes = list(campaign(tmp_path, runs=4, seed=5))
     assert [outcome.problem for outcome in outcomes] == [""] * 4
 
 
@@ -277,6 +277,19 @@ def test_a_run_killed_while_it_tidied_up_leaves_nothing(tmp_path: Path) -> None:
     target.write_bytes(b"film")
     sweep(target)
     assert not work.folder.exists()
+
+
+def test_a_run_that_is_refused_tidies_up_after_one_killed(
+    tmp_path: Path, source: Path, vsr: Vsr
+) -> None:
+    """Killed between the output in place and the end: the next run finds the output there."""
+    target = tmp_path / "out.mp4"
+    assert vsr("upscale", source, "-o", target, *OPTIONS, *SOFT, "--keep-work").code == 0
+    assert work_folder(target).is_dir()
+    outcome = vsr("upscale", source, "-o", target, *OPTIONS, *SOFT, "--resume")
+    assert outcome.code == 4
+    assert "exists" in outcome.err
+    assert left(tmp_path) == ["in.mp4", "out.mp4"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

@@ -123,17 +123,15 @@ def upscale(
     model = resolve_model(job.model)
     shots_cleaned: list[ShotCleaning] = []
     if job.target:
-        check_target(job.target, job.source, overwrite=job.overwrite)
+        _check_target(job.target, job)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(job))
         video = source.info.video
         size = choose_size(job, model, video)
         target = job.target or default_target(job.source, model.id, size)
         can_resume = is_plain(job.source) and is_plain(target)
-        if can_resume:
-            sweep(target)
         if not job.target:
-            check_target(target, job.source, overwrite=job.overwrite)
+            _check_target(target, job)
         driver = open_driver(
             model,
             size.scale,
@@ -258,6 +256,13 @@ def run_model(
         else:
             yield item
     yield from driver.flush()
+
+
+def _check_target(target: Path, job: Job) -> None:
+    """Raises OutputError where the target must not be written; tidies up after a killed run."""
+    if is_plain(target):
+        sweep(target)
+    check_target(target, job.source, overwrite=job.overwrite)
 
 
 def _skip_to(place: Place, job: Job, source: Source) -> None:
