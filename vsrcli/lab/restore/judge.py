@@ -13,10 +13,13 @@ SLOPE = 0.2
 class Judge(nn.Module):
     """How real each pixel looks: logits, and the features that led there."""
 
-    def __init__(self, features: int = 64, channels: int = 3) -> None:
+    def __init__(self, features: int = 64, channels: int = 3, *, detail: float = 0.0) -> None:
+        """With `detail` it sees, besides the pictures, how far each pixel lies from the mean of
+        those around it, so many times enlarged: under spectral norm it would learn late to look."""
         super().__init__()
         f = features
-        self.first = nn.Conv2d(channels, f, 3, padding=1)
+        self.detail = detail
+        self.first = nn.Conv2d(2 * channels if detail else channels, f, 3, padding=1)
         down = ((f, 2 * f), (2 * f, 4 * f), (4 * f, 8 * f))
         self.down = nn.ModuleList(spectral_norm(_halving(a, b)) for a, b in down)
         up = ((8 * f, 4 * f), (4 * f, 2 * f), (2 * f, f))
@@ -26,7 +29,12 @@ class Judge(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(N, C, H, W) in 0..1, sides multiples of 8, to (N, 1, H, W) and features."""
-        x = functional.leaky_relu(self.first(2 * pictures - 1), SLOPE)
+        seen = 2 * pictures - 1
+        if self.detail:
+            padded = functional.pad(seen, (2, 2, 2, 2), mode="replicate")
+            fine = seen - functional.avg_pool2d(padded, 5, 1)
+            seen = torch.cat([seen, self.detail * fine], 1)
+        x = functional.leaky_relu(self.first(seen), SLOPE)
         skips = [x]
         for layer in self.down:
             x = functional.leaky_relu(layer(x), SLOPE)

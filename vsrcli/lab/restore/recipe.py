@@ -34,8 +34,8 @@ class Stage:
     """Of `lr`, for SPyNet, in lessons that are not about flow."""
     cleaning: float = 0.5
     """Weight of the cleaning loss."""
-    adversarial: float = 0.02
-    feature: float = 0.5
+    adversarial: float = 0.05
+    feature: float = 0.05
     """Weight of the L1 distance of the discriminator's features."""
     sharpen: float = 0.5
     """Amount of unsharp masking of the truth in `gan`."""
@@ -62,6 +62,9 @@ class Recipe:
     """The same for a net that no discriminator has judged."""
     judge: int = 32
     """Features of the discriminator's first layer."""
+    judge_lr: float = 5e-4
+    judge_detail: float = 4.0
+    """See Judge."""
     optimiser: str = "muon"
     ema: float = 0.998
     shrinks: tuple[float, ...] = (1.0, 0.7, 0.5)

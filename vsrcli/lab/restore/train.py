@@ -146,7 +146,7 @@ def start(recipe: Recipe, checkpoint: Path, device: torch.device) -> State:
     net = channels_last(RealBasicVsr(recipe.shape).to(device))
     state = State(
         net=net,
-        judge=channels_last(Judge(recipe.judge).to(device)),
+        judge=channels_last(Judge(recipe.judge, detail=recipe.judge_detail).to(device)),
         average=_copied(net),
         optimisers={},
         stage=recipe.stages[0].kind,
@@ -155,8 +155,9 @@ def start(recipe: Recipe, checkpoint: Path, device: torch.device) -> State:
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True, map_location=device)
         state.net.load_state_dict(saved["net"])
-        state.judge.load_state_dict(saved["judge"])
         state.average, state.stage = saved["average"], saved["stage"]
+        if state.stage == "gan":  # until then it has learned nothing
+            state.judge.load_state_dict(saved["judge"])
         state.step, state.stage_step = saved["step"], saved["stage_step"]
         state.spent_s = saved["spent_s"]
     state.optimisers = _optimisers(state, recipe)
@@ -198,7 +199,9 @@ def _optimisers(state: State, recipe: Recipe) -> Optimisers:
     if state.stage != "flow":
         made["net"] = make_optimiser(recipe.optimiser, rest, 1.0, 1.0)
     if state.stage == "gan":
-        made["judge"] = torch.optim.Adam(state.judge.parameters(), 1e-4, betas=(0.9, 0.99))
+        made["judge"] = torch.optim.Adam(
+            state.judge.parameters(), recipe.judge_lr, betas=(0.9, 0.99)
+        )
     return made
 
 
