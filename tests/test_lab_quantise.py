@@ -19,7 +19,7 @@ from vsrcli.errors import InputError, ModelError
 from vsrcli.frames import Color, Picture
 from vsrcli.lab.__main__ import main
 from vsrcli.lab.card import Card, GraphCard
-from vsrcli.lab.quantise import Shots, int8_graph, quantise
+from vsrcli.lab.quantise import Shots, feeds_of, int8_graph, quantise
 from vsrcli.media.pixels import layout_of
 from vsrcli.models.model import read_model
 from vsrcli.runtime.drivers import open_driver
@@ -71,8 +71,6 @@ def test_one_that_costs_more_leaves_no_trace(
 
 
 def test_engines_agree_on_int8(clips: Path, tmp_path: Path) -> None:
-    from vsrcli.lab.quantise import feeds_of
-
     model = read_model(write_model(tmp_path, scales=(2,)))
     shots = Shots(folder=clips, clips=1, frames=2)
     graph = int8_graph(model.graph(2).load(), feeds_of(model, 2, shots))
@@ -101,3 +99,13 @@ def test_the_fp32_graph_stays_first_on_the_card() -> None:
     card = Card(id="a", family="", summary="", licence="", trained_on="", recipe="", graphs=())
     card = card.with_graph(entry("int8")).with_graph(entry("fp32"))
     assert [g.precision for g in card.graphs] == ["fp32", "int8"]
+
+
+def test_convolutions_can_be_left_exact(clips: Path, tmp_path: Path) -> None:
+    """One quantised weight for each convolution that is not."""
+    model = read_model(write_random_recurrent(tmp_path))
+    shots = Shots(folder=clips, clips=1, frames=1)
+    for exact, left in (("none", 3), ("last", 2), ("ends", 1)):
+        made = int8_graph(model.graph(4).load(), feeds_of(model, 4, shots), exact)
+        weights = [w for w in onnx.load_from_string(made).graph.initializer if len(w.dims) == 4]
+        assert sum(w.data_type == onnx.TensorProto.INT8 for w in weights) == left

@@ -39,6 +39,8 @@ from vsrcli.runtime.wire import single_ports
 INT8 = "int8"
 MOST_LOSS_DB = 0.1
 """PSNR-Y that an int8 graph may cost and still be kept."""
+EXACT: dict[str, tuple[int, ...]] = {"none": (), "last": (-1,), "ends": (0, -1)}
+"""Convolutions that stay in fp32, by their place: what they give or take spans the widest range."""
 _EVERY = 3
 """Of the frames of a shot, one in so many calibrates."""
 Feeds = dict[str, NDArray[np.float32]]
@@ -93,16 +95,17 @@ def quantise(
     *,
     frames: int = 0,
     most_loss_db: float = MOST_LOSS_DB,
+    exact: str = "none",
 ) -> Quantised:
     """Adds an int8 graph to the model in `folder` if it loses no more than that on `measure`.
 
-    `frames` > 0 limits the clips measured on. Raises InputError without clips, ModelError for a
-    model that has no fp32 graph of the scale, or one of several parts.
+    `frames` > 0 limits the clips measured on; `exact` is one of EXACT. Raises InputError without
+    clips, ModelError for a model that has no fp32 graph of the scale, or one of several parts.
     """
     model = read_model(folder)
     if model.temporal is Temporal.BIDIRECTIONAL:
         raise ModelError(f"{model.id} has several graphs; only single ones can be quantised")
-    data = int8_graph(model.graph(scale).load(), feeds_of(model, scale, shots))
+    data = int8_graph(model.graph(scale).load(), feeds_of(model, scale, shots), exact)
     with tempfile.TemporaryDirectory() as scratch:
         trial = Path(shutil.copytree(folder, Path(scratch) / folder.resolve().name))
         file = _add(trial, scale, data)
@@ -149,11 +152,12 @@ def feeds_of(model: Model, scale: int, shots: Shots) -> Iterator[Feeds]:
     engine.close()
 
 
-def int8_graph(data: bytes, feeds: Iterator[Feeds]) -> bytes:
+def int8_graph(data: bytes, feeds: Iterator[Feeds], exact: str = "none") -> bytes:
     """The graph with its convolutions in int8 between QuantizeLinear and DequantizeLinear."""
     graph = onnx.load_from_string(data)
     for number, node in enumerate(graph.graph.node):
         node.name = node.name or f"node_{number}"  # the tool tells nodes apart by name
+    convolutions = [node.name for node in graph.graph.node if node.op_type == "Conv"]
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         made = Path(scratch) / "int8.onnx"
         quantize_static(
@@ -165,6 +169,7 @@ def int8_graph(data: bytes, feeds: Iterator[Feeds]) -> bytes:
             weight_type=QuantType.QInt8,
             per_channel=True,
             op_types_to_quantize=["Conv"],
+            nodes_to_exclude=[convolutions[i] for i in EXACT[exact]],
         )
         return made.read_bytes()
 

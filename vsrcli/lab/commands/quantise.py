@@ -13,6 +13,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
     parser.add_argument("--degrade", default="bicubic", help="bicubic, bd, real, x264-28, ...")
     parser.add_argument("--frames", type=int, default=0, help="measured of each clip; 0 = all")
+    parser.add_argument(
+        "--exact",
+        choices=("none", "last", "ends"),
+        default="none",
+        help="convolutions left in fp32",
+    )
     parser.add_argument("--most-loss", type=float, default=0.1, help="PSNR-Y it may cost, dB")
 
 
@@ -28,6 +34,7 @@ def run(args: argparse.Namespace) -> None:
         args.measure,
         frames=args.frames,
         most_loss_db=args.most_loss,
+        exact=args.exact,
     )
     verdict = "kept" if done.is_kept else f"not kept: more than {args.most_loss} dB"
     sys.stdout.write(
