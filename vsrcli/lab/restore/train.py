@@ -83,7 +83,8 @@ def train(
     device: str = "cpu",
     on_report: Callable[[Report], None],
 ) -> Path:
-    """Trains for `minutes` more; lessons and schedules run over `total_minutes`. The checkpoint.
+    """Trains for `minutes` more, but not past `total_minutes`, over which lessons and schedules run.
+    The checkpoint.
 
     `folder` holds sharp stills; `pack` degraded sequences, without which moving stills stand in.
     """
@@ -96,7 +97,7 @@ def train(
     budget_s = 60 * (total_minutes or minutes)
     clock = time.process_time if where.type == "cpu" else time.perf_counter
     began = clock() - state.spent_s
-    stop_s, reported = state.spent_s + 60 * minutes, state.spent_s
+    stop_s, reported = min(state.spent_s + 60 * minutes, budget_s), state.spent_s
     while True:
         state.spent_s = clock() - began
         stage, progress = recipe.at(state.spent_s / budget_s)

@@ -73,7 +73,8 @@ def train(
     begin: Path | None = None,
     on_report: Callable[[Report], None],
 ) -> Path:
-    """Trains for `minutes` more; schedules run over `total_minutes`. The checkpoint's path.
+    """Trains for `minutes` more, but not past `total_minutes`, over which schedules run. The
+    checkpoint's path.
 
     Minutes are core-minutes on a CPU, so a busy machine shortens nothing, and real ones elsewhere.
 
@@ -88,7 +89,7 @@ def train(
     budget_s = 60 * (total_minutes or minutes)
     clock = time.process_time if where.type == "cpu" else time.perf_counter
     began = clock() - state.spent_s
-    stop_s, reported = state.spent_s + 60 * minutes, state.spent_s
+    stop_s, reported = min(state.spent_s + 60 * minutes, budget_s), state.spent_s
     while True:
         state.spent_s = clock() - began
         _step(state, recipe, feed, generator, min(1.0, state.spent_s / budget_s))
