@@ -83,8 +83,8 @@ def train(
     device: str = "cpu",
     on_report: Callable[[Report], None],
 ) -> Path:
-    """Trains for `minutes` more, but not past `total_minutes`, over which lessons and schedules run.
-    The checkpoint.
+    """Trains for `minutes` more, but not past `total_minutes`, over which lessons and schedules
+    run. The checkpoint.
 
     `folder` holds sharp stills; `pack` degraded sequences, without which moving stills stand in.
     """
