@@ -128,6 +128,7 @@ class BidirectionalDriver:
         self.overlap = DEFAULT_OVERLAP if tuning.overlap is None else tuning.overlap
         self.chunk = chunk_for(self.footprint, tuning.chunk, self.overlap, free_bytes(setup.device))
         self._spares: dict[str, list[Tensor]] = {kind: [] for kind in self._shapes}
+        self._none = {kind: self._zero(kind) for kind in ("motion", "feature")}
         self._large_strips: list[Tensor] = []
         self._waiting: deque[_Held] = deque()
         self._shot = _Shot()
@@ -334,34 +335,31 @@ class BidirectionalDriver:
     def _backward(self, part: list[_Held], count: int) -> list[Tensor]:
         """The backward features of the first `count` frames."""
         behind: list[Tensor] = []
-        feature, still = self._zero("feature"), self._zero("motion")
+        feature = self._none["feature"]
         for index, held in reversed(list(enumerate(part))):
-            motion = still if held is part[-1] else held.ahead
+            motion = self._none["motion"] if held is part[-1] else held.ahead
             made = self._step("backward", held, feature, motion)
-            if index + 1 >= count:
+            if held is not part[-1] and index + 1 >= count:
                 self._give("feature", feature)
             feature = made
             if index < count:
                 behind.insert(0, made)
-        self._give("motion", still)
         return behind
 
     def _forward(self, part: list[_Held], behind: list[Tensor]) -> tuple[list[Frame], Tensor]:
         """The upscaled frames, and the forward feature of the last. What a shot carries stays, so
         that a chunk that did not fit can be begun again."""
         made: list[Frame] = []
-        feature, still = self._shot.feature, self._zero("motion")
-        first = feature is None
-        feature = self._zero("feature") if first else feature
+        before = self._none["feature"] if self._shot.feature is None else self._shot.feature
+        feature = before
         for held, back in zip(part, behind, strict=True):
-            motion = still if held.back is None else held.back
+            motion = self._none["motion"] if held.back is None else held.back
             new = self._step("forward", held, feature, motion)
-            if feature is not self._shot.feature:
+            if feature is not before:
                 self._give("feature", feature)
             feature = new
             made.append(self._reconstruct(held, back, feature))
             self._give("feature", back)
-        self._give("motion", still)
         return made, feature
 
     def _step(self, name: str, held: _Held, feature: Tensor, motion: Tensor) -> Tensor:
