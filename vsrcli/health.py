@@ -13,7 +13,7 @@ import numpy as np
 
 from vsrcli import __version__
 from vsrcli.errors import VsrError
-from vsrcli.media.encoders import EncoderCheck, check_encoders, ffmpeg_versions
+from vsrcli.media.encoders import EncoderCheck, check_encoders, check_external, ffmpeg_versions
 from vsrcli.models import model_folders
 from vsrcli.runtime.check import ModelCheck, check_model
 from vsrcli.runtime.engines import Setup
@@ -87,7 +87,7 @@ def examine() -> Health:
         versions={"vsr": __version__, "python": platform.python_version()} | _versions(),
         ffmpeg=ffmpeg_versions(),
         engines=examine_engines(),
-        encoders=tuple(check_encoders()),
+        encoders=(*check_encoders(), *check_external()),
         models=tuple(check_model(folder) for folder in model_folders()),
         machine=describe_machine(),
     )

@@ -12,7 +12,8 @@ from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, ModelSpeed, measure_speeds, tr
 from vsrcli.frames import Frame, Picture
 from vsrcli.job import Job
 from vsrcli.media.census import centre
-from vsrcli.media.encode import check_even, choose_format, default_codec, encoder_named
+from vsrcli.media.encode import check_even, choose_format
+from vsrcli.media.external import codec_of
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.outlet import open_outlet
 from vsrcli.media.plan import plan_streams
@@ -108,7 +109,7 @@ def _samples(source: Source) -> tuple[list[Frame], float]:
 
 def _outcome(job: Job, source: Source, size: Size, target: Path, container: str) -> Outcome:
     video = source.info.video
-    codec = encoder_named(job.video.codec or default_codec(container))
+    codec = codec_of(job.video, container)
     pix_fmt = choose_format(codec, video.layout, job.video.pix_fmt)
     check_even(codec, pix_fmt, size.width, size.height)
     plans = plan_streams(

@@ -48,12 +48,23 @@ def _render(health: Health) -> None:
     }
     _section("Versions", versions | ffmpeg)
     _section("Engines", {f"{e.engine} {e.device}": _engine(e) for e in health.engines})
-    works = ", ".join(e.name for e in health.encoders if e.works) or "none"
-    _section("Encoders", {"work": works, "do not": _failing(health)})
+    _section("Encoders", _encoders(health))
     broken = {m.id: "; ".join(m.problems) for m in health.models if not m.is_ok}
     good = ", ".join(m.id for m in health.models if m.is_ok) or "none"
     _section("Models", {"verified": good} | broken)
     _section("Machine", _machine(machine))
+
+
+def _encoders(health: Health) -> dict[str, str]:
+    """Those that work, by whose they are, and those that do not."""
+    working = [e for e in health.encoders if e.works]
+    own = ", ".join(e.name for e in working if not e.is_external)
+    external = ", ".join(e.name for e in working if e.is_external)
+    return {
+        "work": own or "none",
+        "with --ffmpeg auto": external or "none",
+        "do not": _failing(health),
+    }
 
 
 def _engine(check: EngineCheck) -> str:
@@ -102,7 +113,13 @@ def _document(health: Health) -> dict[str, Any]:
             for e in health.engines
         ],
         "encoders": [
-            {"name": e.name, "works": e.works, "reason": e.reason or None} for e in health.encoders
+            {
+                "name": e.name,
+                "from": "ffmpeg" if e.is_external else "av",
+                "works": e.works,
+                "reason": e.reason or None,
+            }
+            for e in health.encoders
         ],
         "models": [
             {

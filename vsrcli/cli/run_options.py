@@ -85,6 +85,15 @@ class RunOptions:
         list[str] | None,
         typer.Option(metavar="K=V", help="May be given again.", rich_help_panel=_PICTURE),
     ] = None
+    ffmpeg: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|PATH",
+            help="Encode with this ffmpeg binary; auto: what PyAV lacks with the one that is "
+            "installed along.",
+            rich_help_panel=_PICTURE,
+        ),
+    ] = None
     deinterlace: Annotated[
         str,
         typer.Option(
@@ -290,6 +299,7 @@ class RunOptions:
                 bitrate=bits_per_second(self.bitrate),
                 pix_fmt=self.pix_fmt,
                 extra=pairs(self.encoder_option or (), "--encoder-option"),
+                ffmpeg=self.ffmpeg,
             ),
             intake=Intake(
                 deinterlace=self.deinterlace,

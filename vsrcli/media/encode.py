@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import cast
+from typing import Protocol, cast
 
 import av
 from av.codec.codec import Codec, UnknownCodecError
@@ -24,7 +24,12 @@ from vsrcli.media.pixels import EXACT, best_format, layout_of, to_av
 
 log = logging.getLogger("vsr")
 _X26X = {"libx264", "libx264rgb", "libx265"}
-_QUALITY = {"libsvtav1": "crf", "libvpx-vp9": "crf", "libvpx": "crf"} | dict.fromkeys(_X26X, "crf")
+_QUALITY = dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1", *_X26X), "crf") | {
+    "librav1e": "qp",
+    "libvvenc": "qp",
+}
+_FREE_RATE = ("libvpx", "libaom")
+"""Encoders whose quality is only kept where no rate limits it."""
 _UNSPECIFIED, _RGB, _BT709, _BT601 = 2, 0, 1, 6
 _HD_LINES = 720
 _PRESETS = (
@@ -69,22 +74,74 @@ class VideoOptions:
     """None: the source's, or the nearest the encoder has."""
     extra: Mapping[str, str] = field(default_factory=dict)
     """The encoder's private options, by name."""
+    ffmpeg: str | None = None
+    """The ffmpeg binary that encodes; auto: the one that comes along, for what PyAV lacks."""
+
+
+class Offer(Protocol):
+    """An encoder and the pixel formats that it takes; none named: any."""
+
+    @property
+    def name(self) -> str:
+        """FFmpeg's name."""
+        ...
+
+    @property
+    def video_formats(self) -> Sequence[av.VideoFormat] | None:
+        """In the encoder's order."""
+        ...
+
+
+class Encoder(Protocol):
+    """An open encoder for pictures of one size and format."""
+
+    name: str
+    width: int
+    height: int
+    pix_fmt: str
+    header: bytes
+    """The parameter sets that the container keeps for the whole stream."""
+
+    def encode(self, picture: av.VideoFrame | None) -> list[SidePacket]:
+        """Packets that are ready; all the others for None. Raises FFmpeg's errors, EncodeError."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of what it holds outside this process."""
+        ...
+
+
+class StreamEncoder(Encoder):
+    """The encoder of a stream of PyAV's."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._stream, context = stream, stream.codec_context
+        self.name, self.pix_fmt = context.codec.name, stream.pix_fmt or ""
+        self.width, self.height = stream.width, stream.height
+        self.header = bytes(context.extradata or b"")
+
+    def encode(self, picture: av.VideoFrame | None) -> list[SidePacket]:
+        return list(self._stream.encode(picture))
+
+    def close(self) -> None:
+        pass
 
 
 def encoder_named(name: str) -> Codec:
-    """The encoder of this name. Raises EncodeError if this build of FFmpeg has none."""
+    """PyAV's encoder of this name. Raises EncodeError if its build of FFmpeg has none."""
     try:
         codec = Codec(name, "w")
     except UnknownCodecError as exc:
         raise EncodeError(
-            f"there is no encoder {name!r} here; `vsr doctor` lists those that work"
+            f"there is no encoder {name!r} here; `vsr doctor` lists those that work, "
+            "and --ffmpeg auto takes others from the ffmpeg binary"
         ) from exc
     if codec.type != "video":
         raise EncodeError(f"{name} is not a video encoder; use libx264, libx265, ffv1 …")
     return codec
 
 
-def choose_format(codec: Codec, layout: Layout, wanted: str | None) -> str:
+def choose_format(codec: Offer, layout: Layout, wanted: str | None) -> str:
     """The pixel format to encode.
 
     Raises EncodeError if the encoder lacks the one asked for, or if transparency would be lost
@@ -110,7 +167,7 @@ def choose_format(codec: Codec, layout: Layout, wanted: str | None) -> str:
     return chosen
 
 
-def _offered(codec: Codec) -> list[str]:
+def _offered(codec: Offer) -> list[str]:
     """The encoder's pixel formats that every reader of its files understands."""
     offered = [f.name for f in codec.video_formats or ()]
     if codec.name == "wrapped_avframe":
@@ -120,7 +177,7 @@ def _offered(codec: Codec) -> list[str]:
     return [n for n in offered if n.startswith("yuvj")] if codec.name == "mjpeg" else offered
 
 
-def check_even(codec: Codec, pix_fmt: str, width: int, height: int) -> None:
+def check_even(codec: Offer, pix_fmt: str, width: int, height: int) -> None:
     """Raises EncodeError where subsampled chroma wants even sides and the picture's are odd."""
     layout = layout_of(pix_fmt)
     odd = [n for n, s in ((width, layout.chroma_w), (height, layout.chroma_h)) if n % s]
@@ -142,7 +199,7 @@ def add_video(
     """The encoder's stream in an output container, set up to keep the source's time and colour."""
     codec = encoder_named(options.codec or default_codec(container.format.name))
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
-    private = _private(codec, options, info)
+    private = private_options(codec.name, options, info)
     try:
         stream = cast(
             av.VideoStream, container.add_stream(codec.name, rate=info.rate, options=private)
@@ -240,11 +297,11 @@ def default_codec(container: str) -> str:
 class FrameWriter:
     """Turns frames into encoded packets of one stream."""
 
-    def __init__(self, stream: av.VideoStream, info: VideoInfo) -> None:
-        self._stream, self._info = stream, info
+    def __init__(self, encoder: Encoder, info: VideoInfo) -> None:
+        self._encoder, self._info = encoder, info
         self._reformatter, self._attached = VideoReformatter(), Attached()
         self._saw_captions = False
-        self._color = encoded_color(info, stream.pix_fmt or "", stream.codec_context.name)
+        self._color = encoded_color(info, encoder.pix_fmt, encoder.name)
         self._given = 0
         self.last_pts: int | None = None
         """Of the frame given last; the next one must come after it."""
@@ -254,7 +311,7 @@ class FrameWriter:
     @property
     def header(self) -> bytes:
         """The parameter sets that the container keeps for the whole stream."""
-        return bytes(self._stream.codec_context.extradata or b"")
+        return self._encoder.header
 
     def encode(self, frame: Frame, pts: int) -> list[SidePacket]:
         """Packets that are ready. `pts` is in the frame's time base. Raises EncodeError."""
@@ -289,7 +346,7 @@ class FrameWriter:
         return picture
 
     def _warn_of_lost(self, origin: av.VideoFrame) -> None:
-        codec = self._stream.codec_context.name
+        codec = self._encoder.name
         is_still = codec in _STILLS - _PROFILED
         if is_still and self._given == 0 and self._attached.has_profile(origin):
             log.warning("the colour profile is not kept by %s; write .png or .jpg", codec)
@@ -301,23 +358,23 @@ class FrameWriter:
 
     def _converted(self, frame: Frame) -> av.VideoFrame:
         picture = to_av(frame.planes, frame.layout)
-        stream = self._stream
+        encoder = self._encoder
         color = self._info.color
         picture.colorspace = color.matrix
         picture.color_range = _av_range(color.full_range)
-        same_size = (picture.width, picture.height) == (stream.width, stream.height)
+        same_size = (picture.width, picture.height) == (encoder.width, encoder.height)
         twin = _full_range_twin(picture) if color.full_range else picture.format.name
         same_color = color == self._color or picture.format.is_rgb
-        if same_size and same_color and stream.pix_fmt in (picture.format.name, twin):
+        if same_size and same_color and encoder.pix_fmt in (picture.format.name, twin):
             return picture
         flags = EXACT if same_size else _LANCZOS
         ranges = self._ranges(picture)
         return self._reformatter.reformat(
-            picture, stream.width, stream.height, stream.pix_fmt, interpolation=flags, **ranges
+            picture, encoder.width, encoder.height, encoder.pix_fmt, interpolation=flags, **ranges
         )
 
     def _ranges(self, picture: av.VideoFrame) -> dict[str, int]:
-        if picture.format.is_rgb and not av.VideoFormat(self._stream.pix_fmt or "").is_rgb:
+        if picture.format.is_rgb and not av.VideoFormat(self._encoder.pix_fmt).is_rgb:
             full = _av_range(self._color.full_range) or 1
             return {"dst_colorspace": _sws_matrix(self._color.matrix), "dst_color_range": full}
         color = self._info.color
@@ -333,9 +390,13 @@ class FrameWriter:
 
     def _send(self, picture: av.VideoFrame | None) -> list[SidePacket]:
         try:
-            return list(self._stream.encode(picture))
+            return self._encoder.encode(picture)
         except (av.FFmpegError, ValueError) as exc:
-            raise _refused(self._stream.codec_context.codec.name, exc) from exc
+            raise _refused(self._encoder.name, exc) from exc
+
+    def close(self) -> None:
+        """Lets go of the encoder, done or not."""
+        self._encoder.close()
 
 
 def _full_range_twin(picture: av.VideoFrame) -> str:
@@ -350,37 +411,37 @@ def _sws_matrix(matrix: int) -> int:
     return 1 if matrix == _BT709 else 5
 
 
-def _private(codec: Codec, options: VideoOptions, info: VideoInfo) -> dict[str, str]:
+def private_options(name: str, options: VideoOptions, info: VideoInfo) -> dict[str, str]:
+    """The settings of an encoder by the names it gives them. Raises EncodeError."""
     chosen: dict[str, str] = {}
-    quality = _QUALITY.get(codec.name)
+    quality = _QUALITY.get(name)
     crf = options.crf
-    if crf is None and codec.name in ("libx264", "libx264rgb") and not options.bitrate:
+    if crf is None and name in ("libx264", "libx264rgb") and not options.bitrate:
         crf = 16
     if crf is not None:
         if quality is None:
-            raise EncodeError(f"{codec.name} has no --crf; use --bitrate or --encoder-option")
+            raise EncodeError(f"{name} has no --crf; use --bitrate or --encoder-option")
         chosen[quality] = f"{crf:g}"
-        if codec.name.startswith("libvpx"):
+        if name.startswith(_FREE_RATE):
             chosen["b"] = "0"
-    if codec.name == "libvpx" and info.layout.planes_of(Role.ALPHA):
+    if name == "libvpx" and info.layout.planes_of(Role.ALPHA):
         chosen["auto-alt-ref"] = "0"  # its alternate frames are of the colours alone
-    preset = options.preset or ("medium" if codec.name in _X26X else None)
+    preset = options.preset or ("medium" if name in _X26X else None)
     if preset:
-        if codec.name in _X26X and preset not in _PRESETS:  # x264 would print a line of its own
-            raise EncodeError(f"{codec.name} has no preset {preset!r}; use {', '.join(_PRESETS)}")
+        if name in _X26X and preset not in _PRESETS:  # x264 would print a line of its own
+            raise EncodeError(f"{name} has no preset {preset!r}; use {', '.join(_PRESETS)}")
         chosen["preset"] = preset
     chosen |= options.extra
-    key, told = encoder_parameters(codec.name, info.mastering)
+    key, told = encoder_parameters(name, info.mastering)
     if info.dynamic:
         log.warning("%s metadata is not kept: it described each frame at its old size",
                     " and ".join(info.dynamic))  # fmt: skip
     if info.mastering and not told:
-        name = codec.name
         log.warning("%s is not told the HDR mastering metadata; libx265 and libsvtav1 do", name)
-    if codec.name == "libx265":  # it prints on stderr by itself, past FFmpeg's log
+    if name == "libx265":  # it prints on stderr by itself, past FFmpeg's log
         told = f"log-level=none:{told}".rstrip(":")
         chosen.setdefault("a53cc", "1")
-    elif codec.name == "libsvtav1":
+    elif name == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")
     if told:  # the user's own come last, so they win
         chosen[key] = f"{told}:{chosen.get(key, '')}".rstrip(":")

@@ -14,7 +14,8 @@ from av.codec.codec import Codec, UnknownCodecError
 
 from vsrcli.errors import EncodeError
 from vsrcli.frames import Frame
-from vsrcli.media.encode import FrameWriter, VideoOptions, add_video
+from vsrcli.media.encode import VideoOptions
+from vsrcli.media.external import open_writer, try_encoder
 from vsrcli.media.info import VideoInfo
 
 ENCODERS = (
@@ -25,6 +26,8 @@ ENCODERS = (
     *("h264_videotoolbox", "hevc_videotoolbox", "h264_v4l2m2m"),
 )
 """Those that people ask for, software first."""
+EXTERNAL = ("libaom-av1", "librav1e", "libopenh264", "libkvazaar", "libxvid")
+"""Those that --ffmpeg auto adds."""
 _NEEDS = {
     "nvenc": "no NVIDIA GPU or driver that encodes",
     "qsv": "no Intel GPU or driver that encodes",
@@ -44,6 +47,8 @@ class EncoderCheck:
     name: str
     reason: str = ""
     """Why it does not; empty if it does."""
+    is_external: bool = False
+    """It is not PyAV's, but the ffmpeg binary's: --ffmpeg auto runs it."""
 
     @property
     def works(self) -> bool:
@@ -55,6 +60,21 @@ def check_encoders(names: Sequence[str] = ENCODERS) -> list[EncoderCheck]:
     """A check of each encoder, in order. Takes about 0.3 s for all."""
     with _quiet_svt():
         return [EncoderCheck(name=name, reason=_why_not(name)) for name in names]
+
+
+def check_external(names: Sequence[str] = EXTERNAL) -> list[EncoderCheck]:
+    """A check of each encoder that PyAV lacks, in the ffmpeg binary that comes along."""
+    return [
+        EncoderCheck(name=name, reason=_why_not_external(name), is_external=True) for name in names
+    ]
+
+
+def _why_not_external(name: str) -> str:
+    try:
+        try_encoder(name, _SIZE)
+    except EncodeError as exc:
+        return str(exc).split("; ")[0]
+    return ""
 
 
 def _why_not(name: str) -> str:
@@ -101,10 +121,9 @@ def time_encoder(
     with _nowhere() as container:
         size = (first.width, first.height)
         try:
-            stream = add_video(container, info, options, size=size, threads=threads)
+            _, writer = open_writer(container, info, options, size=size, threads=threads)
         except av.FFmpegError as exc:
             raise EncodeError(f"{options.codec} cannot be opened: {exc}") from exc
-        writer = FrameWriter(stream, info)
         for frame in frames:
             writer.encode(frame, frame.pts)
         writer.flush()

@@ -129,6 +129,7 @@ class SegmentWriter:
         if self._file:
             self._file.close()
             frames, self._file = self._file.frames, None
+        self._writer.close()
         after, self._writer = self._writer.last_pts, self._start()
         self._writer.last_pts = after
         if self._writer.header != self._header:
@@ -150,6 +151,7 @@ class SegmentWriter:
 
     def drop(self) -> None:
         """Lets go of the segment in work."""
+        self._writer.close()
         if self._file:
             self._file.drop()
             self._file = None

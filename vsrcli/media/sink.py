@@ -19,7 +19,8 @@ from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.display import write_display_size
-from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks, lacks_shape
+from vsrcli.media.encode import FrameWriter, VideoOptions, frame_ticks, lacks_shape
+from vsrcli.media.external import open_writer
 from vsrcli.media.outlet import MOV, open_outlet
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.plan import Action, StreamPlan, has_cover, losses, own_tags, plan_streams
@@ -138,10 +139,12 @@ class Sink:
         if plan.action is Action.DROP:
             return
         if plan.action is Action.UPSCALE:
-            self._video = add_video(self._container, self._info, video, size=size, threads=threads)
+            self._video, writer = open_writer(
+                self._container, self._info, video, size=size, threads=threads
+            )
             self._shape = size if lacks_shape(self._container, self._video, self._info) else None
             self._segments = SegmentWriter(
-                FrameWriter(self._video, self._info),
+                writer,
                 lambda: self._fresh_writer(video, size, threads),
             )
             target: av.stream.Stream = self._video
@@ -159,8 +162,8 @@ class Sink:
         """Another encoder like the first; its stream is in a container that is never written."""
         nowhere = av.open(os.devnull, "w", format=self._container.format.name)
         with _said_already():
-            stream = add_video(nowhere, self._info, video, size=size, threads=threads)
-        return FrameWriter(stream, self._info)
+            _, writer = open_writer(nowhere, self._info, video, size=size, threads=threads)
+        return writer
 
     def _time_shift(self) -> Fraction:
         """Seconds added to every timestamp: a cut starts at 0, and no frame lies before 0."""
@@ -205,7 +208,7 @@ class Sink:
             ticks = item.pts + frame_ticks(self._shift, item.time_base)
             with self._system_errors():
                 packets = self._segments.encode(item, ticks)
-            self._mux(packets)
+            self._mux_picture(packets)
             self.frames += 1
             return
         self._catch_up(item)
@@ -239,7 +242,7 @@ class Sink:
             return 0
         with self._system_errors():
             packets, frames = self._segments.cut()
-        self._mux(packets)
+        self._mux_picture(packets)
         return frames
 
     def replay(self, paths: Sequence[Path], frames: int) -> None:
@@ -257,8 +260,7 @@ class Sink:
                 return
             end = until.pts * until.time_base + self._shift
         for packet in self._replay:
-            packet.stream = self._video
-            self._mux([packet])
+            self._mux_picture([packet])
             if end is not None and packet.dts is not None and packet.dts * packet.time_base >= end:
                 return
         self._replay = None
@@ -277,6 +279,12 @@ class Sink:
         packet.dts = None if packet.dts is None else packet.dts + ticks
         if (packet.duration or 0) >= _ENDLESS:
             packet.duration = 0
+
+    def _mux_picture(self, packets: list[SidePacket]) -> None:
+        """Packets of the picture, whichever encoder they come from."""
+        for packet in packets:
+            packet.stream = self._video
+        self._mux(packets)
 
     def _mux(self, packets: list[SidePacket]) -> None:
         for packet in packets:
@@ -315,7 +323,7 @@ class Sink:
         self._catch_up()
         with self._system_errors():
             packets = self._segments.flush()
-        self._mux(packets)
+        self._mux_picture(packets)
         for converter in self._converters.values():
             self._mux(list(converter.flush()))
         try:

@@ -1,0 +1,144 @@
+"""--ffmpeg: the binary encodes, and everything else stays as it is."""
+
+from __future__ import annotations
+
+import json
+import stat
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from clips import VFR_TIMES, Clip, make
+from conftest import Vsr
+from facts import facts
+
+from vsrcli.errors import EncodeError
+from vsrcli.media.ffmpeg import ffmpeg_binary
+
+ENCODER = 8
+AOM = ("-c:v", "libaom-av1", "--encoder-option", "cpu-used=8", "--ffmpeg", "auto")
+BASE = ("--model", "bicubic", "-s", 2, "--progress", "none")
+
+
+@pytest.fixture(scope="module")
+def binary() -> str:
+    try:
+        return ffmpeg_binary()
+    except EncodeError:
+        pytest.skip("there is no ffmpeg binary for this platform")
+
+
+def test_an_encoder_that_pyav_lacks(tmp_path: Path, vsr: Vsr, binary: str) -> None:
+    source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    outcome = vsr("upscale", source, "-o", target, *BASE, *AOM, "--segment", 5)
+    assert (outcome.code, outcome.err) == (0, "")
+    before, after = facts(source), facts(target)
+    assert after.times == before.times
+    assert after.others == before.others
+    assert after.size == (192, 128)
+    with av.open(str(target)) as file:
+        assert file.streams.video[0].codec_context.codec.canonical_name == "av1"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_times_colours_and_shape_are_kept(tmp_path: Path, vsr: Vsr, binary: str) -> None:
+    """Frames out of order in the stream, at uneven times, from a start of their own."""
+    clip = Clip(
+        times=VFR_TIMES,
+        time_base=Fraction(1, 1000),
+        start_s=Fraction(3, 10),
+        color=(9, 16, 9, 1),
+        sar=Fraction(4, 3),
+        pix_fmt="yuv420p10le",
+    )
+    source = make(tmp_path / "in.mp4", clip)
+    for name, more in (("own", ()), ("other", ("--ffmpeg", binary))):
+        given = ("-o", tmp_path / f"{name}.mp4", "--preset", "veryfast", "-c:v", "libx264", *more)
+        outcome = vsr("upscale", source, *BASE, *given)
+        assert (outcome.code, outcome.err) == (0, "")
+    before, own, other = (facts(tmp_path / f"{name}.mp4") for name in ("in", "own", "other"))
+    assert other.pts == before.pts
+    assert other.times == own.times
+    assert (other.color, other.sar, other.pix_fmt) == (before.color, before.sar, "yuv420p10le")
+
+
+def test_the_pictures_are_those_of_pyav(tmp_path: Path, vsr: Vsr, binary: str) -> None:
+    source = make(tmp_path / "in.mkv", Clip(codec="ffv1"))
+    for name, more in (("own", ()), ("other", ("--ffmpeg", binary))):
+        outcome = vsr(
+            "upscale", source, "-o", tmp_path / f"{name}.mkv", *BASE, "-c:v", "ffv1", *more
+        )
+        assert outcome.code == 0, outcome.err
+    own, other = facts(tmp_path / "own.mkv"), facts(tmp_path / "other.mkv")
+    assert (own.pictures, own.pts) == (other.pictures, other.pts)
+
+
+def test_pyav_goes_first_with_auto(
+    tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vsrcli.media.external.ffmpeg_binary", lambda: "none")
+    source = make(tmp_path / "in.mp4")
+    order = ("upscale", source, "-o", tmp_path / "out.mp4", *BASE, "--preset", "ultrafast")
+    assert vsr(*order, "--ffmpeg", "auto").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("-c:v", "libaom-av1"), "--ffmpeg auto"),
+        (("-c:v", "libx2", "--ffmpeg", "auto"), "has no encoder 'libx2'"),
+        (("-c:v", "libx264", "--ffmpeg", "/no/such/file"), "cannot be run"),
+        ((*AOM, "--encoder-option", "nothing=1"), "nothing"),
+        ((*AOM, "--pix-fmt", "rgb24"), "cannot encode rgb24"),
+        (("-c:v", "libxvid", "--ffmpeg", "auto", "-o", "out.webm"), "cannot hold libxvid"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    tmp_path: Path,
+    vsr: Vsr,
+    binary: str,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = make(tmp_path / "in.mp4")
+    outcome = vsr("upscale", source, "-o", "out.mp4", *BASE, *options)
+    assert (outcome.code, len(outcome.lines)) == (ENCODER, 1), outcome.err
+    assert words in outcome.err
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_binary_that_fails_midway(tmp_path: Path, vsr: Vsr, binary: str) -> None:
+    """The first call after -h is the trial; the second one breaks off within its input."""
+    script = tmp_path / "ffmpeg"
+    script.write_text(
+        f"""#!/bin/sh
+case "$*" in *" -h "*) exec {binary} "$@";; esac
+if mkdir {tmp_path}/tried 2>/dev/null; then exec {binary} "$@"; fi
+head -c 300000 | {binary} "$@"
+echo "[enc] the device is lost" >&2
+exit 1
+"""
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    source = make(tmp_path / "in.mkv", Clip(frames=60))
+    order = ("-c:v", "libx264", "--preset", "ultrafast", "--ffmpeg", script)
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mkv", *BASE, *order)
+    assert (outcome.code, len(outcome.lines)) == (ENCODER, 1), outcome.err
+    assert "libx264 of ffmpeg refused" in outcome.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ffmpeg", "in.mkv", "tried"]
+
+
+def test_a_dry_run_says_it(tmp_path: Path, vsr: Vsr, binary: str) -> None:
+    source = make(tmp_path / "in.mkv")
+    order = ("upscale", source, *BASE[:-2], *AOM, "--dry-run", "--progress", "json")
+    assert json.loads(vsr(*order).out)["encoder"] == "libaom-av1"
+
+
+def test_doctor_says_whose_an_encoder_is(vsr: Vsr, binary: str) -> None:
+    found = json.loads(vsr("doctor", "--json").out)["encoders"]
+    places = {entry["name"]: (entry["from"], entry["works"]) for entry in found}
+    assert places["libx264"] == ("av", True)
+    assert places["libaom-av1"] == ("ffmpeg", True)

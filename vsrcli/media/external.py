@@ -1,0 +1,363 @@
+"""Encoders of an ffmpeg binary: frames go in through one pipe, packets come back through another.
+
+PyAV's build lacks some encoders. What is muxed, counted and put in place stays as it is: the binary
+gives packets of one stream and nothing else. It is started once for a trial, whose stream is the
+template of the real one, and once for each segment.
+"""
+
+from __future__ import annotations
+
+import io
+import queue
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+import av
+from av.codec.codec import Codec, UnknownCodecError
+
+from vsrcli.errors import EncodeError
+from vsrcli.media.encode import (
+    Encoder,
+    FrameWriter,
+    StreamEncoder,
+    VideoOptions,
+    add_video,
+    check_even,
+    choose_format,
+    default_codec,
+    encoded_color,
+    encoder_named,
+    private_options,
+)
+from vsrcli.media.ffmpeg import ffmpeg_binary
+from vsrcli.media.info import VideoInfo
+from vsrcli.media.packet import SidePacket
+
+AUTO = "auto"
+"""For --ffmpeg: the binary that comes along, for what PyAV lacks."""
+_MUXERS = ("mp4", "mov")
+"""What can say both times of each packet in a pipe; mov knows codecs that mp4 does not."""
+_FRAGMENTS = "+frag_every_frame+empty_moov+default_base_moof"
+
+
+@dataclass(frozen=True)
+class BinaryCodec:
+    """An encoder of a binary, as far as it says what it can."""
+
+    binary: str
+    name: str
+    video_formats: tuple[av.VideoFormat, ...]
+
+
+def codec_of(options: VideoOptions, container: str) -> Codec | BinaryCodec:
+    """The encoder that the options name, and who has it. Raises EncodeError if nobody does."""
+    name = options.codec or default_codec(container)
+    if options.ffmpeg is None:
+        return encoder_named(name)
+    if options.ffmpeg != AUTO:
+        return binary_codec(options.ffmpeg, name)
+    try:
+        Codec(name, "w")
+    except UnknownCodecError:
+        return binary_codec(ffmpeg_binary(), name)
+    return encoder_named(name)
+
+
+@cache
+def binary_codec(binary: str, name: str) -> BinaryCodec:
+    """An encoder of this binary. Raises EncodeError if it is not there."""
+    try:
+        said = subprocess.run(
+            [binary, "-hide_banner", "-h", f"encoder={name}"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        ).stdout
+    except OSError as exc:
+        raise EncodeError(f"{binary} cannot be run ({exc.strerror}); check --ffmpeg") from exc
+    if not said.startswith("Encoder "):
+        raise EncodeError(f"{Path(binary).name} has no encoder {name!r}; see `vsr doctor`")
+    formats = re.search(r"Supported pixel formats: (.*)", said)
+    return BinaryCodec(binary, name, tuple(_formats(formats[1].split() if formats else ())))
+
+
+def _formats(names: list[str] | tuple[()]) -> Iterator[av.VideoFormat]:
+    for name in names:
+        with suppress(ValueError):  # one that PyAV does not know yet
+            yield av.VideoFormat(name)
+
+
+def open_writer(
+    container: av.container.OutputContainer,
+    info: VideoInfo,
+    options: VideoOptions,
+    *,
+    size: tuple[int, int],
+    threads: int,
+) -> tuple[av.VideoStream, FrameWriter]:
+    """The picture's stream in an output container, and the encoder for it. Raises EncodeError."""
+    codec = codec_of(options, container.format.name)
+    if isinstance(codec, Codec):
+        stream = add_video(container, info, options, size=size, threads=threads)
+        return stream, FrameWriter(StreamEncoder(stream), info)
+    pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
+    check_even(codec, pix_fmt, *size)
+    command = _command(codec, info, options, pix_fmt, threads)
+    muxer, trial = _trial(command, size, pix_fmt, info.time_base)
+    with av.open(io.BytesIO(trial), format=muxer) as template:
+        source = template.streams.video[0]
+        header = bytes(source.codec_context.extradata or b"")
+        try:
+            stream = container.add_stream_from_template(source, opaque=True)
+        except ValueError as exc:
+            raise EncodeError(
+                f"a {container.format.name} file cannot hold {codec.name}; change -c:v or -o"
+            ) from exc
+    stream.time_base = info.time_base
+    if info.turn:
+        stream.set_display_matrix(info.turn.moved(size[0] / info.width, size[1] / info.height))
+    external = External((*command, "-f", muxer, "pipe:1"), codec.name, size, pix_fmt, info, header)
+    return stream, FrameWriter(external, info)
+
+
+def try_encoder(name: str, size: tuple[int, int]) -> None:
+    """Encodes two grey frames with the binary that comes along. Raises EncodeError."""
+    codec = binary_codec(ffmpeg_binary(), name)
+    offered = [f.name for f in codec.video_formats]
+    pix_fmt = offered[0] if offered and "yuv420p" not in offered else "yuv420p"
+    _trial(_started(codec, pix_fmt, "null", 0), size, pix_fmt, Fraction(1, 12800))
+
+
+def _command(
+    codec: BinaryCodec, info: VideoInfo, options: VideoOptions, pix_fmt: str, threads: int
+) -> tuple[str, ...]:
+    color = encoded_color(info, pix_fmt, codec.name)
+    limits = {None: 0, False: 1, True: 2}[color.full_range]
+    tags = f"setparams=range={limits}:color_primaries={color.primaries}"
+    tags += f":color_trc={color.transfer}:colorspace={color.matrix}"
+    if info.sample_aspect not in (0, 1):
+        tags += f",setsar={info.sample_aspect}"
+    words = list(_started(codec, pix_fmt, tags, threads))
+    if options.bitrate:
+        words += ["-b:v", str(options.bitrate)]
+    for key, value in private_options(codec.name, options, info).items():
+        words += [f"-{'b:v' if key == 'b' else key}", value]
+    return (*words, "-video_track_timescale", str(info.time_base.denominator))
+
+
+def _started(codec: BinaryCodec, pix_fmt: str, filters: str, threads: int) -> tuple[str, ...]:
+    return (
+        *(codec.binary, "-hide_banner", "-loglevel", "error", "-f", "nut", "-i", "pipe:0"),
+        *("-vf", filters, "-copyts", "-fps_mode", "passthrough", "-enc_time_base", "demux"),
+        *("-c:v", codec.name, "-pix_fmt", pix_fmt, "-strict", "-2", "-threads", str(threads)),
+        *("-movflags", _FRAGMENTS),
+    )
+
+
+@cache
+def _trial(
+    command: tuple[str, ...], size: tuple[int, int], pix_fmt: str, time_base: Fraction
+) -> tuple[str, bytes]:
+    """The muxer that takes what the encoder makes, and two grey frames in it."""
+    raw = io.BytesIO()
+    with av.open(raw, "w", format="nut") as nut:
+        stream = _raw_stream(nut, size, pix_fmt, time_base)
+        for pts in range(2):
+            frame = av.VideoFrame(*size, pix_fmt)
+            for plane in frame.planes:
+                plane.update(b"\x80" * plane.buffer_size)
+            frame.pts, frame.time_base = pts * max(1, round(1 / (25 * time_base))), time_base
+            nut.mux(stream.encode(frame))
+    said = ""
+    for muxer in _MUXERS:
+        done = subprocess.run(
+            [*command, "-f", muxer, "pipe:1"],
+            input=raw.getvalue(),
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode == 0 and done.stdout:
+            return muxer, done.stdout
+        said = said or done.stderr.decode(errors="replace")
+    raise _refused(command, said)
+
+
+def _raw_stream(
+    nut: av.container.OutputContainer, size: tuple[int, int], pix_fmt: str, time_base: Fraction
+) -> av.VideoStream:
+    stream = nut.add_stream("rawvideo", rate=25)
+    stream.width, stream.height = size
+    stream.pix_fmt = pix_fmt
+    stream.codec_context.time_base = time_base
+    return stream
+
+
+def _refused(command: tuple[str, ...], said: str) -> EncodeError:
+    name = command[command.index("-c:v") + 1]
+    lines = [line.split("] ", 1)[-1].strip() for line in said.splitlines() if line.strip()]
+    reason = next((line for line in lines if not line.startswith("Compiled")), "without a reason")
+    return EncodeError(
+        f"{name} of {Path(command[0]).name} refused the settings or the frame ({reason}); check "
+        "--preset, --crf, --pix-fmt and --encoder-option, or see `vsr doctor`"
+    )
+
+
+class External(Encoder):
+    """A running binary. Its packets get the times of the frames they were made of."""
+
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        name: str,
+        size: tuple[int, int],
+        pix_fmt: str,
+        info: VideoInfo,
+        header: bytes,
+    ) -> None:
+        self.name, self.pix_fmt, self.header = name, pix_fmt, header
+        self.width, self.height = size
+        self._command, self._base = command, info.time_base
+        self._process: subprocess.Popen[bytes] | None = None
+        self._due: dict[Fraction, int] = {}  # frames that no packet came of yet: their durations
+        self._first: Fraction | None = None
+        self._shift: Fraction | None = None
+
+    def encode(self, picture: av.VideoFrame | None) -> list[SidePacket]:
+        """Packets that are ready; all the others for None. Raises EncodeError."""
+        if picture is None:
+            return self._finish() if self._process else []
+        process = self._process or self._begin()
+        assert picture.pts is not None
+        assert picture.time_base is not None
+        at = Fraction(picture.pts * picture.time_base)
+        self._first = at if self._first is None else self._first
+        self._due[at] = round((picture.duration or 0) * picture.time_base / self._base)
+        self._nut.mux(self._raw.encode(picture))
+        if self._feed.is_broken:
+            process.wait()
+            raise self._failure()
+        return self._ready()
+
+    def close(self) -> None:
+        """Ends the binary, whether it is done or not."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        self._feed.is_broken = True
+        self._nut.close()
+        self._reader.join()
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):
+                cast(IO[bytes], pipe).close()
+        self._said.close()
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        process = self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C is for us to pass on
+        )
+        self._packets: queue.SimpleQueue[SidePacket] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
+        self._reader.start()
+        self._feed = _Feed(cast(IO[bytes], process.stdin))
+        self._nut = av.open(cast(BinaryIO, self._feed), "w", format="nut")
+        self._raw = _raw_stream(self._nut, (self.width, self.height), self.pix_fmt, self._base)
+        return process
+
+    def _read(self, pipe: BinaryIO) -> None:
+        with suppress(OSError, ValueError, av.FFmpegError):  # the process says what went wrong
+            muxer = self._command[self._command.index("pipe:1") - 1]
+            with av.open(_Unseekable(pipe), "r", format=muxer) as container:
+                for packet in container.demux(video=0):
+                    if packet.size:
+                        self._packets.put(packet)
+
+    def _finish(self) -> list[SidePacket]:
+        process = self._process
+        assert process is not None
+        self._nut.close()
+        cast(IO[bytes], process.stdin).close()
+        self._reader.join()
+        if process.wait():
+            raise self._failure()
+        packets = self._ready()
+        missing = len(self._due)
+        self.close()
+        if missing:
+            raise EncodeError(f"{self.name} left out {missing} frames; use another --encoder")
+        return packets
+
+    def _ready(self) -> list[SidePacket]:
+        packets = []
+        while not self._packets.empty():
+            packets.append(self._timed(self._packets.get()))
+        return packets
+
+    def _timed(self, packet: SidePacket) -> SidePacket:
+        """A packet with the time of its frame: the pipe counts from the first decoding time."""
+        assert packet.pts is not None  # mp4 and mov say both of each
+        assert packet.dts is not None
+        base = packet.time_base
+        if self._shift is None:
+            self._shift = packet.pts * base - (self._first or 0)
+        at = packet.pts * base - self._shift
+        duration = self._due.pop(at, None)
+        if duration is None:
+            raise EncodeError(
+                f"{self.name} gives a frame at {float(at):.3f} s that it was not given; use "
+                "another --encoder"
+            )
+        made: SidePacket = av.Packet(bytes(packet))
+        made.time_base, made.pts, made.duration = self._base, round(at / self._base), duration
+        made.dts = int((packet.dts * base - self._shift) // self._base)
+        made.is_keyframe = packet.is_keyframe
+        return made
+
+    def _failure(self) -> EncodeError:
+        self._said.seek(0)
+        said = self._said.read().decode(errors="replace")
+        self.close()
+        return _refused(self._command, said)
+
+
+class _Feed:
+    """The way into a binary. What it does not take is dropped, as FFmpeg takes no error here."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe, self.is_broken = pipe, False
+
+    def write(self, data: bytes) -> int:
+        view = memoryview(b"" if self.is_broken else data)
+        try:
+            while view:
+                view = view[self._pipe.write(view) :]
+        except OSError:
+            self.is_broken = True
+        return len(data)
+
+
+class _Unseekable:
+    """A pipe that offers nothing but reading."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+
+    def read(self, size: int) -> bytes:
+        return self._pipe.read(size)
