@@ -172,11 +172,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--frames", type=int, default=120)
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
-        for outcome in campaign(Path(folder), given.runs, given.seed):
+        for outcome in campaign(Path(folder), given.runs, given.seed, given.frames):
             outcomes.append(outcome)
             print(told(outcome), flush=True)  # noqa: T201
     wrong = sum(bool(outcome.problem) for outcome in outcomes)
