@@ -134,7 +134,8 @@ def held(path: Path, sides: set[tuple[int, int]] | None = None) -> Held:
         best = next((s for s in films if (s.width, s.height) in (sides or ())), best)
         assert best is not None, f"{path} has no video"
         best.thread_type = "AUTO"
-        vpx = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(best.codec_context.codec.canonical_name)
+        clear = {"vp8": "libvpx", "vp9": "libvpx-vp9"} if "alpha_mode" in best.metadata else {}
+        vpx = clear.get(best.codec_context.codec.canonical_name)
         context = av.CodecContext.create(vpx, "r") if vpx else best.codec_context
         frames: list[av.VideoFrame] = []
         times: list[Fraction | None] = []

@@ -178,3 +178,15 @@ def test_mp4_is_ready_to_stream(tmp_path: Path, upscale: Vsr) -> None:
 def test_the_decoder_keeps_to_its_threads(tmp_path: Path, threads: int) -> None:
     with Source(make(tmp_path / "a.mp4"), threads=threads) as source:
         assert source.stream.codec_context.thread_count == threads
+
+
+def test_segments_of_a_picture_that_is_not_the_first_stream(tmp_path: Path, upscale: Vsr) -> None:
+    """Each segment has an encoder of its own, whose packets belong to the stream of the first."""
+    source = make(tmp_path / "in.mkv", Clip())
+    first, out = tmp_path / "first.mkv", tmp_path / "out.mkv"
+    upscale(source, "-o", first, "--map", "0:a", "--map", "0:v")
+    assert av.open(str(first)).streams[0].type == "audio"
+    upscale(first, "-o", out, "--segment", 5)
+    before, after = facts(first), facts(out)
+    assert (len(after.times), after.pts) == (12, before.pts)
+    assert after.of("audio")[0].packets == before.of("audio")[0].packets
