@@ -19,7 +19,8 @@ from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.display import write_display_size
-from vsrcli.media.encode import FrameWriter, VideoOptions, add_video, frame_ticks, lacks_shape
+from vsrcli.media.encode import FrameWriter, VideoOptions, frame_ticks, lacks_shape
+from vsrcli.media.external import open_writer
 from vsrcli.media.outlet import MOV, open_outlet
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.plan import Action, StreamPlan, has_cover, losses, own_tags, plan_streams
@@ -138,10 +139,12 @@ class Sink:
         if plan.action is Action.DROP:
             return
         if plan.action is Action.UPSCALE:
-            self._video = add_video(self._container, self._info, video, size=size, threads=threads)
+            self._video, writer = open_writer(
+                self._container, self._info, video, size=size, threads=threads
+            )
             self._shape = size if lacks_shape(self._container, self._video, self._info) else None
             self._segments = SegmentWriter(
-                FrameWriter(self._video, self._info),
+                writer,
                 lambda: self._fresh_writer(video, size, threads),
             )
             target: av.stream.Stream = self._video
@@ -159,8 +162,8 @@ class Sink:
         """Another encoder like the first; its stream is in a container that is never written."""
         nowhere = av.open(os.devnull, "w", format=self._container.format.name)
         with _said_already():
-            stream = add_video(nowhere, self._info, video, size=size, threads=threads)
-        return FrameWriter(stream, self._info)
+            _, writer = open_writer(nowhere, self._info, video, size=size, threads=threads)
+        return writer
 
     def _time_shift(self) -> Fraction:
         """Seconds added to every timestamp: a cut starts at 0, and no frame lies before 0."""
@@ -257,8 +260,7 @@ class Sink:
                 return
             end = until.pts * until.time_base + self._shift
         for packet in self._replay:
-            packet.stream = self._video
-            self._mux([packet])
+            self._mux_picture([packet])
             if end is not None and packet.dts is not None and packet.dts * packet.time_base >= end:
                 return
         self._replay = None
@@ -279,7 +281,7 @@ class Sink:
             packet.duration = 0
 
     def _mux_picture(self, packets: list[SidePacket]) -> None:
-        """The picture's packets; those of a later segment name the stream of another encoder."""
+        """Packets of the picture, whichever encoder they come from."""
         for packet in packets:
             packet.stream = self._video
         self._mux(packets)
