@@ -142,5 +142,5 @@ def _halo(model: Model, graph: Graph, picture: Picture) -> int:
     sub = max(picture.layout.chroma_w, picture.layout.chroma_h)
     chroma = _BICUBIC_REACH * sub if Role.CHROMA in picture.layout.roles else 0
     if model.temporal is Temporal.RECURRENT:  # chroma is raised before the net, lowered after it
-        return max(graph.border, _BICUBIC_REACH) + (chroma + sub if sub > 1 else 0)
+        return max(graph.border, _BICUBIC_REACH) + (chroma + sub + 1 if sub > 1 else 0)
     return max(graph.border, chroma, _BICUBIC_REACH)
