@@ -13,7 +13,7 @@ _LAYERS = 6
 _SHAPES = ((64, 180, 320), (128, 90, 160), (192, 64, 64))
 """(channels, height, width) of the 3x3 convolutions: those that fit into caches, and others."""
 _PRODUCT = 1024
-_RUNS = 4
+_ENOUGH_S, _LEAST_RUNS, _MOST_RUNS = 1.0, 2, 6
 Probe = tuple[bytes, dict[str, tuple[int, ...]], float]
 """A graph, the shapes of its inputs, and its floating-point operations."""
 
@@ -29,13 +29,14 @@ def _rate(setup: Setup, probe: Probe) -> float:
     engine = setup.open(graph)
     rng = np.random.default_rng(0)
     feeds = {name: rng.random(shape, np.float32) for name, shape in shapes.items()}
-    times = []
-    for _ in range(_RUNS + 1):
+    engine.run(feeds)
+    times: list[float] = []
+    while len(times) < _LEAST_RUNS or (sum(times) < _ENOUGH_S and len(times) < _MOST_RUNS):
         began = time.perf_counter()
         engine.run(feeds)
         times.append(time.perf_counter() - began)
     engine.close()
-    return operations / min(times[1:]) / 1e9
+    return operations / min(times) / 1e9
 
 
 def _convolutions(channels: int, height: int, width: int) -> Probe:
