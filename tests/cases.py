@@ -229,7 +229,7 @@ def _streams() -> Iterator[Case]:
     pictures = Clip(subtitles=(Text(suffix=".sup", content=PGS, language="eng"),))
     for suffix in (".mkv", ".mp4", ".ts"):
         yield _made(f"PGS, to {suffix[1:]}", ".mkv", pictures, suffix)
-    cover = replace(SILENT, attachments={"cover.png": _png()})
+    cover = replace(SILENT, attachments={"cover.png": png()})
     yield _made("cover attached, to mp4", ".mkv", cover, ".mp4")
     yield _made("cover and tags of one's own, to mp4", ".mkv",
                 replace(cover, metadata={"title": "A clip", "odd": "a"}), ".mp4")  # fmt: skip
@@ -286,7 +286,7 @@ def _with_messages(folder: Path, clip: Clip, head: bytes, messages: Sequence[byt
     return target
 
 
-def _png() -> bytes:
+def png() -> bytes:
     """A picture of one pixel."""
     chunks = (b"IHDR" + struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0),
               b"IDAT" + zlib.compress(b"\0\xff\0\0"), b"IEND")  # fmt: skip

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from cases import FAST, VP9, Case, cases
+from cases import FAST, VP9, Case, captioned, cases, png
 from clips import ASS, PGS, Clip, Text, Track, make
 from conformance import held, main, run
 
@@ -112,6 +112,25 @@ def test_readme_says_what_each_container_takes(tmp_path: Path, container: str) -
     marks = [t.disposition & 1 for t in sounds]
     assert (marks == [1, 0]) == says["dispositions"].startswith(("kept", "default"))
     assert (now.tags.get("artist") == "nobody") == (says["tags"] == "kept")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_readme_says_where_covers_and_captions_stay(tmp_path: Path, container: str) -> None:
+    clip = Clip(frames=3, audio=(), attachments={"cover.png": png()})
+    says = {row: cells[container] for row, cells in table().items()}
+    video = VP9 if container == "webm" else FAST
+    target = tmp_path / f"out.{container}"
+    for row, source in (
+        ("cover picture", make(tmp_path / "cover.mkv", clip)),
+        ("closed captions", captioned(tmp_path)),
+    ):
+        job = Job(source=source, target=target, model="bicubic", scale=2, video=video)
+        upscale(replace(job, overwrite=True))
+        now = held(target)
+        if row == "cover picture":
+            assert bool([t for t in now.tracks if t.kind == "video"]) == (says[row] == "copied")
+        else:
+            assert bool(now.captions) == (says[row] == "kept")
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

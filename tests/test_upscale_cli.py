@@ -16,6 +16,8 @@ from clips import Clip, Track, make
 from conftest import Vsr
 from facts import facts
 
+from vsrcli.media.encoders import check_encoders
+
 VSR = (sys.executable, "-m", "vsrcli")
 BICUBIC = ("--model", "bicubic", "--progress", "none")
 
@@ -222,3 +224,16 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         assert process.returncode == 0
         peaks.append(usage.ru_maxrss)
     assert peaks[1] < 1.1 * peaks[0]
+
+
+@pytest.mark.parametrize("encoder", ["h264_nvenc", "hevc_nvenc", "av1_nvenc"])
+def test_encoder_without_its_hardware(tmp_path: Path, vsr: Vsr, encoder: str) -> None:
+    if check_encoders([encoder])[0].works:
+        pytest.skip("this machine has the hardware")
+    source, out = make(tmp_path / "in.mp4", Clip(audio=())), tmp_path / "out.mp4"
+    outcome = vsr("upscale", source, "-o", out, "-c:v", encoder, "--model", "bicubic", "-s", "2")
+    (line,) = outcome.lines
+    assert (outcome.code, out.exists()) == (8, False)
+    instead = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}[encoder.split("_")[0]]
+    assert f"{encoder} cannot be opened" in line
+    assert f"use -c:v {instead}" in line

@@ -49,6 +49,14 @@ _CAPTIONED = ("libx264", "libx265", "mpeg2video", "_nvenc", "_qsv", "_vaapi", "_
 """Encoders that write captions."""
 _PROFILED = {"png", "mjpeg"}
 """Pictures that are written with their colour profile."""
+HARDWARE = {
+    "nvenc": "no NVIDIA GPU or driver that encodes",
+    "qsv": "no Intel GPU or driver that encodes",
+    "amf": "no AMD GPU or driver that encodes",
+    "v4l2m2m": "no V4L2 device that encodes",
+}
+"""What an encoder misses that cannot be opened, by a part of its name."""
+_SOFTWARE = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
 _PLAIN_NAMES = {"wrapped_avframe": "y4m"}
 _SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
 """Codecs that say the pixel aspect themselves."""
@@ -259,10 +267,23 @@ def _open(context: av.VideoCodecContext, codec: Codec) -> None:
     except (av.FFmpegError, ValueError) as exc:
         if not isinstance(exc, PermissionError):  # a hardware encoder without its hardware
             check_even(codec, context.pix_fmt or "", context.width, context.height)
+        if missing := _missing(codec.name, exc):
+            instead = _SOFTWARE.get(codec.canonical_name, "libx264")
+            raise EncodeError(
+                f"{codec.name} cannot be opened, as there is {missing}; use -c:v {instead}, or see "
+                "`vsr doctor` for those that work"
+            ) from exc
         raise _refused(codec.name, exc) from exc
     unknown = ", ".join(context.options)  # what opening did not use up
     if unknown:
         raise EncodeError(f"{codec.name} has no option {unknown}; check --encoder-option")
+
+
+def _missing(name: str, exc: Exception) -> str:
+    """The hardware without which this encoder failed to open; empty if it was something else."""
+    if isinstance(exc, av.error.ArgumentError) or not isinstance(exc, av.FFmpegError):
+        return ""
+    return next((missing for part, missing in HARDWARE.items() if part in name), "")
 
 
 def _refused(name: str, exc: Exception) -> EncodeError:

@@ -14,7 +14,7 @@ from av.codec.codec import Codec, UnknownCodecError
 
 from vsrcli.errors import EncodeError
 from vsrcli.frames import Frame
-from vsrcli.media.encode import VideoOptions
+from vsrcli.media.encode import HARDWARE, VideoOptions
 from vsrcli.media.external import open_writer, try_encoder
 from vsrcli.media.info import VideoInfo
 
@@ -28,12 +28,6 @@ ENCODERS = (
 """Those that people ask for, software first."""
 EXTERNAL = ("libaom-av1", "librav1e", "libopenh264", "libkvazaar", "libxvid")
 """Those that --ffmpeg auto adds."""
-_NEEDS = {
-    "nvenc": "no NVIDIA GPU or driver that encodes",
-    "qsv": "no Intel GPU or driver that encodes",
-    "amf": "no AMD GPU or driver that encodes",
-    "v4l2m2m": "no V4L2 device that encodes",
-}
 _QUIET = {"libx265": {"x265-params": "log-level=none"}}
 _PREFERRED = ("yuv420p", "nv12", "yuv422p10le", "yuv422p")
 _SIZE = (320, 192)
@@ -85,7 +79,7 @@ def _why_not(name: str) -> str:
     try:
         packets = _encode_two(codec)
     except (av.FFmpegError, ValueError) as exc:
-        hint = next((text for part, text in _NEEDS.items() if part in name), "")
+        hint = next((text for part, text in HARDWARE.items() if part in name), "")
         return hint or f"cannot be opened: {getattr(exc, 'strerror', None) or exc}"
     return "" if packets else "gives no packets"
 

@@ -226,7 +226,8 @@ def _video(case: _Case) -> StreamPlan:
     if not getattr(case.stream.codec_context, "pix_fmt", None):
         return case.drop("it holds no picture")
     if (cover and case.container not in _COVER_CONTAINERS) or not case.accepted():
-        return case.drop(f"{case.container} cannot hold it; write .mkv to keep it")
+        other = ".mp4" if case.container == "matroska" else ".mkv"
+        return case.drop(f"{case.container} cannot hold it; write {other} to keep it")
     return case.copy("" if cover else "copied at its own size")
 
 
