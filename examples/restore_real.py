@@ -92,12 +92,7 @@ def one(clip: Path, model: Model, args: argparse.Namespace, natural: Natural) ->
                 figures.append(niqe(luma(image), natural))
                 shown = image if index == args.at or shown is None else shown
     assert shown is not None
-    passes = "".join(
-        f"  frames {s.first} to {s.first + s.frames - 1}: {' then '.join(map(str, s.passes))} "
-        f"passes, first changed {255 * s.change:.2f}/255"
-        for s in shots
-    )
-    return shown, f"NIQE {fmean(figures):5.2f}{passes}"
+    return shown, "  ".join((f"NIQE {fmean(figures):5.2f}", *map(str, shots)))
 
 
 def beside(clip: Path, pictures: dict[str, Rgb], args: argparse.Namespace) -> Rgb:

@@ -185,7 +185,8 @@ def test_any_size_and_format(model, size, pix_fmt):
             assert plane.dtype == picture.layout.dtype
 
 
-def test_a_cut_makes_the_next_shot_as_if_alone(model):
+def test_a_cut_makes_the_next_shot_as_if_alone(model, caplog):
+    caplog.set_level(logging.INFO, logger="vsr")
     first, second = frames_of(PICTURE, 5), frames_of(PICTURE, 4, seed=1, start=5)
     made, shots = run(model, [*first, Cut(score=50), *second], chunk=3, overlap=2)
     alone, _ = run(model, second, chunk=3, overlap=2)
@@ -193,6 +194,8 @@ def test_a_cut_makes_the_next_shot_as_if_alone(model):
     assert same(made[5:], alone)
     assert [(s.first, s.frames) for s in shots] == [(0, 5), (5, 4)]
     assert all(len(s.passes) >= 1 and s.change > 0 for s in shots)
+    told = [r.message for r in caplog.records if r.message.startswith("frames 5 to 8: cleaning")]
+    assert len(told) == 2  # in this run and in that of the shot alone
 
 
 def test_nothing_in_gives_nothing_out(model):

@@ -65,6 +65,7 @@ def test_chunks_with_enough_overlap_equal_the_whole(run: Run, toy: Path, clips: 
     assert float(whole[1]) > 100
     assert float(none[1]) < float(whole[1])
     assert float(none[4]) < float(none[3])
+    assert abs(float(whole[6])) < 1e-3
 
 
 def test_stages_add_up(run: Run, toy: Path) -> None:

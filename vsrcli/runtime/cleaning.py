@@ -31,6 +31,14 @@ class ShotCleaning:
     change: float
     """Mean |residue| of the first pass over the first chunk, 0..1; 0 if nothing was cleaned."""
 
+    def __str__(self) -> str:
+        """One line for people."""
+        passes = ", then ".join(map(str, self.passes))
+        return (
+            f"frames {self.first} to {self.first + self.frames - 1}: cleaning passes {passes}; "
+            f"the first changed {255 * self.change:.2f} of 255"
+        )
+
 
 def decided(changes: Sequence[float], threshold: float) -> int | None:
     """Passes by the mean |residue| of each pass made so far; None if another must be made."""

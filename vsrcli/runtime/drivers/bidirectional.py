@@ -151,14 +151,14 @@ class BidirectionalDriver:
     def reset(self) -> None:
         shot = self._shot
         if shot.frames:
-            self._on_shot(
-                ShotCleaning(
-                    first=shot.first,
-                    frames=shot.frames,
-                    passes=tuple(shot.history),
-                    change=shot.change,
-                )
+            done = ShotCleaning(
+                first=shot.first,
+                frames=shot.frames,
+                passes=tuple(shot.history),
+                change=shot.change,
             )
+            log.info("%s", done)
+            self._on_shot(done)
         for held in self._waiting:
             self._forget(held)
         self._waiting.clear()
