@@ -120,112 +120,128 @@ def upscale(
     `on_event` is called after each frame, `on_stage` before the first and after the last.
     """
     began = time.perf_counter()
-    model = resolve_model(job.model)
-    shots_cleaned: list[ShotCleaning] = []
-    if job.target:
-        _check_target(job.target, job)
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(job))
-        video = source.info.video
-        size = choose_size(job, model, video)
-        target = job.target or default_target(job.source, model.id, size)
-        can_resume = is_plain(job.source) and is_plain(target)
-        if not job.target:
-            _check_target(target, job)
-        driver = open_driver(
-            model,
-            size.scale,
-            picture=video.picture,
-            device=job.device,
-            engine=job.engine,
-            precision=job.precision,
-            threads=job.threads,
-            warm_up=DEFAULT_WARM_UP if job.warm_up is None else job.warm_up,
-            tuning=job.tuning,
-            on_shot=shots_cleaned.append,
-        )
-        stack.enter_context(closing(driver))
-        work: Work | NoWork = NoWork()
-        if can_resume:
-            is_me = identity(job, model, size, driver.device)
-            work = stack.enter_context(
-                open_work(target, is_me, resume=job.resume, keep=job.keep_work)
-            )
-        sink = stack.enter_context(
-            Sink(
-                target,
-                source,
-                video=job.video,
-                size=(size.width, size.height),
-                audio=job.audio,
-                threads=job.threads,
-                part=work.part,
-                format_=job.format,
-            )
-        )
-        log.info("%s x%d on %s: %dx%d to %dx%d", model.id, size.scale, driver.device,
-                 video.width, video.height, size.width, size.height)  # fmt: skip
-
-        if model.temporal is Temporal.FRAME:
-            _warn_of_unused(job, model)
-        if video.interlaced:
-            log.warning("the picture is interlaced: it is upscaled as it is, field lines and all")
-        if work.place:
-            _skip_to(work.place, job, source)
-            sink.replay(work.files, work.frames)
-        decoded = stack.enter_context(prefetch(source.items(), DECODED_AHEAD))
-        length = job.segment if can_resume else 0
-        find_cuts = partial(split_shots, threshold=_threshold(job, model))
-        parts: Iterator[Frame | Cut | Border | SidePacket] = in_segments(
-            decoded,
-            find_cuts,
-            length=length,
-            driver=driver,
-            place=work.place,
-            state=work.state(),
-        )
-        upscaled = stack.enter_context(prefetch(run_model(parts, driver), UPSCALED_AHEAD))
-        stack.callback(source.stop)  # first of all on the way out: a pipe may wait for ever
-        frames = expected_frames(job, video.frames, float(video.rate))
-        on_stage(_started(job, target, driver, model, size, frames))
-        resumed = work.frames
-        meter = _Meter(frames, resumed)
-        if length:
-            sink.keep_segment(work.next_file())
-        made: Iterator[Frame | Checkpoint | SidePacket] = repeated(upscaled)
+        run = _open(job, stack)
+        _say_what_is_unusual(run)
+        if run.work.place:
+            _skip_to(run.work.place, job, run.source)
+            run.sink.replay(run.work.files, run.work.frames)
+        resumed = run.work.frames
+        made = _stages(run, stack)
+        on_stage(_started(run))
+        meter = _Meter(run.expected, resumed)
+        if run.segment:
+            run.sink.keep_segment(run.work.next_file())
         for item in made:
             if isinstance(item, Checkpoint):
-                _keep(item, sink, work, source)
+                _keep(item, run)
                 continue
-            sink.write(item)
+            run.sink.write(item)
             if isinstance(item, Frame):
-                on_event(meter.step(item, sink.bytes))
-        on_stage(Finishing(frames=sink.frames))
-        sink.finish(source.frames, before_placing=work.seal)
-        work.finish()
-    if source.damaged:
-        log.warning("frames that could not be decoded, or only in part: %d; replaced: %d",
-                    source.damaged, source.replaced)  # fmt: skip
-    if source.grid:
-        log.info("%s frames a second: left out %d, repeated %d", source.grid.rate,
-                 source.grid.dropped, source.grid.repeated)  # fmt: skip
-    return Report(
-        source=job.source,
-        target=target,
-        model=model.id,
-        device=driver.device,
-        scale=size.scale,
-        width=size.width,
-        height=size.height,
-        frames=sink.frames,
-        damaged=source.damaged,
-        replaced=source.replaced,
-        resumed=resumed,
-        dropped=source.grid.dropped if source.grid else 0,
-        repeated=source.grid.repeated if source.grid else 0,
-        cleaned=tuple(shots_cleaned),
-        seconds=time.perf_counter() - began,
+                on_event(meter.step(item, run.sink.bytes))
+        on_stage(Finishing(frames=run.sink.frames))
+        run.sink.finish(run.source.frames, before_placing=run.work.seal)
+        run.work.finish()
+    return _report(run, resumed=resumed, seconds=time.perf_counter() - began)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """All that is open while a job runs."""
+
+    job: Job
+    model: Model
+    source: Source
+    size: Size
+    driver: Driver
+    work: Work | NoWork
+    sink: Sink
+    cleaned: list[ShotCleaning]
+    """Grows with every shot."""
+
+    @property
+    def expected(self) -> int:
+        """Frames in all; 0 if unknown."""
+        video = self.source.info.video
+        return expected_frames(self.job, video.frames, float(video.rate))
+
+    @property
+    def segment(self) -> int:
+        """Frames between two places to go on from; 0 where nothing can be kept."""
+        return 0 if isinstance(self.work, NoWork) else self.job.segment
+
+
+def _open(job: Job, stack: ExitStack) -> _Run:
+    """Source, model, work folder and sink, in this order; the first that cannot be had raises."""
+    model = resolve_model(job.model)
+    if job.target:
+        check_target(job.target, job.source, overwrite=job.overwrite)
+    source = stack.enter_context(open_source(job))
+    video = source.info.video
+    size = choose_size(job, model, video)
+    target = job.target or default_target(job.source, model.id, size)
+    can_resume = is_plain(job.source) and is_plain(target)
+    if can_resume:
+        sweep(target)
+    if not job.target:
+        check_target(target, job.source, overwrite=job.overwrite)
+    cleaned: list[ShotCleaning] = []
+    driver = open_driver(
+        model,
+        size.scale,
+        picture=video.picture,
+        device=job.device,
+        engine=job.engine,
+        precision=job.precision,
+        threads=job.threads,
+        warm_up=DEFAULT_WARM_UP if job.warm_up is None else job.warm_up,
+        tuning=job.tuning,
+        on_shot=cleaned.append,
     )
+    stack.enter_context(closing(driver))
+    work: Work | NoWork = NoWork()
+    if can_resume:
+        is_me = identity(job, model, size, driver.device)
+        work = stack.enter_context(open_work(target, is_me, resume=job.resume, keep=job.keep_work))
+    sink = stack.enter_context(
+        Sink(
+            target,
+            source,
+            video=job.video,
+            size=(size.width, size.height),
+            audio=job.audio,
+            threads=job.threads,
+            part=work.part,
+            format_=job.format,
+        )
+    )
+    return _Run(
+        job=job,
+        model=model,
+        source=source,
+        size=size,
+        driver=driver,
+        work=work,
+        sink=sink,
+        cleaned=cleaned,
+    )
+
+
+def _stages(run: _Run, stack: ExitStack) -> Iterator[Frame | Checkpoint | SidePacket]:
+    """Decoder, shots, segments and model, one after the other; the first and the last each in a
+    thread of their own."""
+    decoded = stack.enter_context(prefetch(run.source.items(), DECODED_AHEAD))
+    parts: Iterator[Frame | Cut | Border | SidePacket] = in_segments(
+        decoded,
+        partial(split_shots, threshold=_threshold(run.job, run.model)),
+        length=run.segment,
+        driver=run.driver,
+        place=run.work.place,
+        state=run.work.state(),
+    )
+    upscaled = stack.enter_context(prefetch(run_model(parts, run.driver), UPSCALED_AHEAD))
+    stack.callback(run.source.stop)  # first of all on the way out: a pipe may wait for ever
+    return repeated(upscaled)
 
 
 def open_source(job: Job) -> Source:
@@ -286,27 +302,52 @@ def _named(job: Job) -> Path:
     return job.source.with_suffix(kept_suffix(job.source))
 
 
-def _keep(checkpoint: Checkpoint, sink: Sink, work: Work | NoWork, source: Source) -> None:
+def _keep(checkpoint: Checkpoint, run: _Run) -> None:
     """Counts the segment that ends here as done, unless it is empty."""
-    frames = sink.cut()
+    frames = run.sink.cut()
     if frames:
-        place = replace(checkpoint.place, damaged=source.damaged)
-        work.add(place=place, frames=frames, state=checkpoint.state)
-        sink.keep_segment(work.next_file())
+        place = replace(checkpoint.place, damaged=run.source.damaged)
+        run.work.add(place=place, frames=frames, state=checkpoint.state)
+        run.sink.keep_segment(run.work.next_file())
 
 
-def _started(
-    job: Job, target: Path, driver: Driver, model: Model, size: Size, frames: int
-) -> Started:
+def _started(run: _Run) -> Started:
     return Started(
-        source=job.source,
-        target=target,
-        model=model.id,
-        device=driver.device,
-        scale=size.scale,
-        width=size.width,
-        height=size.height,
-        frames=frames,
+        source=run.job.source,
+        target=run.sink.target,
+        model=run.model.id,
+        device=run.driver.device,
+        scale=run.size.scale,
+        width=run.size.width,
+        height=run.size.height,
+        frames=run.expected,
+    )
+
+
+def _report(run: _Run, *, resumed: int, seconds: float) -> Report:
+    source, grid = run.source, run.source.grid
+    if source.damaged:
+        log.warning("frames that could not be decoded, or only in part: %d; replaced: %d",
+                    source.damaged, source.replaced)  # fmt: skip
+    if grid:
+        log.info("%s frames a second: left out %d, repeated %d",
+                 grid.rate, grid.dropped, grid.repeated)  # fmt: skip
+    return Report(
+        source=run.job.source,
+        target=run.sink.target,
+        model=run.model.id,
+        device=run.driver.device,
+        scale=run.size.scale,
+        width=run.size.width,
+        height=run.size.height,
+        frames=run.sink.frames,
+        damaged=source.damaged,
+        replaced=source.replaced,
+        resumed=resumed,
+        dropped=grid.dropped if grid else 0,
+        repeated=grid.repeated if grid else 0,
+        cleaned=tuple(run.cleaned),
+        seconds=seconds,
     )
 
 
@@ -317,13 +358,19 @@ def _threshold(job: Job, model: Model) -> float | None:
     return DEFAULT_SCENE_THRESHOLD if job.scene_threshold is None else job.scene_threshold
 
 
-def _warn_of_unused(job: Job, model: Model) -> None:
+def _say_what_is_unusual(run: _Run) -> None:
+    job, model, video, size = run.job, run.model, run.source.info.video, run.size
+    log.info("%s x%d on %s: %dx%d to %dx%d", model.id, size.scale, run.driver.device,
+             video.width, video.height, size.width, size.height)  # fmt: skip
+    if video.interlaced:
+        log.warning("the picture is interlaced: it is upscaled as it is, field lines and all")
     given = {
         "--scene-threshold": job.scene_threshold is not None,
         "--no-scene-cut": not job.scene_cut,
         "--warm-up": job.warm_up is not None,
     }
-    if unused := [option for option, is_given in given.items() if is_given]:
+    unused = [option for option, is_given in given.items() if is_given]
+    if unused and model.temporal is Temporal.FRAME:
         log.warning(
             "%s has no effect: %s upscales each frame on its own", " and ".join(unused), model.id
         )
