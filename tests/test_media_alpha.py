@@ -11,7 +11,6 @@ import pytest
 from clips import picture
 from conftest import Vsr
 
-
 VPX = {"b": "2M", "auto-alt-ref": "0"}
 
 
