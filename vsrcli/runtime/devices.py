@@ -84,6 +84,6 @@ def choose_setup(
 
 def _check_bf16(setup: Setup) -> None:
     if setup.engine != "openvino":
-        raise DeviceError("bf16 needs OpenVINO on the CPU: --engine openvino, from vsrcli[openvino]")
+        raise DeviceError("bf16 needs OpenVINO (--engine openvino) on the CPU: vsrcli[openvino]")
     if not has_bf16():
         raise DeviceError("this processor has no bf16 arithmetic; use --precision fp32")
