@@ -14,6 +14,7 @@ from facts import facts
 from faults import KINDS, QUICK, decodable
 
 from vsrcli.media.ends import declared_bytes
+from vsrcli.media.transport import Witness, headless
 
 ULTRAFAST = {"preset": "ultrafast"}
 
@@ -141,6 +142,93 @@ def test_a_stream_joined_within_a_scene_is_told(tmp_path: Path, vsr: Vsr) -> Non
     assert outcome.code == 0
     assert "6 frames before its first keyframe" in outcome.err
     assert decodable(tmp_path / "out.mkv") == 10
+
+
+def transported(path: Path, change: Callable[[list[bytearray]], object]) -> Path:
+    """A clip of 12 frames in a transport stream, whose packets of the seventh are changed."""
+    data = make(path, Clip(audio=(), options=ULTRAFAST)).read_bytes()
+    packets = [bytearray(data[at : at + 188]) for at in range(0, len(data), 188)]
+    starts = [n for n, p in enumerate(packets) if p[1] & 0x5F == 0x41 and p[2] == 0]
+    assert len(starts) == 12
+    seventh = packets[starts[6] : starts[7]]
+    change(seventh)
+    packets[starts[6] : starts[7]] = seventh
+    path.write_bytes(b"".join(packets))
+    return path
+
+
+def behead(packets: list[bytearray]) -> None:
+    """Spoils the start code, after which the demuxer leaves all of it out."""
+    packets[0][packets[0].index(b"\0\0\1") + 2] = 3
+
+
+def lose(packets: list[bytearray]) -> None:
+    """Leaves out a packet that continues others."""
+    del packets[1]
+
+
+def mark(packets: list[bytearray]) -> None:
+    """Tells of an error on the way, at a packet that begins a frame."""
+    packets[0][1] |= 0x80
+
+
+@pytest.mark.parametrize("change", [behead, lose, mark])
+def test_damage_on_the_way_is_told(
+    tmp_path: Path, vsr: Vsr, change: Callable[[list[bytearray]], object]
+) -> None:
+    source = transported(tmp_path / "in.ts", change)
+    order = ("upscale", source, *QUICK)
+    refused = vsr(*order, "-o", tmp_path / "no.mkv")
+    assert (refused.code, len(refused.lines)) == (3, 1)
+    assert "damaged" in refused.err
+    for choice in ("skip", "repeat"):
+        outcome = vsr(*order, "-o", tmp_path / f"{choice}.mkv", "--on-error", choice)
+        assert outcome.code == 0
+        assert "could not be decoded, or only in part" in outcome.err
+        is_left_out = change is behead and choice == "skip"
+        assert decodable(tmp_path / f"{choice}.mkv") == 12 - is_left_out
+    times = facts(tmp_path / "repeat.mkv").pts
+    assert times == [times[0] + Fraction(40 * index, 1000) for index in range(12)]
+
+
+@pytest.mark.parametrize(("pitch", "ahead"), [(188, 0), (192, 4), (192, 0)])
+def test_units_without_a_start_are_counted(tmp_path: Path, pitch: int, ahead: int) -> None:
+    data = transported(tmp_path / "in.ts", behead).read_bytes()
+    gap = b"\1" * (pitch - 188)
+    rows = [data[at : at + 188] for at in range(0, len(data), 188)]
+    dressed = b"".join(gap + row if ahead else row + gap for row in rows)
+    assert headless(dressed, 0x100) == 1
+    assert headless(dressed, 0x101) == headless(dressed[:150], 0x100) == 0
+    assert headless(b"no transport stream", 0x100) == headless(b"", 0x100) == 0
+
+
+def test_a_witness_reads_each_byte_once(tmp_path: Path) -> None:
+    source = transported(tmp_path / "in.ts", behead)
+    witness = Witness(source, 0x100)
+    positions = (*range(0, source.stat().st_size, 188 * 5), 0, None)
+    assert [witness.lost(at) for at in positions].count(1) == 1
+    assert Witness(source, 0x100).lost(None) == 0
+
+
+def test_what_lies_upon_another_frame_is_not_replaced(tmp_path: Path, vsr: Vsr) -> None:
+    whole = make(tmp_path / "whole.mkv", Clip(codec="ffv1", options={"g": "1"}, audio=()))
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "in.mkv"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in (p for p in source.demux(video=0) if p.size):
+            at, base = packet.pts, packet.time_base
+            assert at is not None
+            packet.stream = stream
+            out.mux(packet)
+            for late in (4, 36) if at == 200 else ():
+                bogus = av.Packet(b"\xff" * 40)
+                bogus.pts = bogus.dts = at + late
+                bogus.time_base, bogus.stream = base, stream
+                out.mux(bogus)
+    order = ("upscale", tmp_path / "in.mkv", *QUICK, "--on-error", "repeat")
+    outcome = vsr(*order, "-o", tmp_path / "out.mkv")
+    assert outcome.code == 0
+    assert "in part: 2; replaced: 0" in outcome.err
+    assert decodable(tmp_path / "out.mkv") == 12
 
 
 @pytest.mark.parametrize("name", ["in.mkv", "in.avi"])

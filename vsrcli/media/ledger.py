@@ -36,7 +36,8 @@ class Ledger:
 
     def __init__(self, stream: av.VideoStream) -> None:
         rates = [rate for rate in (stream.guessed_rate, stream.average_rate) if rate]
-        self._frame_s = 1 / min(rates) if rates else None
+        self.frame_s = 1 / min(rates) if rates else None
+        """How long a frame lasts; None: unknown."""
         self._hides = stream.codec_context.name == "vp8"
         self._base = stream.time_base or Fraction(1)
         self.joined = 0
@@ -51,11 +52,14 @@ class Ledger:
     def clear(self) -> None:
         """Decoding starts anew somewhere else."""
         self._due: dict[int, Loss] = {}
+        self._suspect: set[int | None] = set()
         self._last: av.VideoFrame | None = None
         self._keyed = False
 
     def sent(self, packet: SidePacket) -> None:
         """A packet is about to be decoded."""
+        if packet.size and packet.is_corrupt:
+            self._suspect.add(packet.pts)
         is_hidden = self._hides and packet.size and not memoryview(packet)[0] & _VP8_SHOWN
         if packet.pts is None or not packet.size or packet.is_discard or is_hidden:
             return
@@ -71,6 +75,12 @@ class Ledger:
         if packet.pts is not None:
             at_s, length_s = packet.pts * self._base, (packet.duration or 0) * self._base
             self._due[packet.pts] = Loss(at_s=at_s, length_s=length_s, is_told=True)
+
+    def is_damaged(self, frame: av.VideoFrame) -> bool:
+        """The decoder has patched it up, or its packet lacks something. To be asked once."""
+        is_suspect = frame.pts in self._suspect
+        self._suspect.discard(frame.pts)
+        return frame.is_corrupt or is_suspect
 
     def shown(self, frame: av.VideoFrame) -> list[Loss]:
         """A frame came: what should have come since the one before it."""
@@ -99,8 +109,8 @@ class Ledger:
 
     def _frames(self, lost: list[Loss]) -> list[Loss]:
         """The losses without those that are the second field of what came before them."""
-        if self._last is None or not self._last.interlaced_frame or self._frame_s is None:
+        if self._last is None or not self._last.interlaced_frame or self.frame_s is None:
             return lost
-        limit = self._frame_s * _FIELD
+        limit = self.frame_s * _FIELD
         seconds = [loss for loss in lost if 0 < loss.length_s < limit][::2]
         return [loss for loss in lost if loss not in seconds]

@@ -26,6 +26,7 @@ from vsrcli.media.mapping import picture, select
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import layout_of, plain_copy, planes_of
 from vsrcli.media.rate import Grid
+from vsrcli.media.transport import Witness
 from vsrcli.media.turn import read_turn
 from vsrcli.places import is_picture, numbered
 
@@ -37,6 +38,8 @@ _LEEWAY_S = Fraction(1, 5)
 """Less than this may be the rounding of the container or of the length of its last packets."""
 _SHORTFALL_S = 1.0
 """A source whose packets end this much before its declared duration is called truncated."""
+_ROOM = Fraction(1, 4)
+"""Of a frame: what was lost nearer to another one than this has no place of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +214,7 @@ class Source:
     def _produce(self, seek: bool) -> Iterator[Frame | SidePacket]:
         self._first, self._decoded = None, 0
         self._last, self._lost = None, []
+        self._unseen = 0  # packets that the demuxer left out, whose place is to be found
         self._passed_start = False  # a frame before the start was seen: the seek was early enough
         self._ledger = Ledger(self.stream)
         self._begin_s = first_wanted = None if self.span.start_s is None else self._start_time()
@@ -246,7 +250,7 @@ class Source:
     def _demux(self) -> Iterator[av.VideoFrame | SidePacket]:
         """Decoded video frames and the packets of other streams, timestamps made whole."""
         self._packets, self._end_s = 0, Fraction(0)
-        clock = _Clock(self.stream)
+        clock, witness = _Clock(self.stream), self._witness()
         for packet in self._packets_read():
             if packet.stream.index in self._over:
                 if (_time(packet) or 0) > self._deadline:
@@ -261,10 +265,14 @@ class Source:
             self._note_end(packet)
             if packet.size and self._packets <= self._skipped:
                 continue
+            if witness:
+                self._miss(witness.lost(packet.pos), _time(packet))
             for frame in self._decode(packet):
                 self._note(frame)
                 clock.set(frame)
                 yield from self._fields.push(frame)
+        if witness:
+            self._miss(witness.lost(None), None)
         self._lose(self._ledger.left())
         yield from self._fields.flush()
 
@@ -309,7 +317,7 @@ class Source:
                 *(self.path, self._ledger.joined),
             )
         self._lose(lost)
-        if not frame.is_corrupt or not self._is_wanted(at_s):
+        if not self._ledger.is_damaged(frame) or not self._is_wanted(at_s):
             return
         self.damaged += 1
         if self.on_error == "fail":
@@ -330,19 +338,50 @@ class Source:
         if self.on_error == "repeat":
             self._lost += wanted
 
+    def _witness(self) -> Witness | None:
+        """What finds the packets that a demuxer leaves out in silence, where it can be had."""
+        is_there = self.container.format.name == "mpegts" and self.path.is_file()
+        return Witness(self.path, self.stream.id) if is_there else None
+
+    def _miss(self, packets: int, before_s: Fraction | None) -> None:
+        """Packets due ahead of a time are not even seen; None: of the end."""
+        if not packets or not self._is_wanted(before_s):
+            return
+        self.damaged += packets
+        self._unseen += packets
+        if self.on_error == "fail":
+            at = "the end" if before_s is None else f"{float(before_s):.3f} s"
+            raise InputError(
+                f"{self.path}: a frame ahead of {at} is missing, as its packet is damaged; "
+                "use --on-error skip to go on without it, or repeat"
+            )
+
     def _is_wanted(self, at_s: Fraction | None) -> bool:
         return self._begin_s is None or at_s is None or at_s >= self._begin_s
 
     def _filled(self, frame: av.VideoFrame) -> Iterator[Frame]:
         """The frame, after those that stand in for lost ones due before it."""
         plain = self._frame(frame)
-        yield from self._stand_ins(self._last or plain, Fraction(plain.pts * plain.time_base))
+        at_s, room_s = plain.pts * plain.time_base, (self._ledger.frame_s or 0) * _ROOM
+        self._lost += self._places(at_s)
+        yield from self._stand_ins(self._last or plain, at_s - room_s)
         if self.damaged and self._last is not None and plain.pts <= self._last.pts:
             self.damaged += 1  # the damage has put it out of order: its place has been passed
             return
         self._decoded += 1
         self._last = replace(plain, index=self._decoded - 1)
         yield self._last
+
+    def _places(self, before_s: Fraction) -> list[Loss]:
+        """Where packets that were not even seen would have been: in a gap ahead of a frame."""
+        length_s, last = self._ledger.frame_s, self._last
+        if not (self._unseen and length_s and last and self.on_error == "repeat"):
+            return []
+        last_s = last.pts * last.time_base
+        count = min(self._unseen, round((before_s - last_s) / length_s) - 1)
+        self._unseen -= max(0, count)
+        starts = (last_s + number * length_s for number in range(1, count + 1))
+        return [Loss(at_s=at_s, length_s=length_s, is_told=True) for at_s in starts]
 
     def _stand_ins(self, picture: Frame | None, before_s: Fraction | None) -> Iterator[Frame]:
         """The picture again for each lost frame due before a time; None: for all that are left."""
@@ -351,8 +390,9 @@ class Source:
         for loss in due if picture else ():
             assert picture is not None
             pts = round(loss.at_s / picture.time_base)
-            if self._last is not None and pts <= self._last.pts:
-                continue  # its place has been passed
+            room = (self._ledger.frame_s or 0) * _ROOM / picture.time_base
+            if self._last is not None and pts <= self._last.pts + room:
+                continue  # its place has been passed, or is taken
             self._decoded += 1
             self.replaced += 1
             self._last = replace(
