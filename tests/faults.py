@@ -92,7 +92,6 @@ def ran(
         if limit_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
-    began = time.monotonic()
     with subprocess.Popen(
         [PYTHON, *program, *map(str, arguments)],
         stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
@@ -105,6 +104,7 @@ def ran(
             process.stdout.read(take)
             process.stdout.close()
             process.stdout = None
+        began = time.monotonic()  # where nothing was done to it from outside, this is its start
         try:
             _, told = process.communicate(feed, timeout=6 * LONGEST_S)
         except subprocess.TimeoutExpired:
