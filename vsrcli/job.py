@@ -14,7 +14,7 @@ from vsrcli.media.intake import Intake
 from vsrcli.media.mapping import check_map
 from vsrcli.models import UNTUNED, Tuning
 
-DEFAULT_MODEL = "espcn"
+DEFAULT_MODEL = "rlsp-7-128"
 DEFAULT_SCENE_THRESHOLD = 25.0
 DEFAULT_WARM_UP = 4
 """Most of what 8 frames gain, at half the cost (examples/warm_up.py)."""

@@ -23,7 +23,7 @@ VSR_DEBUG=1 shows tracebacks.
 """
 
 _UPSCALE = """Examples:
-  vsr upscale in.mp4                                 in_x4_espcn.mp4, sound copied
+  vsr upscale in.mp4                                 in_x4_rlsp-7-128.mp4, sound copied
   vsr upscale in.mkv -o out.mkv -m esr-max -s 2
   vsr upscale in.mp4 --height 1080 -c:v libx265 --crf 20 --preset slow
   vsr upscale in.mp4 -ss 1:30 -t 10                  a cut, frame-exact
