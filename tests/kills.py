@@ -74,11 +74,11 @@ def shots_clip(path: Path, frames: int = 240) -> Path:
     return path
 
 
-def order(source: Path, target: Path, model: str, *more: str) -> list[str]:
+def order(source: Path, target: Path, model: str, *more: str, segment: int = SEGMENT) -> list[str]:
     """The command of one run."""
     quiet = ("--progress", "none", "--threads", "1", *STEADY)
     place = (str(source), "-o", str(target), "--model", model, "--scale", "2")
-    return [*VSR, *place, "--segment", str(SEGMENT), *quiet, *more]
+    return [*VSR, *place, "--segment", str(segment), *quiet, *more]
 
 
 def killed(command: list[str], folder: Path, after_s: float) -> int:
@@ -118,11 +118,10 @@ def same(one: Facts, other: Facts) -> str:
 
 
 def kill_and_resume(
-    folder: Path, source: Path, model: str, alone: Facts, seconds: float, chance: random.Random
+    command: list[str], target: Path, alone: Facts, seconds: float, chance: random.Random
 ) -> Kill:
     """One run in a folder of its own, killed once or twice, then left to finish."""
-    target = folder / "out.mp4"
-    command = order(source, target, model, "--resume")
+    model, folder = command[command.index("--model") + 1], target.parent
     instants = tuple(chance.uniform(0, seconds) for _ in range(chance.choice((1, 1, 2))))
     for instant in instants:
         if killed(command, folder, instant) not in (0, -signal.SIGKILL):
@@ -141,7 +140,9 @@ def kill_and_resume(
     return Kill(model, instants, resumed, problem or same(facts(target), alone))
 
 
-def campaign(root: Path, runs: int, seed: int, frames: int = 120) -> Iterator[Kill]:
+def campaign(
+    root: Path, runs: int, seed: int, frames: int = 120, segment: int = SEGMENT
+) -> Iterator[Kill]:
     """So many runs, frame and recurrent model in turn."""
     chance = random.Random(seed)
     source = shots_clip(root / "in.mp4", frames)
@@ -149,13 +150,16 @@ def campaign(root: Path, runs: int, seed: int, frames: int = 120) -> Iterator[Ki
     alone: dict[str, tuple[Facts, float]] = {}
     for number, model in enumerate(models):
         target = root / f"alone{number}.mp4"
-        subprocess.run(order(source, target, model), check=True)
-        alone[model] = facts(target), work_seconds(order(source, target, model, "-y"), root)
+        command = order(source, target, model, segment=segment)
+        subprocess.run(command, check=True)
+        alone[model] = facts(target), work_seconds([*command, "-y"], root)
     for number in range(runs):
         model = models[number % 2]
         folder = root / f"run{number}"
         folder.mkdir()
-        yield kill_and_resume(folder, source, model, *alone[model], chance)
+        target = folder / "out.mp4"
+        command = order(source, target, model, "--resume", segment=segment)
+        yield kill_and_resume(command, target, *alone[model], chance)
         shutil.rmtree(folder)
 
 
@@ -173,11 +177,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--segment", type=int, default=SEGMENT, help="frames; at most 15")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
-        for outcome in campaign(Path(folder), given.runs, given.seed, given.frames):
+        every = given.runs, given.seed, given.frames, given.segment
+        for outcome in campaign(Path(folder), *every):
             outcomes.append(outcome)
             print(told(outcome), flush=True)  # noqa: T201
     wrong = sum(bool(outcome.problem) for outcome in outcomes)
