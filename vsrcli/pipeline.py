@@ -175,16 +175,14 @@ def _open(job: Job, stack: ExitStack) -> _Run:
     """Source, model, work folder and sink, in this order; the first that cannot be had raises."""
     model = resolve_model(job.model)
     if job.target:
-        check_target(job.target, job.source, overwrite=job.overwrite)
+        _check_target(job.target, job)
     source = stack.enter_context(open_source(job))
     video = source.info.video
     size = choose_size(job, model, video)
     target = job.target or default_target(job.source, model.id, size)
     can_resume = is_plain(job.source) and is_plain(target)
-    if can_resume:
-        sweep(target)
     if not job.target:
-        check_target(target, job.source, overwrite=job.overwrite)
+        _check_target(target, job)
     cleaned: list[ShotCleaning] = []
     driver = open_driver(
         model,

@@ -73,7 +73,7 @@ def kept_suffix(source: Path) -> str:
 
 
 def default_target(source: Path, model: str, size: Size) -> Path:
-    """IN_x4_rlsp-7-128.mp4 beside the source; Matroska where the source's container cannot be kept."""
+    """IN_x4_espcn.mp4 beside the source; Matroska where its container cannot be kept."""
     is_whole = not size.resized or size.factor < size.scale
     if source == PIPE:
         raise UsageError("name the output: -o FILE, or -o - -f nut for the standard output")

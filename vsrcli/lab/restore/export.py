@@ -29,7 +29,8 @@ HALO = 2
 """LR px around a place that the reconstruction looks at: 2 at 4x, 1 at 2x, 1 at 1x."""
 TRAINED_ON = (
     "stills (61 of T91 and General100, 100 of the BSDS500 training set; research use) and real "
-    "clips under permissive licences, blurred, scaled, made noisy and compressed once; some held back to validate"
+    "clips under permissive licences, blurred, scaled, made noisy and compressed once; some held "
+    "back to validate"
 )
 _FRAMES, _SIDE = 3, 32
 _LAYOUT = layout_of("gbrp16le")
