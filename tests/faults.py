@@ -11,11 +11,9 @@ a plain decoder finds, and with --on-error fail may only lack some of the source
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +21,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 
 import av
@@ -111,39 +108,6 @@ def ran(
             process.kill()
             return Case(fault, -9, "", 6 * LONGEST_S, "it hung")
     case = Case(fault, process.returncode, told.decode(), time.monotonic() - began)
-    return replace(case, problem=_problem(case, expected))
-
-
-def forked(fault: str, arguments: Iterable[object], *, expected: set[int]) -> Case:
-    """As `ran`, in a child of this process, which has loaded everything: several times as quick."""
-    from vsrcli.cli.main import run
-
-    for name in ("vsrcli.cli.progress", "vsrcli.rehearsal", "onnxruntime"):
-        import_module(name)
-    began = time.monotonic()
-    with tempfile.TemporaryFile() as told:
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                os.dup2(told.fileno(), 2)
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-                sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  # not what tests capture
-                code = run(["upscale", *map(str, arguments)])
-            finally:
-                sys.stderr.flush()
-                os._exit(code)
-        ended = 0
-        while not ended and time.monotonic() - began < 6 * LONGEST_S:
-            time.sleep(0.01)
-            ended, status = os.waitpid(child, os.WNOHANG)
-        if not ended:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return Case(fault, -9, "", 6 * LONGEST_S, "it hung")
-        told.seek(0)
-        said = told.read().decode()
-    case = Case(fault, os.waitstatus_to_exitcode(status), said, time.monotonic() - began)
     return replace(case, problem=_problem(case, expected))
 
 
@@ -334,7 +298,7 @@ def damaged(
     target = root / "damaged.mkv"
     target.unlink(missing_ok=True)
     order = (source, "-o", target, *QUICK, "--on-error", on_error)
-    case = forked(f"{fault}, --on-error {on_error}", order, expected=expected)
+    case = ran(f"{fault}, --on-error {on_error}", order, expected=expected)
     shutil.rmtree(root / ".damaged.mkv.vsr", ignore_errors=True)
     if case.problem or case.code:
         return case
