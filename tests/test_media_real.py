@@ -20,7 +20,7 @@ REFUSED = {
     "sample_fragmented_clearkey.mp4": "cannot be opened",
     "chunk_out_of_range.mp4": "cannot be opened",
     "invalid_userdata.mp4": "no frame",
-    "no_timescale.mp4": "cannot be decoded",
+    "no_timescale.mp4": "is damaged",
     "fixture-corrupt.mkv": "cannot be opened",
     "fixture-moov.mov": "cannot be opened",
     "fixture.ogv": "cannot be opened",
