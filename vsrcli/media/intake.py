@@ -56,7 +56,8 @@ class Intake:
     def decoder(self, stream: av.VideoStream) -> av.VideoCodecContext | None:
         """The decoder to use instead of the stream's own, if any."""
         name = _ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
-        if not (self.alpha and name and stream.metadata.get("alpha_mode") == "1"):
+        tags = {key.lower(): value for key, value in stream.metadata.items()}
+        if not (self.alpha and name and tags.get("alpha_mode") == "1"):
             return None
         decoder = av.CodecContext.create(name, "r")
         assert isinstance(decoder, av.VideoCodecContext)

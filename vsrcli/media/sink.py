@@ -394,7 +394,8 @@ def _said_already() -> Iterator[None]:
 
 
 def _copy_tags(source: av.stream.Stream, target: av.stream.Stream) -> None:
-    tags = {k: v for k, v in source.metadata.items() if k != "encoder"}
+    own = ("encoder", "alpha_mode")  # what the muxer says itself
+    tags = {k: v for k, v in source.metadata.items() if k.lower() not in own}
     if "name" in tags:  # what mp4 calls a title, when read and not when written
         tags.setdefault("title", tags.pop("name"))
     target.metadata.update(tags)
