@@ -410,7 +410,9 @@ def test_a_run_of_the_command_line(model, vsr, tmp_path):
     assert (shot["first"], shot["frames"], shot["passes"]) == (0, 7, [2])
     refused = vsr("upscale", source, "-o", target, "-y", "--strength", 0.5)
     assert refused.code == 2
-    assert refused.lines == ["vsr: --strength is for bidirectional models; rlsp-7-128 is a recurrent one"]
+    assert refused.lines == [
+        "vsr: --strength is for bidirectional models; rlsp-7-128 is a recurrent one"
+    ]
 
 
 def test_eval_takes_the_options(model, vsr, tmp_path):

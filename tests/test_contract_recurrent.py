@@ -28,8 +28,8 @@ CONTROL = [("espcn", 4), ("esr-max", 2)]
 """Single-frame models that are known to lie right."""
 REGISTERED_WITHIN = 0.05
 """px of the output."""
-LAGS_WITHIN = 0.15
-"""The same where a made scene moves by some pixels a frame."""
+LAGGING = {"rlsp-7-64": 0.06, "egvsr": 0.12}
+"""Models known to lag by more than that where a made scene moves by some pixels a frame."""
 
 each_graph = pytest.mark.parametrize(("name", "scale"), EACH)
 
@@ -122,7 +122,7 @@ def registration(model: Model, scale: int, lumas: list[np.ndarray]) -> list[tupl
 def test_the_picture_is_not_shifted(name: str, scale: int) -> None:
     """A made scene that moves along, so that a model that follows the past would lag."""
     shifts = registration(MODELS[name], scale, scene(3, 6, (48, 64)))
-    assert np.abs(np.mean(shifts, axis=0)).max() <= LAGS_WITHIN
+    assert np.abs(np.mean(shifts, axis=0)).max() <= LAGGING.get(name, REGISTERED_WITHIN)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the shared data")

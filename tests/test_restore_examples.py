@@ -116,5 +116,5 @@ def test_memory_is_measured_and_foreseen(run: Run, toy: Path) -> None:
     line = ("--seconds", 1, "--fps", 4, "--size", "48x32", "--chunk", 2)
     (row,) = run("restore_memory.py", toy, *line)
     assert row[:4] == ["1", "s,", "4", "frames"]
-    assert 50 < int(row[5]) < 8000
-    assert 50 < int(row[8]) < 8000
+    assert 50 < int(row[5]) < 2000
+    assert 50 < int(row[8]) < 2000

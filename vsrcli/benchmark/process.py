@@ -30,7 +30,7 @@ def run(command: Sequence[object]) -> Ran:
         words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as child:
         while child.poll() is None:
-            peak = max(peak, _peak_kib(child.pid))
+            peak = max(peak, peak_kib(child.pid))
             time.sleep(_LOOK_EVERY_S)
         seconds = time.perf_counter() - began
         said = child.stderr.read().decode(errors="replace") if child.stderr else ""
@@ -40,8 +40,9 @@ def run(command: Sequence[object]) -> Ran:
     return Ran(seconds=seconds, peak_mib=peak / 1024 if peak else None)
 
 
-def _peak_kib(pid: int) -> int:
-    """Linux keeps the peak for us; 0 where there is no such file."""
+def peak_kib(pid: int) -> int:
+    """Peak resident memory of a process since its program began, which Linux keeps for us; 0 where
+    there is no such file. (`getrusage` would count what its parent had when it was forked.)"""
     try:
         for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
