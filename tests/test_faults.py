@@ -14,6 +14,7 @@ from facts import facts
 from faults import KINDS, QUICK, decodable
 
 from vsrcli.media.ends import declared_bytes
+from vsrcli.media.slices import is_broken
 from vsrcli.media.transport import Witness, headless
 
 ULTRAFAST = {"preset": "ultrafast"}
@@ -118,6 +119,36 @@ def test_frames_that_are_patched_up_are_told(tmp_path: Path, vsr: Vsr) -> None:
     assert outcome.code == 0
     assert "could not be decoded, or only in part: 1; replaced: 0" in outcome.err
     assert decodable(tmp_path / "out.mkv") == 12
+
+
+def turn_a_bit(data: bytearray) -> None:
+    """Alters the middle of a packet."""
+    data[len(data) // 2] ^= 1
+
+
+def test_a_slice_that_fails_its_checksum_is_told(tmp_path: Path, vsr: Vsr) -> None:
+    source = altered(tmp_path / "in.mkv", Clip(codec="ffv1", audio=()), {6}, turn_a_bit)
+    assert decodable(source) == 12
+    order = ("upscale", source, *QUICK)
+    refused = vsr(*order, "-o", tmp_path / "no.mkv")
+    assert (refused.code, len(refused.lines)) == (3, 1)
+    assert "the frame at 0.240 s is damaged" in refused.err
+    outcome = vsr(*order, "-o", tmp_path / "out.mkv", "--on-error", "skip")
+    assert outcome.code == 0
+    assert "could not be decoded, or only in part: 1;" in outcome.err
+    assert decodable(tmp_path / "out.mkv") == 12
+
+
+@pytest.mark.parametrize("options", [{"level": "1"}, {"slicecrc": "0"}, {"slices": "9"}], ids=str)
+def test_slices_without_a_checksum_are_not_judged(tmp_path: Path, options: dict[str, str]) -> None:
+    whole = make(tmp_path / "in.mkv", Clip(codec="ffv1", options=options, audio=()))
+    with av.open(str(whole)) as file:
+        packets = [bytearray(p) for p in file.demux(video=0) if p.size]
+    assert not any(is_broken(bytes(packet)) for packet in packets)
+    for packet in packets:
+        turn_a_bit(packet)
+    has_any = "slices" in options or options.get("slicecrc") == "2"
+    assert all(is_broken(bytes(packet)) == has_any for packet in packets)
 
 
 def test_pictures_that_are_not_to_be_shown_are_no_loss(tmp_path: Path, vsr: Vsr) -> None:

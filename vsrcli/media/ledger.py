@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 
 from vsrcli.media.packet import SidePacket
+from vsrcli.media.slices import is_broken
 
 _FIELD = Fraction(3, 4)
 """A packet that lasts less than this share of a frame holds one field of it."""
@@ -39,6 +40,7 @@ class Ledger:
         self.frame_s = 1 / min(rates) if rates else None
         """How long a frame lasts; None: unknown."""
         self._hides = stream.codec_context.name == "vp8"
+        self._is_sliced = stream.codec_context.name == "ffv1"
         self._base = stream.time_base or Fraction(1)
         self.joined = 0
         """Packets before the first keyframe: what they refer to is not in the file."""
@@ -58,7 +60,7 @@ class Ledger:
 
     def sent(self, packet: SidePacket) -> None:
         """A packet is about to be decoded."""
-        if packet.size and packet.is_corrupt:
+        if packet.size and (packet.is_corrupt or (self._is_sliced and is_broken(bytes(packet)))):
             self._suspect.add(packet.pts)
         is_hidden = self._hides and packet.size and not memoryview(packet)[0] & _VP8_SHOWN
         if packet.pts is None or not packet.size or packet.is_discard or is_hidden:
