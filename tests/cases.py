@@ -367,9 +367,10 @@ FILES = {
     "annex-b.mp4": 3,
     "sample_with_invalid_nalu.mp4": 3,
     "corrupted.mp4": 3,
+    "Error_I_P.264": 3,
 }
 """Broken, cut short, encrypted or without a picture: the exit code of each."""
-PARTLY = {"annex-b.mp4", "sample_with_invalid_nalu.mp4", "corrupted.mp4"}
+PARTLY = {"annex-b.mp4", "sample_with_invalid_nalu.mp4", "corrupted.mp4", "Error_I_P.264"}
 """Of these, what can be decoded is upscaled on request."""
 
 

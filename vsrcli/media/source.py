@@ -85,6 +85,7 @@ class Source:
         self._lost: list[Loss] = []  # frames that are to be replaced
         self._last: Frame | None = None
         self._skipped = 0  # video packets that are read but not decoded
+        self._conformed: set[tuple[int, int, str]] = set()  # sizes and formats unlike the first's
         self._open()
         self._reformatter, self._attached = VideoReformatter(), Attached()
         self._head: list[Frame | SidePacket] = []
@@ -144,9 +145,9 @@ class Source:
                 f"{self.path} has no video that can be decoded; `vsr probe` lists streams"
             )
         self.stream = cast(av.VideoStream, stream)
-        # Threads that take a frame each report an error at a later packet, and at the end not at
-        # all: then the ledger finds what is missing, but what came after it is gone.
-        self.stream.thread_type = "AUTO" if self.on_error == "fail" else "SLICE"
+        self.stream.thread_type = "AUTO"
+        if self.on_error != "fail":
+            self._decode_in_order()
         self.stream.codec_context.thread_count = self._threads
         self._decoder = self.intake.decoder(self.stream)
 
@@ -289,7 +290,7 @@ class Source:
 
     def _decode(self, packet: SidePacket) -> list[av.VideoFrame]:
         if packet.pts is None and not self.stream.codec_context.is_open:
-            self.stream.thread_type = "SLICE"  # the ledger cannot follow
+            self._decode_in_order()  # the ledger cannot follow
         self._ledger.sent(packet)
         try:
             if self._decoder is None:
@@ -306,6 +307,13 @@ class Source:
                 ) from exc
             self._ledger.failed(packet)
             return []
+
+    def _decode_in_order(self) -> None:
+        """Threads that take a frame each report an error at a later packet, and at the end not at
+        all: then the ledger finds what is missing, but what came after it is gone. H.264 in threads
+        that take a slice each does not say what is patched up."""
+        in_slices = self.stream.codec_context.name != "h264"
+        self.stream.thread_type = "SLICE" if in_slices else "NONE"
 
     def _note(self, frame: av.VideoFrame) -> None:
         """Counts what is missing before a frame, and the frame if it is damaged."""
@@ -434,11 +442,14 @@ class Source:
 
     def _conform(self, frame: av.VideoFrame, first: av.VideoFrame) -> av.VideoFrame:
         """As ffmpeg does: a picture that changes its size midway is brought to the first's."""
-        log.warning(
-            "the video changes to %dx%d %s at %.3f s; scaled to the first frame's %dx%d %s",
-            *(frame.width, frame.height, frame.format.name, frame.time or 0.0),
-            *(first.width, first.height, first.format.name),
-        )
+        shape = (frame.width, frame.height, frame.format.name)
+        if shape not in self._conformed:
+            self._conformed.add(shape)
+            log.warning(
+                "the video changes to %dx%d %s at %.3f s; scaled to the first frame's %dx%d %s",
+                *(*shape, frame.time or 0.0),
+                *(first.width, first.height, first.format.name),
+            )
         pts, base, duration = frame.pts, frame.time_base, frame.duration
         frame = self._reformatter.reformat(
             frame, first.width, first.height, first.format.name, interpolation="LANCZOS"
