@@ -133,7 +133,7 @@ def held(path: Path, sides: set[tuple[int, int]] | None = None) -> Held:
             best = next(iter(films), best)
         best = next((s for s in films if (s.width, s.height) in (sides or ())), best)
         assert best is not None, f"{path} has no video"
-        best.thread_type = "AUTO"
+        best.thread_type = "NONE"  # with others, what follows an error may be lost
         clear = {"vp8": "libvpx", "vp9": "libvpx-vp9"} if "alpha_mode" in best.metadata else {}
         vpx = clear.get(best.codec_context.codec.canonical_name)
         context = av.CodecContext.create(vpx, "r") if vpx else best.codec_context
@@ -397,7 +397,7 @@ def _is_said(name: str, said: list[str]) -> bool:
         "rotation": "rotation",
         "timecode": "timecode",
         "hdr": "mastering",
-        "dynamic": "HDR10+",
+        "dynamic": "metadata is not kept",
         "tag": "tags",
         "bits": "converted to",
         "color": "converted to",
