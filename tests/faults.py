@@ -4,13 +4,16 @@
     python tests/faults.py flipped --part 2/4     the second quarter of one kind
 
 Every run must end within 10 s of the fault with a documented exit code and, unless it is 0, one
-line that says why, without a traceback. A run that ends well must have made one frame for each that
-a plain decoder finds, and with --on-error fail may only lack some of the source's with a warning.
+line that says why, without a traceback. Seconds count from the fault where it comes from outside,
+else from the start of the program; those in which a run is stopped by a signal are left out. A run
+that ends well must have made one frame for each that a plain decoder finds, and with --on-error
+fail may only lack some of the source's with a warning.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import resource
 import shutil
@@ -54,6 +57,7 @@ QUICK = (*PIPED, "--preset", "ultrafast")
 SEGMENT = ("--segment", "20")
 DOCUMENTED = {0, *range(1, 10), 130, 143}
 LONGEST_S = 10.0
+LOOK_EVERY_S, LATEST_LOOK_S = 0.1, 0.5
 DONE, INPUT, OUTPUT, ENCODER = 0, 3, 4, 8
 
 
@@ -101,14 +105,38 @@ def ran(
             process.stdout.read(take)
             process.stdout.close()
             process.stdout = None
-        began = time.monotonic()  # where nothing was done to it from outside, this is its start
-        try:
-            _, told = process.communicate(feed, timeout=6 * LONGEST_S)
-        except subprocess.TimeoutExpired:
+        told, took_s = _to_its_end(process, feed)
+        if told is None:
             process.kill()
-            return Case(fault, -9, "", 6 * LONGEST_S, "it hung")
-    case = Case(fault, process.returncode, told.decode(), time.monotonic() - began)
+            return Case(fault, -9, "", took_s, "it hung")
+    case = Case(fault, process.returncode, told.decode(), took_s)
     return replace(case, problem=_problem(case, expected))
+
+
+def _to_its_end(process: subprocess.Popen[bytes], feed: bytes | None) -> tuple[bytes | None, float]:
+    """What it writes on its standard error, None if it does not end; and the seconds it ran.
+
+    Where it and this program are stopped from outside, looks come late: that is not its time.
+    """
+    took_s, last_s = 0.0, time.monotonic()
+    while took_s < 6 * LONGEST_S:
+        try:
+            _, told = process.communicate(feed, timeout=LOOK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            told, feed = None, None  # what is left of it goes on its way
+        now_s = time.monotonic()
+        took_s += 0 if _is_stopped(process.pid) else min(now_s - last_s, LATEST_LOOK_S)
+        last_s = now_s
+        if told is not None:
+            return told, took_s
+    return None, took_s
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (OSError, IndexError):
+        return False
 
 
 def _problem(case: Case, expected: set[int]) -> str:
@@ -120,7 +148,7 @@ def _problem(case: Case, expected: set[int]) -> str:
         return f"exit code {case.code}"
     if case.code and len(ours) != 1:
         return f"{len(ours)} lines of error"
-    return f"it took {case.took_s:.0f} s" if case.took_s > 2 * LONGEST_S else ""
+    return f"it took {case.took_s:.0f} s" if case.took_s > LONGEST_S else ""
 
 
 def chance_of(kind: str, number: int, seed: int) -> random.Random:
@@ -140,7 +168,13 @@ def full_disk(root: Path, numbers: range, seed: int) -> Iterator[Case]:
         folder.mkdir()
         order = (source, "-o", folder / f"out{chance.choice(('.mp4', '.mkv'))}", *QUICK, *SEGMENT)
         if _mounted(folder, limit // 1024):
-            case = ran(f"disk of {limit // 1024} KiB", order, expected={OUTPUT})
+
+            def fill(process: subprocess.Popen[bytes], disk: Path = folder) -> None:
+                while os.statvfs(disk).f_bavail and process.poll() is None:
+                    time.sleep(0.005)
+
+            fault = f"disk of {limit // 1024} KiB"
+            case = ran(fault, order, expected={OUTPUT}, meanwhile=fill)
             left = [p.name for p in folder.iterdir() if not p.name.endswith(".vsr")]
             subprocess.run(["umount", folder], check=True)
         else:
