@@ -20,11 +20,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import av
 from clips import Clip, make
@@ -105,7 +108,10 @@ def ran(
             process.stdout.read(take)
             process.stdout.close()
             process.stdout = None
-        told, took_s = _to_its_end(process, feed)
+        if feed is not None and process.stdin:
+            threading.Thread(target=_give, args=(process.stdin, feed), daemon=True).start()
+            process.stdin = None
+        told, took_s = _to_its_end(process)
         if told is None:
             process.kill()
             return Case(fault, -9, "", took_s, "it hung")
@@ -113,7 +119,12 @@ def ran(
     return replace(case, problem=_problem(case, expected))
 
 
-def _to_its_end(process: subprocess.Popen[bytes], feed: bytes | None) -> tuple[bytes | None, float]:
+def _give(pipe: IO[bytes], feed: bytes) -> None:
+    with suppress(OSError), pipe:
+        pipe.write(feed)
+
+
+def _to_its_end(process: subprocess.Popen[bytes]) -> tuple[bytes | None, float]:
     """What it writes on its standard error, None if it does not end; and the seconds it ran.
 
     Where it and this program are stopped from outside, looks come late: that is not its time.
@@ -121,9 +132,9 @@ def _to_its_end(process: subprocess.Popen[bytes], feed: bytes | None) -> tuple[b
     took_s, last_s = 0.0, time.monotonic()
     while took_s < 6 * LONGEST_S:
         try:
-            _, told = process.communicate(feed, timeout=LOOK_EVERY_S)
+            _, told = process.communicate(timeout=LOOK_EVERY_S)
         except subprocess.TimeoutExpired:
-            told, feed = None, None  # what is left of it goes on its way
+            told = None
         now_s = time.monotonic()
         took_s += 0 if _is_stopped(process.pid) else min(now_s - last_s, LATEST_LOOK_S)
         last_s = now_s
