@@ -16,7 +16,8 @@ from vsrcli.runtime.wire import Builder
 
 Shape = tuple[int, int, int]
 """(planes, height, width) that go through a graph at once."""
-_TAPS, _REACH = 5, 2
+_TAPS, REACH = 5, 2
+"""Of the kernel at any phase, and how far it reaches to each side."""
 
 
 def enlarge(
@@ -30,7 +31,7 @@ def enlarge(
     count, height, width = shape
     down, across = _block(height), _block(width)
     (below, tall), (beside, wide) = _padded(height, down), _padded(width, across)
-    pads = np.array([0, 0, _REACH, _REACH, 0, 0, below, beside], np.int64)
+    pads = np.array([0, 0, REACH, REACH, 0, 0, below, beside], np.int64)
     padded = graph.node("Pad", [values, pads], mode="edge")
     size: tuple[int, ...] = (count, tall // down, down, wide)
     blocks = _overlapped(graph, reshape(graph, padded, size), axis=1)
@@ -61,7 +62,7 @@ def phases(factor: int, shift: float = 0.0) -> NDArray[np.float64]:
     Output j lies at input coordinate (j + 0.5) / factor - 0.5 + shift.
     """
     position = (np.arange(factor) + 0.5) / factor - 0.5 + shift
-    distance = np.abs(position[:, None] - np.arange(-_REACH, _REACH + 1))
+    distance = np.abs(position[:, None] - np.arange(-REACH, REACH + 1))
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
@@ -87,7 +88,7 @@ def _block(length: int) -> int:
 def _padded(length: int, block: int) -> tuple[int, int]:
     """(lines to add after the end, lines in all): whole blocks, one of them for the last's halo."""
     total = (-(-length // block) + 1) * block
-    return total - length - _REACH, total
+    return total - length - REACH, total
 
 
 def _band(taps: NDArray[np.float64], block: int) -> NDArray[np.float32]:

@@ -99,7 +99,9 @@ def open_driver(
         data, studio = graph.load(), model.levels == "studio"
 
         def on(picture: Picture) -> Driver:
-            return FrameDriver(data, scale, picture=picture, studio=studio, setup=setup)
+            return FrameDriver(
+                data, scale, picture=picture, studio=studio, border=graph.border, setup=setup
+            )
 
         return TiledFrames(on, _tiling(model, scale, picture, graph, tuning, device))
     if model.temporal is Temporal.RECURRENT and model.color == "rgb":

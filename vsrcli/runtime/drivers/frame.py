@@ -6,19 +6,22 @@ needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-import numpy as np
-
-from vsrcli.errors import DeviceError
 from vsrcli.frames import Frame, Picture, Plane, Role
+from vsrcli.runtime.bands import Bands
 from vsrcli.runtime.drivers import Carried
-from vsrcli.runtime.engines import Array, Engine, Setup
+from vsrcli.runtime.engines import Array, Setup
 from vsrcli.runtime.graphs import bicubic_graph, wrap_planes
+from vsrcli.runtime.resample import REACH
 
 
 class FrameDriver:
-    """Runs a single-frame luma model on pictures of one layout and size. See `drivers.Driver`."""
+    """Runs a single-frame luma model on pictures of one layout and size. See `drivers.Driver`.
+
+    `border` is how far the model sees, LR px; 0 if its card does not say.
+    """
 
     def __init__(
         self,
@@ -27,34 +30,46 @@ class FrameDriver:
         *,
         picture: Picture,
         studio: bool,
+        border: int,
         setup: Setup,
     ) -> None:
         self.scale = scale
         self._layout = picture.layout
-        self._engines: dict[Role, Engine] = {
-            role: setup.open(_graph(role, model, scale, picture, studio), frugal=True)
-            for role in dict.fromkeys(picture.layout.roles)
-        }
-        self.device = next(iter(self._engines.values())).name
+        self._bands: dict[Role, Bands] = {}
+        for role in dict.fromkeys(picture.layout.roles):
+            is_net = role in (Role.LUMA, Role.RGB)
+            self._bands[role] = Bands(
+                _grapher(role, model, scale, picture, studio),
+                scale,
+                shape=_shape(role, picture),
+                halo=border if is_net else REACH,
+                setup=setup,
+            )
+        self.device = next(iter(self._bands.values())).device
+        workers = max(bands.workers for bands in self._bands.values())
+        self._pool = ThreadPoolExecutor(workers, "vsr-band") if workers > 1 else None
 
     def push(self, frame: Frame) -> list[Frame]:
         planes: dict[int, Plane] = {}
-        for role, engine in self._engines.items():
+        jobs: list[Callable[[], None]] = []
+        for role, bands in self._bands.items():
             indices = self._layout.planes_of(role)
-            batch = np.stack([frame.planes[i] for i in indices])[:, None]
-            planes |= dict(zip(indices, self._run(engine, batch), strict=True))
+            large, more = bands.jobs([frame.planes[i] for i in indices])
+            planes |= dict(zip(indices, large, strict=True))
+            jobs += more
+        self._do(jobs)
         return [frame.scaled([self._fit(planes[i], i, frame) for i in sorted(planes)], self.scale)]
 
-    def _run(self, engine: Engine, batch: Array) -> Array:
-        """(N, 1, H, W) code values to (N, rH, rW). The engine writes into our own array: memory of
-        its own would be copied out, which costs as much as the bicubic itself."""
-        count, _, height, width = batch.shape
-        out = np.empty((count, 1, height * self.scale, width * self.scale), batch.dtype)
-        try:
-            engine.run({"planes_in": batch}, {"planes_out": out})
-        except DeviceError as exc:
-            raise type(exc)(f"{exc} (a {width}x{height} plane, x{self.scale})") from exc
-        return out[:, 0]
+    def _do(self, jobs: Sequence[Callable[[], None]]) -> None:
+        """All of them, side by side where that is of use; the first error of any."""
+        if self._pool is None:
+            for job in jobs:
+                job()
+            return
+        futures: list[Future[None]] = [self._pool.submit(job) for job in jobs]
+        wait(futures)  # all, even if one fails: they share memory
+        for future in futures:
+            future.result()
 
     def flush(self) -> list[Frame]:
         return []
@@ -69,8 +84,10 @@ class FrameDriver:
         """A single frame leaves nothing behind."""
 
     def close(self) -> None:
-        for engine in self._engines.values():
-            engine.close()
+        if self._pool:
+            self._pool.shutdown()
+        for bands in self._bands.values():
+            bands.close()
 
     def _fit(self, plane: Plane, index: int, frame: Frame) -> Plane:
         """Chroma of an odd-sized picture has half a sample too many once it is scaled."""
@@ -80,15 +97,30 @@ class FrameDriver:
         return plane[:height, :width]
 
 
-def _graph(role: Role, model: bytes, scale: int, picture: Picture, studio: bool) -> bytes:
+def _shape(role: Role, picture: Picture) -> tuple[int, int, int]:
+    """(planes, height, width) of a role."""
+    indices = picture.layout.planes_of(role)
+    return (len(indices), *picture.layout.size(indices[0], picture.width, picture.height))
+
+
+def _grapher(
+    role: Role, model: bytes, scale: int, picture: Picture, studio: bool
+) -> Callable[[int], bytes]:
+    """What makes the graph of a role for bands of so many rows."""
     layout = picture.layout
-    indices = layout.planes_of(role)
-    shape = (len(indices), *layout.size(indices[0], picture.width, picture.height))
+    count, _, width = _shape(role, picture)
     if role in (Role.LUMA, Role.RGB):
         full = role is Role.RGB or bool(picture.color.full_range)
-        return wrap_planes(
-            model, scale, bits=layout.bits, shape=shape, studio=studio, full_range=full
+        return lambda rows: wrap_planes(
+            model,
+            scale,
+            bits=layout.bits,
+            shape=(count, rows, width),
+            studio=studio,
+            full_range=full,
         )
     sub = (layout.chroma_w, layout.chroma_h) if role is Role.CHROMA else (1, 1)
     siting = picture.color.siting
-    return bicubic_graph(scale, bits=layout.bits, shape=shape, siting=siting, sub=sub)
+    return lambda rows: bicubic_graph(
+        scale, bits=layout.bits, shape=(count, rows, width), siting=siting, sub=sub
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +26,15 @@ class Setup:
     """What the engine computes in: that of the graph, or "bf16" for one of "fp32"."""
     threads: int = 0
     """0 is one a core."""
+
+    @property
+    def workers(self) -> int:
+        """Threads that a driver may keep busy at once: those of the engine, or one for a GPU."""
+        return (self.threads or os.cpu_count() or 1) if self.device == "cpu" else 1
+
+    def with_threads(self, threads: int) -> Setup:
+        """The same with so many threads an engine."""
+        return replace(self, threads=threads)
 
     def open(
         self, graph: Path | bytes, *, frugal: bool = False, held: Mapping[str, str] | None = None

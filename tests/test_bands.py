@@ -1,0 +1,77 @@
+"""Bands: that planes in bands, side by side, are what whole planes are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_contract import MODELS, frame_of, noise
+
+from vsrcli.errors import DeviceError
+from vsrcli.frames import Color, Frame, Picture
+from vsrcli.media.pixels import layout_of
+from vsrcli.models import Model
+from vsrcli.runtime.drivers.frame import FrameDriver
+from vsrcli.runtime.engines import Setup
+
+SIZE = (22, 301)
+
+
+def opened(model: Model, pix_fmt: str, border: int, threads: int) -> FrameDriver:
+    picture = Picture(layout=layout_of(pix_fmt), color=Color(), width=SIZE[0], height=SIZE[1])
+    return FrameDriver(
+        model.graph(2).load(), 2, picture=picture, studio=model.levels == "studio", border=border,
+        setup=Setup(threads=threads),
+    )  # fmt: skip
+
+
+def upscaled(driver: FrameDriver, pix_fmt: str) -> Frame:
+    layout = layout_of(pix_fmt)
+    (frame,) = driver.push(frame_of(noise(layout, SIZE), layout, SIZE))
+    driver.close()
+    return frame
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "gbrp", "yuva420p"])
+@pytest.mark.parametrize("name", ["bicubic", "esr-max", "espcn"])
+def test_bands_join_to_the_whole(name: str, pix_fmt: str) -> None:
+    """A border that is not known keeps planes whole. 3 of 4 bands end with a halo below them."""
+    model = MODELS[name]
+    border = model.graph(2).border
+    whole = upscaled(opened(model, pix_fmt, 0, 1), pix_fmt)
+    for threads in (1, 2, 3):
+        made = upscaled(opened(model, pix_fmt, border, threads), pix_fmt)
+        for plane, wanted in zip(made.planes, whole.planes, strict=True):
+            assert plane.shape == wanted.shape
+            assert np.abs(plane.astype(int) - wanted.astype(int)).max() <= 1
+
+
+def test_a_halo_that_is_too_small_shows() -> None:
+    """So the test above can fail."""
+    model = MODELS["espcn"]
+    whole = upscaled(opened(model, "gray", 0, 1), "gray").planes[0].astype(int)
+    made = upscaled(opened(model, "gray", 1, 2), "gray").planes[0].astype(int)
+    assert np.abs(made - whole).max() > 1
+
+
+def test_more_threads_than_bands_work_inside_them() -> None:
+    driver = opened(MODELS["espcn"], "yuv420p", 4, 8)
+    luma, chroma = driver._bands.values()
+    assert (luma.workers, chroma.workers) == (2, 2)
+    driver.close()
+
+
+def test_an_error_in_one_band_is_the_frames() -> None:
+    driver = opened(MODELS["bicubic"], "gray", 2, 2)
+    (bands,) = driver._bands.values()
+    run = bands._run
+
+    def failing(planes, span, large):  # type: ignore[no-untyped-def]
+        if span.low:
+            raise DeviceError("the engine failed")
+        run(planes, span, large)
+
+    bands._run = failing  # type: ignore[method-assign]
+    layout = layout_of("gray")
+    with pytest.raises(DeviceError, match="the engine failed"):
+        driver.push(frame_of(noise(layout, SIZE), layout, SIZE))
+    driver.close()

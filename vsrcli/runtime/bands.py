@@ -1,0 +1,91 @@
+"""Planes of one kind through one graph in bands, several at a time.
+
+A graph of a small net is a chain of passes over large tensors. A band's tensors stay in the cache,
+and bands side by side need no barrier after each operator, as threads inside an engine do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import SimpleQueue
+
+import numpy as np
+
+from vsrcli.errors import DeviceError
+from vsrcli.frames import Plane
+from vsrcli.runtime.engines import Array, Engine, Setup
+from vsrcli.runtime.tiles import Span, spans_of
+
+_HALOS = 32
+"""Halos that a band is high at least: then no more than a sixteenth is computed twice."""
+_LEAST = 64
+"""Rows that a band has at least; fewer would not repay the call."""
+
+
+class Bands:
+    """Upscales planes of one size. `graph` gives the graph for so many rows.
+
+    `halo` is how many rows around it a row depends on, 0 if that is not known: then planes stay
+    whole. Raises what `Setup.open` raises.
+    """
+
+    def __init__(
+        self,
+        graph: Callable[[int], bytes],
+        scale: int,
+        *,
+        shape: tuple[int, int, int],
+        halo: int,
+        setup: Setup,
+    ) -> None:
+        self._scale = scale
+        self._count, height, self._width = shape
+        threads = setup.workers
+        most = max(1, height // max(_HALOS * halo, _LEAST)) if halo else 1
+        self.workers = min(threads, most)
+        rows = -(-height // (most // self.workers * self.workers))
+        self._spans = spans_of(height, rows, halo=halo, step=1)
+        self._height = height
+        data = graph(self._spans[0].size)
+        share = setup.with_threads(threads // self.workers)
+        engines = [share.open(data, frugal=True) for _ in range(self.workers)]
+        self.device = engines[0].name
+        self._engines = engines
+        self._idle: SimpleQueue[Engine] = SimpleQueue()
+        for engine in engines:
+            self._idle.put(engine)
+
+    def jobs(self, planes: Sequence[Plane]) -> tuple[Array, Sequence[Callable[[], None]]]:
+        """Where the enlarged planes (N, rH, rW) will stand once all of these are done, in whatever
+        order and on whatever threads. A job raises DeviceError."""
+        height, width = self._height * self._scale, self._width * self._scale
+        large = np.empty((self._count, 1, height, width), planes[0].dtype)
+        jobs = [partial(self._run, planes, span, large) for span in self._spans]
+        return large[:, 0], jobs
+
+    def _run(self, planes: Sequence[Plane], span: Span, large: Array) -> None:
+        """One band. The engine writes into our own array: memory of its own would be copied out,
+        which costs as much as the bicubic itself."""
+        rows = slice(span.start, span.start + span.size)
+        batch = np.stack([plane[rows] for plane in planes])[:, None]
+        is_whole = len(self._spans) == 1
+        out = large if is_whole else np.empty(self._band(span), large.dtype)
+        engine = self._idle.get()
+        try:
+            engine.run({"planes_in": batch}, {"planes_out": out})
+        except DeviceError as exc:
+            size = f"a {self._width}x{span.size} plane, x{self._scale}"
+            raise type(exc)(f"{exc} ({size})") from exc
+        finally:
+            self._idle.put(engine)
+        if not is_whole:
+            large[:, :, span.core(scale=self._scale)] = out[:, :, span.inside(scale=self._scale)]
+
+    def _band(self, span: Span) -> tuple[int, int, int, int]:
+        return (self._count, 1, span.size * self._scale, self._width * self._scale)
+
+    def close(self) -> None:
+        """Frees the engines."""
+        for engine in self._engines:
+            engine.close()
