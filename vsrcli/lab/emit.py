@@ -106,6 +106,10 @@ def _emit_cnn(graph: GraphBuilder, x: str, net: EsrCnn) -> str:
     maps = np.split(numbers(head.weight), 2)
     value, key = (graph.conv(x, weight, pad=pad) for weight in maps)
     peak = max(abs(edge) for edge in product_range(maps[1:], -1.0))
+    if net.limit:
+        peak = min(peak, float(net.limit))
+        edges = (graph.constant(np.asarray(edge, np.float32)) for edge in (-peak, peak))
+        key = graph.add("Clip", key, *edges)
     return _attention(graph, value, graph.add("Mul", key, key), (0.0, peak**2), net)
 
 

@@ -57,7 +57,11 @@ class EsrTr(_OneLayer):
 
 
 class EsrCnn(LumaNet):
-    """eSR-CNN: conv5 D tanh, conv3 S tanh, conv3 to (value, key); Σ value · softmax_C(key²)."""
+    """eSR-CNN: conv5 D tanh, conv3 S tanh, conv3 to (value, key); Σ value · softmax_C(key²).
+
+    With `limit`, keys are clipped to ± that much (the paper's are not). A key squared multiplies
+    its rounding error: unbounded ones cost the exported graph its parity with the network.
+    """
 
     family = "esr-cnn"
 
@@ -68,10 +72,12 @@ class EsrCnn(LumaNet):
         channels: int,
         depth: int,
         features: int,
+        limit: int = 0,
         padding: Padding = "replicate",
     ) -> None:
         super().__init__(scale=scale, border=4, padding=padding)
         self.channels = channels
+        self.limit = limit
         self.config = f"C{channels} D{depth} S{features}"
         head = self.conv(features, 2 * channels * scale**2, 3, bias=False)
         body = self.conv(1, depth, 5), self.conv(depth, features, 3)
@@ -83,4 +89,6 @@ class EsrCnn(LumaNet):
 
     def phases(self, x: Tensor) -> Tensor:
         value, key = grouped(self.filter(x), 2, self.channels).unbind(1)
+        if self.limit:
+            key = key.clamp(-self.limit, self.limit)
         return (value * key.square().softmax(1)).sum(1)
