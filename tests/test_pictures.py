@@ -17,6 +17,8 @@ from facts import facts
 from test_exact import oracle
 from tiny_recurrent import write_random_recurrent
 
+from vsrcli.media.attached import Attached
+from vsrcli.media.exif import Exif, read_exif
 from vsrcli.media.pixels import EXACT
 
 CODECS = {".png": "png", ".jpg": "mjpeg", ".webp": "libwebp", ".tif": "tiff", ".bmp": "bmp"}
@@ -196,6 +198,54 @@ def test_exif_turns_the_pixels(tmp_path: Path, upscale: Vsr, orientation: int) -
     assert made.shape == expected.shape
     assert np.abs(made - expected).mean() < 3
     assert facts(out).rotation == 0
+
+
+def photographed(path: Path) -> Path:
+    """A JPEG with the camera's maker, its sensitivity, and that it lies on its side."""
+    rows = ((0x010F, 2, 8, 50), (0x0112, 3, 1, 6), (0x8769, 4, 1, 58))
+    table = b"".join(struct.pack("<HHII", *row) for row in rows)
+    more = struct.pack("<HHHIII", 1, 0x8827, 3, 1, 1600, 0)
+    tiff = b"II*\0" + struct.pack("<IH", 8, 3) + table + bytes(4) + b"Nikonia\0" + more
+    data = still(path, "yuvj420p", (24, 16)).read_bytes()
+    block = b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff
+    path.write_bytes(data[:2] + block + data[2:])
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_cameras_tags_are_kept(tmp_path: Path, upscale: Vsr, suffix: str) -> None:
+    source, out = photographed(tmp_path / "in.jpg"), tmp_path / f"out{suffix}"
+    assert upscale(source, "-o", out).err == ""
+    assert facts(out).size == (32, 48)
+    with av.open(str(out)) as file:
+        exif = read_exif(next(file.decode(video=0)), (32, 48), Attached())
+    assert b"Nikonia\0" in exif
+    assert struct.pack("<HHII", 0x8827, 3, 1, 1600) in exif
+    assert struct.pack("<H", 0x0112) not in exif[8:60]  # the pixels are turned
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".bmp"])
+def test_what_cannot_hold_a_cameras_tags_says_so(tmp_path: Path, upscale: Vsr, suffix: str) -> None:
+    source = photographed(tmp_path / "in.jpg")
+    (line,) = upscale(source, "-o", tmp_path / f"out{suffix}").lines
+    assert "Exif tags are not all kept" in line
+    plain = still(tmp_path / "plain.tif", "rgb24")  # its own tags say how it is stored
+    assert upscale(plain, "-o", tmp_path / f"plain_x2{suffix}").err == ""
+
+
+def test_transparent_webp_keeps_the_cameras_tags(tmp_path: Path) -> None:
+    still(tmp_path / "in.webp", "yuva420p")
+    with av.open(str(photographed(tmp_path / "in.jpg"))) as file:
+        frame = next(file.decode(video=0))
+    exif = Exif("libwebp", Attached())
+    with av.open(str(tmp_path / "in.webp")) as file:
+        (packet,) = (p for p in file.demux(video=0) if p.size)
+        exif.note(frame, (packet.stream.width, packet.stream.height))
+        (made,) = exif.put([packet])
+    (tmp_path / "out.webp").write_bytes(bytes(made))
+    assert np.array_equal(rgba(tmp_path / "out.webp"), rgba(tmp_path / "in.webp"))
+    with av.open(str(tmp_path / "out.webp")) as file:
+        assert Attached().has_exif(next(file.decode(video=0)))
 
 
 def with_profile(path: Path) -> bytes:

@@ -48,6 +48,10 @@ class Attached:
         """Whether its colours are those of an ICC profile."""
         return self._has(frame, _PROFILE)
 
+    def has_exif(self, frame: av.VideoFrame) -> bool:
+        """Whether a camera's tags, or a file's, come with it."""
+        return self._has(frame, _EXIF)
+
     def hand_on(self, origin: av.VideoFrame, picture: av.VideoFrame) -> av.VideoFrame:
         """A copy of the picture with what is attached to its origin, but for a display matrix.
 

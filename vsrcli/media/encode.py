@@ -17,6 +17,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from vsrcli.errors import EncodeError
 from vsrcli.frames import Color, Frame, Layout, Role
 from vsrcli.media.attached import Attached
+from vsrcli.media.exif import Exif
 from vsrcli.media.hdr import encoder_parameters
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
@@ -322,6 +323,7 @@ class FrameWriter:
         self._encoder, self._info = encoder, info
         self._reformatter, self._attached = VideoReformatter(), Attached()
         self._saw_captions = False
+        self._exif = Exif(encoder.name, self._attached)
         self._color = encoded_color(info, encoder.pix_fmt, encoder.name)
         self._given = 0
         self.last_pts: int | None = None
@@ -343,6 +345,7 @@ class FrameWriter:
                 f"({pts} after {self.last_pts}); remux the source first"
             )
         picture.pts, picture.time_base, picture.duration = pts, frame.time_base, frame.duration
+        self._exif.note(frame.origin, (picture.width, picture.height))
         self._given += 1
         picture.pict_type = 0  # the source's I/P/B types would be forced on the encoder
         self.last_pts, self.is_fresh = pts, False
@@ -411,7 +414,7 @@ class FrameWriter:
 
     def _send(self, picture: av.VideoFrame | None) -> list[SidePacket]:
         try:
-            return self._encoder.encode(picture)
+            return self._exif.put(self._encoder.encode(picture))
         except (av.FFmpegError, ValueError) as exc:
             raise _refused(self._encoder.name, exc) from exc
 
