@@ -5,8 +5,8 @@
 
 Every run must end within 10 s of the fault with a documented exit code and, unless it is 0, one
 line that says why, without a traceback. Seconds count from the fault where it comes from outside,
-else from the start of the program; those in which a run is stopped by a signal are left out. A run
-that ends well must have made one frame for each that a plain decoder finds, and with --on-error
+else from the start of the program; those in which other programs had the processor are left out. A
+run that ends well must have made one frame for each that a plain decoder finds, and with --on-error
 fail may only lack some of the source's with a warning.
 """
 
@@ -125,29 +125,33 @@ def _give(pipe: IO[bytes], feed: bytes) -> None:
 
 
 def _to_its_end(process: subprocess.Popen[bytes]) -> tuple[bytes | None, float]:
-    """What it writes on its standard error, None if it does not end; and the seconds it ran.
+    """What it writes on its standard error, None if it does not end; and the seconds it took.
 
-    Where it and this program are stopped from outside, looks come late: that is not its time.
+    Other programs may have the processor meanwhile, or stop it and this one, so that a look comes
+    late: between two looks it took what it used of the processor, and all the time if it used none.
     """
-    took_s, last_s = 0.0, time.monotonic()
+    took_s, last_s, used_s = 0.0, time.monotonic(), 0.0
     while took_s < 6 * LONGEST_S:
         try:
             _, told = process.communicate(timeout=LOOK_EVERY_S)
         except subprocess.TimeoutExpired:
             told = None
-        now_s = time.monotonic()
-        took_s += 0 if _is_stopped(process.pid) else min(now_s - last_s, LATEST_LOOK_S)
-        last_s = now_s
+        now_s, (is_stopped, now_used_s) = time.monotonic(), _state(process.pid)
+        between_s = 0.0 if is_stopped else min(now_s - last_s, LATEST_LOOK_S)
+        took_s += min(between_s, (now_used_s - used_s) or between_s) if now_used_s else between_s
+        last_s, used_s = now_s, max(used_s, now_used_s)
         if told is not None:
             return told, took_s
     return None, took_s
 
 
-def _is_stopped(pid: int) -> bool:
+def _state(pid: int) -> tuple[bool, float]:
+    """Whether a process is stopped, and its seconds of the processor; 0 if it has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except (OSError, IndexError):
-        return False
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False, 0.0
+    return words[0] == "T", (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _problem(case: Case, expected: set[int]) -> str:
