@@ -95,6 +95,23 @@ def test_models_with_a_state_see_ten_frames_first(
     assert pushed[:11] == list(range(11))  # the tenth after the first is the one that is shown
 
 
+def test_the_engine_can_be_chosen(
+    tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make(tmp_path / "in.mkv", LOSSLESS)
+    order = ("preview", source, "--at", "0.4", "-m", "espcn-fast", "-s", 2, "-y", "--engine")
+    engines: list[str] = []
+    begin = preview.open_driver
+    monkeypatch.setattr(
+        preview, "open_driver", lambda *a, **k: engines.append(k["engine"]) or begin(*a, **k)
+    )
+    assert vsr(*order, "onnxruntime").code == 0
+    assert engines == ["onnxruntime"] * 2
+    refused = vsr(*order, "abacus")
+    assert (refused.code, len(refused.lines)) == (2, 1)
+    assert "--engine must be one of" in refused.err
+
+
 def test_clip_shows_each_model_in_its_strip(tmp_path: Path, vsr: Vsr) -> None:
     source, target = make(tmp_path / "in.mkv", LOSSLESS), tmp_path / "o.mkv"
     order = ("preview", source, "--at", "0.2", "--clip", "0.2", "-s", 2, "-m", "espcn")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vsrcli.errors import InputError, UsageError
 from vsrcli.frames import Frame
-from vsrcli.job import DEFAULT_SCENE_THRESHOLD
+from vsrcli.job import DEFAULT_SCENE_THRESHOLD, ENGINES
 from vsrcli.media.encode import VideoOptions
 from vsrcli.media.images import rgb_of, write_png
 from vsrcli.media.info import VideoInfo
@@ -50,6 +50,8 @@ class View:
     """Beside bicubic, which is always shown."""
     scale: int | None = None
     device: str = "auto"
+    engine: str = "auto"
+    """One of ENGINES, for all of them."""
     threads: int = 0
     overwrite: bool = False
     zoom: int = 3
@@ -139,6 +141,8 @@ def _prepare(view: View) -> tuple[dict[str, Model], int]:
     """The models by name, bicubic first, and the scale that all of them have."""
     if not 1 <= view.zoom <= 16:
         raise UsageError("--zoom must be 1 to 16")
+    if view.engine not in ENGINES:
+        raise UsageError(f"--engine must be one of {', '.join(ENGINES)}")
     check_target(view.target, view.source, overwrite=view.overwrite)
     found = [resolve_model(name) for name in dict.fromkeys((_REFERENCE, *view.models))]
     scale = view.scale or default_scale(found[-1])
@@ -149,7 +153,12 @@ def _prepare(view: View) -> tuple[dict[str, Model], int]:
 
 def _driver(model: Model, scale: int, video: VideoInfo, view: View) -> Driver:
     return open_driver(
-        model, scale, picture=video.picture, device=view.device, threads=view.threads
+        model,
+        scale,
+        picture=video.picture,
+        device=view.device,
+        engine=view.engine,
+        threads=view.threads,
     )
 
 

@@ -12,6 +12,7 @@ import typer
 
 from vsrcli.cli.options import (
     Device,
+    EngineName,
     Level,
     LogLevel,
     Threads,
@@ -68,6 +69,7 @@ def preview(
     bitrate: Annotated[str | None, typer.Option("-b:v", "--bitrate", rich_help_panel=_CLIP)] = None,
     overwrite: Annotated[bool, typer.Option("-y", help="Replace an existing output.")] = False,
     device: Device = "auto",
+    engine: EngineName = "auto",
     threads: Threads = 0,
     loglevel: Level = LogLevel.warning,
 ) -> None:
@@ -92,6 +94,7 @@ def preview(
         models=tuple(model or (DEFAULT_MODEL,)),
         scale=scale,
         device=device,
+        engine=engine,
         threads=threads,
         overwrite=overwrite,
         zoom=zoom,
