@@ -155,9 +155,7 @@ def summary(report: Report) -> str:
 
 def _memory() -> str:
     """Peak resident memory so far."""
-    if sys.platform == "win32":
-        return ""
-    import resource
+    from vsrcli.runtime.memory import peak_bytes
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return f"{peak / (1024 if sys.platform == 'linux' else 1024**2):.0f} MiB"
+    peak = peak_bytes()
+    return f"{peak / 2**20:.0f} MiB" if peak else ""
