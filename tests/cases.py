@@ -173,6 +173,10 @@ def _pixels() -> Iterator[Case]:
     yield _made("ProRes", ".mov", prores, video=PRORES)
     yield _made("ProRes 4444 with alpha", ".mov", replace(prores, pix_fmt="yuva444p10le"),
                 video=PRORES)  # fmt: skip
+    for pix_fmt, profile in (("yuv422p", "dnxhr_sq"), ("yuv422p10le", "dnxhr_hqx")):
+        dnx = Clip(frames=3, codec="dnxhd", pix_fmt=pix_fmt, size=(256, 128), audio=(),
+                   options={"profile": profile})  # fmt: skip
+        yield _made(f"DNxHR, {pix_fmt}", ".mov", dnx, video=VideoOptions(codec="dnxhd"))
     vp9 = Clip(frames=3, codec="libvpx-vp9", pix_fmt="yuva420p", audio=())
     yield _made("VP9 with alpha", ".webm", vp9, video=VP9)
     yield _made("VP9 with alpha to ffv1", ".webm", vp9, ".mkv", video=FFV1)

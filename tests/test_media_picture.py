@@ -140,7 +140,7 @@ def side_data(path: Path) -> dict[str, bytes]:
 
 
 def test_ten_bit_ramp_keeps_its_codes(tmp_path: Path, upscale: Vsr) -> None:
-    """Every code of a full-range ramp, sixteen pixels each, is there after decoding again."""
+    """All 1024 codes of a full-range ramp, 32 pixels each, are there after decoding again."""
     options = {"preset": "ultrafast", "x265-params": "lossless=1:log-level=none"}
     source = tmp_path / "in.mp4"
     with av.open(str(source), "w") as out:
@@ -164,7 +164,7 @@ def test_ten_bit_ramp_keeps_its_codes(tmp_path: Path, upscale: Vsr) -> None:
         frame = next(file.decode(video=0))
     assert frame.format.name == "yuv420p10le"
     luma = np.frombuffer(frame.planes[0], np.uint16)
-    assert len(np.unique(luma)) >= 1000
+    assert len(np.unique(luma)) == 1024
 
 
 @pytest.mark.parametrize("encoder", ["libx264", "libx265"])
@@ -181,6 +181,32 @@ def test_hdr_mastering_metadata_is_kept(tmp_path: Path, upscale: Vsr, encoder: s
     assert side_data(out) == side_data(source)
     outcome = upscale(source, "-o", tmp_path / "out.mkv", "-c:v", "ffv1")
     assert "HDR mastering metadata" in outcome.err
+
+
+DNXHR = {"yuv422p": "dnxhr_hq", "yuv422p10le": "dnxhr_hqx", "yuv444p10le": "dnxhr_444"}
+
+
+@pytest.mark.parametrize(("pix_fmt", "profile"), DNXHR.items())
+def test_dnxhr_is_written_in_the_sources_format(
+    tmp_path: Path, upscale: Vsr, pix_fmt: str, profile: str
+) -> None:
+    options = {"profile": profile}
+    clip = Clip(frames=3, codec="dnxhd", pix_fmt=pix_fmt, size=(256, 128), options=options)
+    source = make(tmp_path / "in.mov", clip)
+    outcome = upscale(source, "-o", tmp_path / "out.mov", "-c:v", "dnxhd")
+    assert outcome.err == ""
+    before, after = facts(source), facts(tmp_path / "out.mov")
+    assert (after.pix_fmt, after.size, after.times) == (pix_fmt, (512, 256), before.times)
+    assert_same_scene(tmp_path / "out.mov", index=2)
+    with av.open(str(tmp_path / "out.mov")) as file:
+        assert file.streams.video[0].profile.upper().replace(" ", "_") == profile.upper()
+
+
+def test_dnxhd_has_rates_of_its_own(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", Clip(frames=2, size=(960, 540), pix_fmt="yuv422p", audio=()))
+    upscale(source, "-o", tmp_path / "out.mov", "-c:v", "dnxhd", "-b:v", "120M")
+    with av.open(str(tmp_path / "out.mov")) as file:
+        assert file.streams.video[0].profile == "DNXHD"
 
 
 def test_interlaced_frames_keep_their_number(tmp_path: Path, upscale: Vsr) -> None:

@@ -48,6 +48,13 @@ _UNTAGGED_STILLS = {"mjpeg": True, "libwebp": False}
 _STILLS = {*_RGB_STILLS, *_UNTAGGED_STILLS}
 _CAPTIONED = ("libx264", "libx265", "mpeg2video", "_nvenc", "_qsv", "_vaapi", "_videotoolbox")
 """Encoders that write captions."""
+_DNXHR = {
+    "yuv422p": "dnxhr_hq",
+    "yuv422p10le": "dnxhr_hqx",
+    "yuv444p10le": "dnxhr_444",
+    "gbrp10le": "dnxhr_444",
+}
+"""Of any size and rate, where DNxHD needs one of its own bit rates."""
 _PROFILED = {"png", "mjpeg"}
 """Pictures that are written with their colour profile."""
 HARDWARE = {
@@ -208,7 +215,7 @@ def add_video(
     """The encoder's stream in an output container, set up to keep the source's time and colour."""
     codec = encoder_named(options.codec or default_codec(container.format.name))
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
-    private = private_options(codec.name, options, info)
+    private = private_options(codec.name, options, info, pix_fmt)
     try:
         stream = cast(
             av.VideoStream, container.add_stream(codec.name, rate=info.rate, options=private)
@@ -435,7 +442,9 @@ def _sws_matrix(matrix: int) -> int:
     return 1 if matrix == _BT709 else 5
 
 
-def private_options(name: str, options: VideoOptions, info: VideoInfo) -> dict[str, str]:
+def private_options(
+    name: str, options: VideoOptions, info: VideoInfo, pix_fmt: str
+) -> dict[str, str]:
     """The settings of an encoder by the names it gives them. Raises EncodeError."""
     chosen: dict[str, str] = {}
     quality = _QUALITY.get(name)
@@ -450,6 +459,8 @@ def private_options(name: str, options: VideoOptions, info: VideoInfo) -> dict[s
             chosen["b"] = "0"
     if name == "libvpx" and info.layout.planes_of(Role.ALPHA):
         chosen["auto-alt-ref"] = "0"  # its alternate frames are of the colours alone
+    if name == "dnxhd" and not options.bitrate:
+        chosen["profile"] = _DNXHR.get(pix_fmt, "dnxhd")
     preset = options.preset or ("medium" if name in _X26X else None)
     if preset:
         if name in _X26X and preset not in _PRESETS:  # x264 would print a line of its own

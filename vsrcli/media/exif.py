@@ -134,6 +134,9 @@ def _into_webp(data: bytes, exif: bytes) -> bytes:
 
 def _extended(body: bytes) -> bytes:
     """The chunk that a simple file of one picture lacks."""
+    bits: int
+    wide: int
+    high: int
     if body[:4] == b"VP8L":
         (bits,) = struct.unpack_from("<I", body, 9)
         width, height, alpha = bits & 0x3FFF, bits >> 14 & 0x3FFF, bits >> 28 & 1

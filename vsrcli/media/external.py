@@ -150,7 +150,7 @@ def _command(
     words = list(_started(codec, pix_fmt, tags, threads))
     if options.bitrate:
         words += ["-b:v", str(options.bitrate)]
-    for key, value in private_options(codec.name, options, info).items():
+    for key, value in private_options(codec.name, options, info, pix_fmt).items():
         words += [f"-{'b:v' if key == 'b' else key}", value]
     return (*words, "-video_track_timescale", str(info.time_base.denominator))
 
