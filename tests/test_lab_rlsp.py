@@ -21,11 +21,12 @@ from vsrcli.lab.temporal import adversarial
 from vsrcli.lab.temporal import recipe as recipe_module
 from vsrcli.lab.temporal.cells import egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import Egvsr
+from vsrcli.lab.temporal.export import export_recurrent
 from vsrcli.lab.temporal.feed import Degrade, Sources
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
-from vsrcli.lab.temporal.recipe import WAYS
+from vsrcli.lab.temporal.recipe import WAYS, Recipe
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
-from vsrcli.lab.temporal.train import train
+from vsrcli.lab.temporal.train import build, train
 from vsrcli.media.images import read_rgb, write_png
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
@@ -251,3 +252,20 @@ def test_unknown_recipe_key_is_named(tmp_path):
     path.write_text('id = "r"\nfamily = "rlsp"\nlayer = 7\n')
     with pytest.raises(InputError, match="layer"):
         recipe_module.load_recipe(path)
+
+
+def test_cells_of_two_scales_share_a_card(tmp_path):
+    """Each keeps its own state, whichever is exported again."""
+    x4 = Recipe(id="tiny", layers=2, features=4)
+    x2 = Recipe(id="tiny-x2", model="tiny", layers=2, features=8, scale=2)
+    for recipe in (x4, x2):
+        saved = {"average": build(recipe).state_dict(), "spent_s": 60.0}
+        torch.save(saved, tmp_path / f"{recipe.id}.pt")
+    with pytest.raises(WeightsError, match="export that first"):
+        export_recurrent(x2, tmp_path / "tiny-x2.pt", tmp_path)
+    for recipe in (x4, x2, x4):
+        export_recurrent(recipe, tmp_path / f"{recipe.id}.pt", tmp_path)
+    model = read_model(tmp_path / "tiny")
+    assert model.scales == (2, 4)
+    assert [s.channels for s in model.states_of(2)] == [8 + 12]
+    assert [s.channels for s in model.states_of(4)] == [4 + 48]

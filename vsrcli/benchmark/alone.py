@@ -81,7 +81,7 @@ def gflop_of(case: Case, model: Model) -> float | None:
         graph = model.graph(case.scale).load()
         frames = 3 * (sum(model.window) + 1)
         feeds["frames"] = np.zeros((1, frames, height, width), np.float32)
-        for state in model.states:
+        for state in model.states_of(case.scale):
             shape = (1, state.channels, height * state.scale, width * state.scale)
             feeds[state.name] = np.zeros(shape, np.float32)
     share = case.size[0] * case.size[1] / (width * height)

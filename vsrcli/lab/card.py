@@ -51,7 +51,8 @@ class Card:
     before: int = 0
     after: int = 0
     state: tuple[Mapping[str, str | int], ...] = ()
-    """Of a recurrent cell: name, channels and, where it is not 1, scale of each state."""
+    """Of recurrent cells: name, channels and, where it is not 1, scale of each state; `only` where
+    the graph of one scale has it."""
     clean_threshold: float = 0.0
     """Of a bidirectional model."""
 
@@ -61,6 +62,23 @@ class Card:
         others = [g for g in self.graphs if (g.scale, g.precision, g.part) != key]
         order = sorted([*others, graph], key=lambda g: (g.scale, g.precision != "fp32"))
         return replace(self, graphs=tuple(order))
+
+    def with_states_of(self, other: "Card", scale: int) -> "Card":
+        """The card of a cell of `scale`, with what `other` says of the cells of other scales."""
+        theirs = {g.scale for g in other.graphs} - {scale}
+        kept = [
+            {**state, "only": each}
+            for each in sorted(theirs)
+            for state in other.state
+            if state.get("only", each) == each
+        ]
+        own = [{**state, "only": scale} if kept else state for state in self.state]
+        return replace(self, state=tuple(sorted((*own, *kept), key=lambda s: s.get("only", 0))))
+
+    def state_scales(self, scale: int) -> dict[str, int]:
+        """How much larger than the LR frame each state of a scale's cell is, by name."""
+        states = [s for s in self.state if s.get("only", scale) == scale]
+        return {str(s["name"]): int(s.get("scale", 1)) for s in states}
 
 
 def sha256_of(data: bytes) -> str:

@@ -98,7 +98,7 @@ def store(
         train_minutes=round(train_minutes, 1),
         part=part,
         align=align,
-        work=work_bytes(model, {str(s["name"]): int(s.get("scale", 1)) for s in card.state}),
+        work=work_bytes(model, card.state_scales(scale)),
     )
     old = read_card(folder).graphs if (folder / CARD).exists() else ()
     write_card(replace(card, graphs=old).with_graph(graph), folder)

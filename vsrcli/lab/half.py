@@ -167,7 +167,7 @@ def _until_divided(nodes: list[onnx.NodeProto]) -> set[str]:
 def _export_one(card: Card, graph: GraphCard, folder: Path) -> Half:
     model = onnx.load(folder / graph.file)
     made, exact = halved(onnx.load(folder / graph.file))
-    scales = {str(s["name"]): int(s.get("scale", 1)) for s in card.state}
+    scales = card.state_scales(graph.scale)
     psnr_db = _parity(model, made, scales)
     if not psnr_db >= LEAST_DB:
         raise WeightsError(f"{graph.file} loses too much in fp16: {psnr_db:.1f} dB of fp32")

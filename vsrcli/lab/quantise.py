@@ -144,14 +144,14 @@ def feeds_of(model: Model, scale: int, shots: Shots) -> Iterator[Feeds]:
         height, width = window[0].shape[2:]
         states: Feeds = {
             s.name: np.zeros((1, s.channels, height * s.scale, width * s.scale), np.float32)
-            for s in model.states
+            for s in model.states_of(scale)
         }
         for t in range(len(window)):
             feeds = {"frames": _around(window, t, model), **states}
             if t % _EVERY == 0:
                 yield feeds
             made = engine.run(feeds)
-            states = {s.name: np.array(made[f"{s.name}_next"]) for s in model.states}
+            states = {s.name: np.array(made[f"{s.name}_next"]) for s in model.states_of(scale)}
     engine.close()
 
 

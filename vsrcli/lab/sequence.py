@@ -113,7 +113,7 @@ def denied(model: Model, scale: int, without: str, *, device: str, threads: int)
     which each frame itself stands in. Raises UsageError for anything else."""
     if without not in DENIALS:
         raise UsageError(f"--without takes {' or '.join(DENIALS)}, not {without!r}")
-    before, after = model.window
+    (before, after), carried = model.window, model.states_of(scale)
 
     def run(frames: Iterable[RgbU8]) -> Iterator[Luma]:
         engine = open_engine(model.graph(scale).load(), device=device, threads=threads)
@@ -125,9 +125,9 @@ def denied(model: Model, scale: int, without: str, *, device: str, threads: int)
             if without == "neighbours":
                 window = [now] * len(window)
             if without == "state" or not states:
-                states = {s.name: _zeros(now, s.channels, s.scale) for s in model.states}
+                states = {s.name: _zeros(now, s.channels, s.scale) for s in carried}
             made = engine.run({"frames": np.concatenate(window, 1), **states})
-            states = {s.name: np.asarray(made[f"{s.name}_next"]) for s in model.states}
+            states = {s.name: np.asarray(made[f"{s.name}_next"]) for s in carried}
             yield _cell_luma(np.asarray(made["y"], np.float32) / np.float32(model.peak))
         engine.close()
 

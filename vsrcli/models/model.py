@@ -75,6 +75,8 @@ class State:
     channels: int
     scale: int = 1
     """Of its sides, against the LR frame."""
+    only: int = 0
+    """The scale whose graph alone has it; 0: all graphs do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ class Model:
     window: tuple[int, int] = (0, 0)
     """LR frames before and after the current one that a recurrent cell sees."""
     states: tuple[State, ...] = ()
-    """What a recurrent cell hands on to the next frame."""
+    """What recurrent cells hand on to the next frame; `states_of` picks those of one."""
     output: str = "rgb"
     """Of an RGB model: "rgb", or "y" for a net that gives luma only (chroma is then bicubic)."""
     peak: float = 1.0
@@ -109,6 +111,10 @@ class Model:
     def scales(self) -> tuple[int, ...]:
         """The factors this model has graphs for, ascending."""
         return tuple(sorted({graph.scale for graph in self.graphs}))
+
+    def states_of(self, scale: int) -> tuple[State, ...]:
+        """What the cell of a scale hands on to the next frame."""
+        return tuple(state for state in self.states if state.only in (0, scale))
 
     def graph(self, scale: int, precision: str = "fp32") -> Graph:
         """The graph of a scale. Raises ModelError naming what there is."""

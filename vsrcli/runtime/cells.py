@@ -74,16 +74,16 @@ def step_graph(cell: bytes, model: Model, scale: int, picture: Picture) -> bytes
     ports = plane_ports(INPUT, "in", picture) + plane_ports(OUTPUT, "out", large)
     ports += b"".join(frame_port(INPUT, picture, name) for name in older)
     ports += b"".join(frame_port(OUTPUT, picture, f"{name}_next") for name in older[:-1])
-    ports += frame_port(OUTPUT, picture) + _state_ports(model, picture, input_kinds(cell))
+    ports += frame_port(OUTPUT, picture) + _state_ports(model, scale, picture, input_kinds(cell))
     rest = b"".join(field(n, p) for n, p in fields(cell) if n != GRAPH)
     return rest + field(GRAPH, head + body + graph.take() + ports)
 
 
-def carried(model: Model) -> dict[str, str]:
+def carried(model: Model, scale: int) -> dict[str, str]:
     """The step graph's inputs that take what an output gave at the step before, and that output."""
     older = [f"{OLDER}{i}" for i in range(sum(model.window))]
     frames = {name: f"{name}_next" for name in older[:-1]} | dict.fromkeys(older[-1:], "newest")
-    return frames | {state.name: f"{state.name}_next" for state in model.states}
+    return frames | {state.name: f"{state.name}_next" for state in model.states_of(scale)}
 
 
 def state_shape(channels: int, scale: int, picture: Picture) -> tuple[int, int, int, int]:
@@ -119,10 +119,10 @@ def frame_port(number: int, picture: Picture, name: str = "newest") -> bytes:
     return field(number, port(name, FLOAT, (1, 3, picture.height, picture.width)))
 
 
-def _state_ports(model: Model, picture: Picture, kinds: Mapping[str, int]) -> bytes:
+def _state_ports(model: Model, scale: int, picture: Picture, kinds: Mapping[str, int]) -> bytes:
     """In the cell's own type, so that a state is not converted from step to step."""
     ports = b""
-    for state in model.states:
+    for state in model.states_of(scale):
         shape = state_shape(state.channels, state.scale, picture)
         kind = kinds.get(state.name, FLOAT)
         ports += field(INPUT, port(state.name, kind, shape))

@@ -57,7 +57,7 @@ def _frame_pieces(graph: Graph, scale: int, picture: Picture) -> Pieces:
 def _cell_pieces(model: Model, graph: Graph, scale: int, picture: Picture) -> Pieces:
     """Predicted for a recurrent model."""
     pixels = picture.width * picture.height
-    state = sum(_FLOAT * s.channels * s.scale**2 for s in model.states)
+    state = sum(_FLOAT * s.channels * s.scale**2 for s in model.states_of(scale))
     frames = 3 * _FLOAT * (1 + sum(model.window))
     large = 3 * _FLOAT * scale**2
     planes = _samples(picture) * picture.layout.dtype.itemsize * scale**2

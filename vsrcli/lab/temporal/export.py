@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_SIGHT
 from vsrcli.lab.temporal.recipe import Recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.lab.temporal.train import Net, build
+from vsrcli.models.model import CARD
 from vsrcli.runtime.engines import open_engine
 
 STILLS = (
@@ -31,7 +33,8 @@ _STEPS, _SIDE = 4, 16
 
 
 def export_recurrent(recipe: Recipe, checkpoint: Path, weights: Path) -> Exported:
-    """The averaged weights of a checkpoint as `weights`/<id>, proved equal to torch over time."""
+    """The averaged weights of a checkpoint as `weights`/<id>, or as one more scale of the model
+    that the recipe joins; proved equal to torch over time."""
     if not checkpoint.exists():
         raise WeightsError(f"no checkpoint {checkpoint}; train {recipe.id} first")
     saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
@@ -56,7 +59,13 @@ def export_recurrent(recipe: Recipe, checkpoint: Path, weights: Path) -> Exporte
         after=window[1],
         state=states,
     )
-    folder = weights / recipe.id
+    folder = weights / (recipe.model or recipe.id)
+    if (folder / CARD).exists():
+        there = read_card(folder)
+        own = replace(there, state=states) if recipe.model else card
+        card = own.with_states_of(there, recipe.scale)
+    elif recipe.model:
+        raise WeightsError(f"{recipe.id} joins {recipe.model}; export that first")
     graph = store(
         model,
         card,

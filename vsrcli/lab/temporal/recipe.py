@@ -29,6 +29,8 @@ class Recipe:
     """All that decides how one recurrent net is trained."""
 
     id: str
+    model: str = ""
+    """The model that the graph joins as one more scale, where it is not one of its own."""
     summary: str = ""
     family: str = "rlsp"
     layers: int = 7

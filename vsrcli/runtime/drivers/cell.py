@@ -92,9 +92,9 @@ class WholeCell:
         self, graph: bytes, model: Model, scale: int, picture: Picture, setup: Setup
     ) -> None:
         self._scale, self._picture = scale, picture
-        self._engines = CellEngines(graph, model, scale, picture, setup, held=carried(model))
+        self._engines = CellEngines(graph, model, scale, picture, setup, held=carried(model, scale))
         self.device = self._engines.step.name
-        self._older = [name for name in carried(model) if name.startswith(OLDER)]
+        self._older = [name for name in carried(model, scale) if name.startswith(OLDER)]
 
     def begin(self, first: Frame) -> None:
         engines = self._engines

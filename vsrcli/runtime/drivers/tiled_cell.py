@@ -44,8 +44,9 @@ class TiledCell:
         self._engines = CellEngines(graph, model, scale, window, setup)
         self.device = self._engines.step.name
         self._older = sum(model.window)
-        self._scales = {state.name: state.scale for state in model.states}
-        self._shapes = {s.name: state_shape(s.channels, s.scale, picture) for s in model.states}
+        states = model.states_of(scale)
+        self._scales = {state.name: state.scale for state in states}
+        self._shapes = {s.name: state_shape(s.channels, s.scale, picture) for s in states}
         self._frames: list[Array] = []
         self._states: dict[str, Array] = {}
 
