@@ -11,7 +11,7 @@ from vsrcli.errors import InputError
 from vsrcli.lab.restore.network import SCALE, Shape
 
 FAMILY = "realbasicvsr"
-KINDS = ("flow", "pixel", "gan")
+KINDS = ("flow", "pixel", "texture", "gan")
 LEGS = 3
 
 
@@ -20,7 +20,8 @@ class Stage:
     """A share of the run with a lesson of its own.
 
     `flow` teaches SPyNet alone, on moving stills of known flow. `pixel` is the paper's stage 1:
-    output and cleaning loss. `gan` is its stage 2: the same, and a discriminator's judgement.
+    output and cleaning loss. `texture` adds how much detail there is where (see `texture`), and
+    `gan`, the paper's stage 2, a discriminator's judgement.
     """
 
     kind: str
@@ -37,8 +38,10 @@ class Stage:
     adversarial: float = 0.05
     feature: float = 0.05
     """Weight of the L1 distance of the discriminator's features."""
+    texture: float = 0.0
+    """Weight of the distance in texture, in `texture` and `gan`."""
     sharpen: float = 0.5
-    """Amount of unsharp masking of the truth in `gan`."""
+    """Amount of unsharp masking of the truth in `texture` and `gan`."""
     judged: int = 4
     """Frames of a batch that the discriminator sees."""
     long: float = 0.25

@@ -32,6 +32,7 @@ from vsrcli.lab.restore.data import (
 from vsrcli.lab.restore.judge import Judge, tried
 from vsrcli.lab.restore.network import RealBasicVsr
 from vsrcli.lab.restore.recipe import LEGS, Recipe, Stage
+from vsrcli.lab.restore.texture import texture_distance
 from vsrcli.lab.temporal.motion import Stills
 from vsrcli.lab.train import charbonnier, rate
 
@@ -264,11 +265,13 @@ def _picture_losses(state: State, stage: Stage, lr: Tensor, hr: Tensor) -> dict[
         made, clean = state.net(lr)
     made, clean = made.float().flatten(0, 1), clean.float().flatten(0, 1)
     plain = hr.flatten(0, 1)
-    true = sharpened(plain, stage.sharpen) if stage.kind == "gan" else plain
+    true = plain if stage.kind == "pixel" else sharpened(plain, stage.sharpen)
     losses = {
         "output": charbonnier(made - true),
         "cleaning": stage.cleaning * charbonnier(clean - shrunk(plain)),
     }
+    if stage.texture:
+        losses["texture"] = stage.texture * texture_distance(made, true)
     if stage.kind == "gan":
         chosen = torch.randperm(len(made), device=made.device)[: stage.judged]
         losses |= _verdicts(state, stage, made[chosen], true[chosen])

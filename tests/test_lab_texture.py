@@ -1,0 +1,35 @@
+"""The distance in texture: strength counts, place does not."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from vsrcli.lab.restore.texture import strengths, texture_distance
+
+
+def test_detail_of_the_right_strength_is_nearer_than_none():
+    torch.manual_seed(0)
+    true, other = (0.5 + 0.1 * torch.randn(2, 3, 72, 72) for _ in range(2))
+    smooth = torch.nn.functional.avg_pool2d(true, 5, 1, 2)
+    assert texture_distance(true, true) == 0
+    near, far = texture_distance(other, true), texture_distance(smooth, true)
+    assert near < 0.2 * far
+    assert texture_distance(0.5 + 2 * (other - 0.5), true) > 2 * near  # too much is no better
+
+
+def test_a_checkerboard_is_seen_in_the_finest_octave_alone():
+    at = torch.arange(72)
+    board = 0.5 + 0.1 * ((at + at[:, None]) % 2 - 0.5)
+    found = strengths(board.expand(1, 3, 72, 72))
+    flat = strengths(torch.full((1, 3, 72, 72), 0.5))
+    gaps = [float((a - b).mean()) for a, b in zip(found, flat, strict=True)]
+    assert gaps[0] > 2
+    assert max(map(abs, gaps[1:])) < 1e-3
+
+
+def test_a_flat_picture_has_a_gradient():
+    flat = torch.full((1, 3, 40, 40), 0.5, requires_grad=True)
+    texture_distance(flat, torch.rand(1, 3, 40, 40)).backward()
+    assert flat.grad.isfinite().all()
