@@ -185,6 +185,9 @@ FIRST_ORDER = Chain(
     )
 )
 """What ordinary video has been through: some blur, one scaling, little noise, one codec."""
+CODED = Chain((Resize(kernels=("cubic", "cubic", "lanczos", "box")), Compress(codings=CODECS)))
+"""A clean picture, scaled and coded: what most video files are."""
+ORDINARY = Either(0.6, CODED, FIRST_ORDER)
 SECOND_ORDER = Chain(
     (
         Either(0.8, Blur(sigma=Walk(low=0.2, high=3.0))),
