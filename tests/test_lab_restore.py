@@ -137,7 +137,7 @@ def test_every_recipe_learns_all_its_lessons(tmp_path):
     small = replace(recipe, shape=SMALL, judge=4, shrinks=(1.0,), stages=stages)
     reports = []
     for _ in range(2):
-        train(small, stills, tmp_path, minutes=0.01, total_minutes=0.02, on_report=reports.append)
+        train(small, stills, tmp_path, minutes=0.02, total_minutes=0.04, on_report=reports.append)
     assert reports[1].step > reports[0].step
     assert reports[1].stage == "gan"
     assert {"output", "cleaning", "adversarial", "feature", "judge"} == set(reports[1].losses)

@@ -15,6 +15,7 @@ import numpy as np
 
 from vsrcli.frames import Picture, Role
 from vsrcli.models import Model
+from vsrcli.runtime.codes import kind_of
 from vsrcli.runtime.colour import from_rgb, resolved, to_rgb
 from vsrcli.runtime.resample import enlarge, settle
 from vsrcli.runtime.wire import (
@@ -22,8 +23,6 @@ from vsrcli.runtime.wire import (
     GRAPH,
     INPUT,
     OUTPUT,
-    UINT8,
-    UINT16,
     Builder,
     field,
     fields,
@@ -105,7 +104,7 @@ def _luma_onto(graph: Builder, luma: str, frame: str, scale: int, picture: Pictu
 
 def plane_ports(number: int, name: str, picture: Picture) -> bytes:
     """Graph inputs or outputs `name`_0 … for the colour planes of a picture."""
-    kind = UINT8 if picture.layout.bits <= 8 else UINT16
+    kind = kind_of(picture.layout.bits)
     sizes = {
         i: picture.layout.size(i, picture.width, picture.height) for i in color_planes(picture)
     }

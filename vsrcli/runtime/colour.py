@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.frames import Picture, Role
+from vsrcli.runtime.codes import to_codes
 from vsrcli.runtime.resample import enlarge, settle
-from vsrcli.runtime.wire import FLOAT, UINT8, UINT16, Builder
+from vsrcli.runtime.wire import FLOAT, Builder
 
 _HD_LINES = 720
 _KR_KB = {
@@ -52,14 +53,14 @@ def from_rgb(graph: Builder, rgb: str, picture: Picture, outputs: list[str]) -> 
         scaled = graph.node("Mul", [rgb, np.float32(layout.peak)])
         red, green, blue = _split(graph, scaled)
         for name, plane in zip(outputs, (green, blue, red), strict=False):
-            _codes(graph, plane, layout.bits, name)
+            to_codes(graph, plane, layout.bits, output=name)
         return
     weight, offset = _encoding(picture)
     luma, *chroma = _split(graph, _mix(graph, rgb, weight, offset))
-    _codes(graph, luma, layout.bits, outputs[0])
+    to_codes(graph, luma, layout.bits, output=outputs[0])
     if Role.CHROMA in layout.roles:
         for name, plane in zip(outputs[1:3], chroma, strict=True):
-            _codes(graph, _lower(graph, plane, picture), layout.bits, name)
+            to_codes(graph, _lower(graph, plane, picture), layout.bits, output=name)
 
 
 def resolved(picture: Picture) -> Picture:
@@ -152,9 +153,3 @@ def _filter(factor: int, cosited: bool) -> tuple[Matrix, int]:
         taps = np.convolve(np.ones(factor), np.ones(factor))
         return taps / taps.sum(), factor - 1
     return np.full(factor, 1 / factor), 0
-
-
-def _codes(graph: Builder, values: str, bits: int, output: str) -> None:
-    clipped = graph.node("Clip", [values, np.float32(0), np.float32((1 << bits) - 1)])
-    kind = UINT8 if bits <= 8 else UINT16
-    graph.node("Cast", [graph.node("Round", [clipped])], output, to=kind)

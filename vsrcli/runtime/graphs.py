@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vsrcli.frames import Siting
+from vsrcli.runtime.codes import kind_of, to_codes
 from vsrcli.runtime.resample import Shape, enlarge, reshape, settle
 from vsrcli.runtime.wire import (
     FLOAT,
@@ -19,8 +20,6 @@ from vsrcli.runtime.wire import (
     INPUT,
     NODE,
     OUTPUT,
-    UINT8,
-    UINT16,
     Builder,
     field,
     fields,
@@ -107,10 +106,10 @@ class _Levels:
             values = graph.node("Add", [values, beyond])
         if self.studio and self.full_range:
             values = graph.node("Sub", [values, _BLACK])
-            return _round(
+            return to_codes(
                 graph, values, self.bits, gain=self._peak / _REACH_OF_STUDIO, output=output
             )
-        return _round(graph, values, self.bits, gain=self._unit, output=output)
+        return to_codes(graph, values, self.bits, gain=self._unit, output=output)
 
     @property
     def _unit(self) -> np.float32:
@@ -138,7 +137,7 @@ def bicubic_graph(
     down = _shift(scale, sub[1], siting.top if siting else False)
     graph, factors = Builder(), (scale, scale)
     values = graph.node("Cast", [SOURCE], to=FLOAT)
-    codes = _round(graph, enlarge(graph, values, shape, factors, (down, across)), bits)
+    codes = to_codes(graph, enlarge(graph, values, shape, factors, (down, across)), bits)
     settle(graph, codes, shape, factors, TARGET)
     return model_of(graph.take() + _ports(scale, bits, shape))
 
@@ -146,18 +145,6 @@ def bicubic_graph(
 def _shift(scale: int, sub: int, cosited: bool) -> float:
     """How far co-sited samples lie from the centred grid, in input samples."""
     return (scale - 1) / (2 * scale) * (1 - 1 / sub) if cosited else 0.0
-
-
-def _round(
-    graph: Builder, values: str, bits: int, *, gain: np.float32 | None = None, output: str = ""
-) -> str:
-    """Float to code values: scaled, rounded, clipped."""
-    gain = np.float32(1) if gain is None else gain
-    if bits == 8:
-        return graph.node("QuantizeLinear", [values, 1 / gain, np.uint8(0)], output)
-    scaled = graph.node("Mul", [values, gain])
-    clipped = graph.node("Clip", [scaled, np.float32(0), np.float32(2**bits - 1)])
-    return graph.node("Cast", [graph.node("Round", [clipped])], output, to=_kind(bits))
 
 
 def _shuffle(graph: Builder, codes: str, scale: int, shape: Shape, output: str) -> None:
@@ -170,12 +157,8 @@ def _shuffle(graph: Builder, codes: str, scale: int, shape: Shape, output: str) 
     reshape(graph, rows, (count, 1, height * scale, width * scale), output)
 
 
-def _kind(bits: int) -> int:
-    return UINT8 if bits <= 8 else UINT16
-
-
 def _ports(scale: int, bits: int, shape: Shape) -> bytes:
     count, height, width = shape
-    source = port(SOURCE, _kind(bits), (count, 1, height, width))
-    target = port(TARGET, _kind(bits), (count, 1, height * scale, width * scale))
+    source = port(SOURCE, kind_of(bits), (count, 1, height, width))
+    target = port(TARGET, kind_of(bits), (count, 1, height * scale, width * scale))
     return field(INPUT, source) + field(OUTPUT, target)
