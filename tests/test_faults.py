@@ -11,8 +11,9 @@ import pytest
 from clips import Clip, Track, make
 from conftest import Vsr
 from facts import facts
-from faults import KINDS, QUICK, decodable
+from faults import KINDS, QUICK, decodable, ran
 
+from vsrcli.media import inlet
 from vsrcli.media.ends import declared_bytes
 from vsrcli.media.slices import is_broken
 from vsrcli.media.transport import Witness, headless
@@ -222,6 +223,31 @@ def test_damage_on_the_way_is_told(
     assert times == [times[0] + Fraction(40 * index, 1000) for index in range(12)]
 
 
+def test_damage_in_a_pipe_is_told(tmp_path: Path) -> None:
+    data = transported(tmp_path / "in.ts", behead).read_bytes()
+    for choice, code, frames in (("fail", 3, None), ("repeat", 0, 12)):
+        target = tmp_path / f"{choice}.mkv"
+        order = ("-", "-o", target, *QUICK, "--on-error", choice)
+        case = ran("beheaded", order, expected={code}, feed=data)
+        assert case.problem == "", case
+        assert ("a frame ahead of" in case.said) == bool(code)
+        assert frames is None or decodable(target) == frames
+    whole = make(tmp_path / "whole.ts").read_bytes()
+    case = ran("none", ("-", "-o", tmp_path / "whole.mkv", *QUICK), expected={0}, feed=whole)
+    assert case.said == ""
+
+
+def test_a_tape_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inlet, "_TAPED", 10)
+    tape = inlet._Tape()
+    tape.add(b"0123456")
+    assert tape.between(2, 5) == b"234"
+    tape.add(b"789abcdef")
+    assert tape.between(4, 8) == b"67"  # what came before is gone
+    assert tape.between(8, None) == b"89abcdef"
+    assert tape.between(20, None) == b""
+
+
 @pytest.mark.parametrize(("pitch", "ahead"), [(188, 0), (192, 4), (192, 0)])
 def test_units_without_a_start_are_counted(tmp_path: Path, pitch: int, ahead: int) -> None:
     data = transported(tmp_path / "in.ts", behead).read_bytes()
@@ -235,10 +261,11 @@ def test_units_without_a_start_are_counted(tmp_path: Path, pitch: int, ahead: in
 
 def test_a_witness_reads_each_byte_once(tmp_path: Path) -> None:
     source = transported(tmp_path / "in.ts", behead)
-    witness = Witness(source, 0x100)
+    data = source.read_bytes()
+    witness = Witness(lambda begin, end: data[begin:end], 0x100)
     positions = (*range(0, source.stat().st_size, 188 * 5), 0, None)
     assert [witness.lost(at) for at in positions].count(1) == 1
-    assert Witness(source, 0x100).lost(None) == 0
+    assert Witness(lambda begin, end: data[begin:end], 0x100).lost(None) == 0
 
 
 def test_what_lies_upon_another_frame_is_not_replaced(tmp_path: Path, vsr: Vsr) -> None:

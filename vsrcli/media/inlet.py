@@ -20,6 +20,8 @@ from vsrcli.places import PIPE, Numbered, numbered
 
 _BUFFER = 1 << 18
 """Bytes that are read from a pipe at once: some frames of raw video would take thousands else."""
+_TAPED = 64 << 20
+"""Bytes of a pipe that are kept to be looked at again, at most."""
 _ALIASES = {"y4m": "yuv4mpegpipe", "mkv": "matroska", "ts": "mpegts"}
 
 
@@ -51,6 +53,11 @@ class Inlet(Protocol):
 
     def is_cut(self) -> bool:
         """What was read to its end is shorter than it says."""
+        ...
+
+    def between(self, begin: int, end: int | None) -> bytes:
+        """What a transport stream has from one place to another, None: to its end; empty where it
+        cannot be read again. Places are asked for in order. Raises OSError."""
         ...
 
 
@@ -89,6 +96,13 @@ class _File:
         except OSError:
             return False
 
+    def between(self, begin: int, end: int | None) -> bytes:
+        if not self._path.is_file():
+            return b""
+        with self._path.open("rb") as file:
+            file.seek(begin)
+            return file.read(-1 if end is None else end - begin)
+
 
 class _Pictures:
     """Numbered pictures, all of them there from the first to the last."""
@@ -122,6 +136,9 @@ class _Pictures:
     def is_cut(self) -> bool:
         return False
 
+    def between(self, begin: int, end: int | None) -> bytes:
+        return b""
+
 
 class _Pipe:
     """The standard input."""
@@ -136,6 +153,8 @@ class _Pipe:
             self.container = _open(cast(BinaryIO, self._feed), reading, dict(reading.options))
         finally:
             self.check()
+        if self.container.format.name != "mpegts":
+            self._feed.tape = None
 
     def stop(self) -> None:
         self._feed.stop()
@@ -147,6 +166,9 @@ class _Pipe:
     def is_cut(self) -> bool:
         declared = declared_bytes(self._feed.head)
         return declared is not None and self._feed.given < declared
+
+    def between(self, begin: int, end: int | None) -> bytes:
+        return self._feed.tape.between(begin, end) if self._feed.tape else b""
 
 
 class _Feed:
@@ -160,6 +182,7 @@ class _Feed:
         self.raised: BaseException | None = None
         self.head, self.given = b"", 0
         """The first bytes, and how many came in all."""
+        self.tape: _Tape | None = _Tape()
 
     def read(self, size: int) -> bytes:
         """What there is, at least a byte; nothing at the end."""
@@ -172,6 +195,8 @@ class _Feed:
             self.raised = exc
         self.given += len(data)
         self.head += data[: max(0, HEAD_BYTES - len(self.head))]
+        if self.tape:
+            self.tape.add(data)
         return data
 
     def _read(self, size: int) -> bytes:
@@ -184,6 +209,28 @@ class _Feed:
     def stop(self) -> None:
         """Ends the waiting, now and later."""
         os.write(self._waker, b"\0")
+
+
+class _Tape:
+    """The last bytes of a pipe."""
+
+    def __init__(self) -> None:
+        self._data, self._begin = bytearray(), 0
+
+    def add(self, data: bytes) -> None:
+        """More came."""
+        self._data += data
+        self._forget(self._begin + len(self._data) - _TAPED)
+
+    def between(self, begin: int, end: int | None) -> bytes:
+        """What is still there from one place to another; what lies before is forgotten."""
+        self._forget(begin)
+        return bytes(self._data[: None if end is None else max(0, end - self._begin)])
+
+    def _forget(self, before: int) -> None:
+        count = max(0, before - self._begin)
+        del self._data[:count]
+        self._begin += count
 
 
 def _open(

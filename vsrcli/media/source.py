@@ -347,9 +347,9 @@ class Source:
             self._lost += wanted
 
     def _witness(self) -> Witness | None:
-        """What finds the packets that a demuxer leaves out in silence, where it can be had."""
-        is_there = self.container.format.name == "mpegts" and self.path.is_file()
-        return Witness(self.path, self.stream.id) if is_there else None
+        """What finds the packets that a demuxer leaves out in silence."""
+        is_there = self.container.format.name == "mpegts"
+        return Witness(self._inlet.between, self.stream.id) if is_there else None
 
     def _miss(self, packets: int, before_s: Fraction | None) -> None:
         """Packets due ahead of a time are not even seen; None: of the end."""

@@ -6,7 +6,7 @@ whole, and no continuity counter tells.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,13 @@ _LAYOUTS = ((188, 0), (192, 4), (192, 0))
 
 
 class Witness:
-    """Reads the file of a transport stream after its demuxer."""
+    """Reads a transport stream after its demuxer.
 
-    def __init__(self, path: Path, pid: int) -> None:
-        self._path, self._pid = path, pid
+    `between` gives its bytes from one place to another, None: to the end.
+    """
+
+    def __init__(self, between: Callable[[int, int | None], bytes], pid: int) -> None:
+        self._between, self._pid = between, pid
         self._read: int | None = None
 
     def lost(self, position: int | None) -> int:
@@ -34,9 +37,7 @@ class Witness:
             self._read = position
         if begin is None or (position is not None and position <= begin):
             return 0
-        with self._path.open("rb") as file:
-            file.seek(begin)
-            return headless(file.read(-1 if position is None else position - begin), self._pid)
+        return headless(self._between(begin, position), self._pid)
 
 
 def headless(data: bytes, pid: int) -> int:
