@@ -128,30 +128,38 @@ def _to_its_end(process: subprocess.Popen[bytes]) -> tuple[bytes | None, float]:
     """What it writes on its standard error, None if it does not end; and the seconds it took.
 
     Other programs may have the processor meanwhile, or stop it and this one, so that a look comes
-    late: between two looks it took what it used of the processor, and all the time if it used none.
+    late. Time in which a thread of it was ready and had to wait for them is left out.
     """
-    took_s, last_s, used_s = 0.0, time.monotonic(), 0.0
+    took_s, last_s, delays = 0.0, time.monotonic(), _delays(process.pid)
     while took_s < 6 * LONGEST_S:
         try:
             _, told = process.communicate(timeout=LOOK_EVERY_S)
         except subprocess.TimeoutExpired:
             told = None
-        now_s, (is_stopped, now_used_s) = time.monotonic(), _state(process.pid)
-        between_s = 0.0 if is_stopped else min(now_s - last_s, LATEST_LOOK_S)
-        took_s += min(between_s, (now_used_s - used_s) or between_s) if now_used_s else between_s
-        last_s, used_s = now_s, max(used_s, now_used_s)
+        now_s, now = time.monotonic(), _delays(process.pid)
+        waited_s = max((now[t] - delays.get(t, 0.0) for t in now), default=0.0)
+        between_s = min(now_s - last_s, LATEST_LOOK_S) * (not _is_stopped(process.pid))
+        took_s += max(0.0, between_s - waited_s)
+        last_s, delays = now_s, now
         if told is not None:
             return told, took_s
     return None, took_s
 
 
-def _state(pid: int) -> tuple[bool, float]:
-    """Whether a process is stopped, and its seconds of the processor; 0 if it has ended."""
+def _is_stopped(pid: int) -> bool:
     try:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     except OSError:
-        return False, 0.0
-    return words[0] == "T", (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return False
+
+
+def _delays(pid: int) -> dict[str, float]:
+    """Seconds that each thread of a process has waited for the processor, where Linux says."""
+    found = {}
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError, IndexError):
+            found[path.parent.name] = int(path.read_text().split()[1]) / 1e9
+    return found
 
 
 def _problem(case: Case, expected: set[int]) -> str:
