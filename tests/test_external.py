@@ -9,7 +9,9 @@ from pathlib import Path
 
 import av
 import pytest
+from cases import MASTERED
 from clips import VFR_TIMES, Clip, make
+from conformance import held
 from conftest import Vsr
 from facts import facts
 
@@ -18,6 +20,7 @@ from vsrcli.media.ffmpeg import ffmpeg_binary
 
 ENCODER = 8
 AOM = ("-c:v", "libaom-av1", "--encoder-option", "cpu-used=8", "--ffmpeg", "auto")
+HDR = (9, 16, 9, 1)
 BASE = ("--model", "bicubic", "-s", 2, "--progress", "none")
 
 
@@ -61,6 +64,23 @@ def test_times_colours_and_shape_are_kept(tmp_path: Path, vsr: Vsr, binary: str)
     assert other.pts == before.pts
     assert other.times == own.times
     assert (other.color, other.sar, other.pix_fmt) == (before.color, before.sar, "yuv420p10le")
+
+
+def test_ten_bits_stay_ten_and_the_loss_of_mastering_metadata_is_said(
+    tmp_path: Path, vsr: Vsr, binary: str
+) -> None:
+    options = {"preset": "ultrafast", "x265-params": MASTERED}
+    clip = Clip(frames=3, codec="libx265", pix_fmt="yuv420p10le", color=HDR, options=options)
+    source = make(tmp_path / "in.mp4", clip)
+    mastered = (*BASE, "-c:v", "libx265", "--preset", "ultrafast", "--ffmpeg", binary)
+    for order, said in ((mastered, 0), ((*BASE, *AOM), 1)):
+        outcome = vsr("upscale", source, "-o", tmp_path / "out.mp4", *order, "-y")
+        assert (outcome.code, len(outcome.lines)) == (0, said), outcome.err
+        assert ("is not told the HDR mastering metadata" in outcome.err) == bool(said)
+        after = facts(tmp_path / "out.mp4")
+        assert (after.pix_fmt, after.color) == ("yuv420p10le", HDR)
+        if not said:
+            assert held(tmp_path / "out.mp4").hdr == held(source).hdr
 
 
 def test_the_pictures_are_those_of_pyav(tmp_path: Path, vsr: Vsr, binary: str) -> None:

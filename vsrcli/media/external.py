@@ -131,7 +131,7 @@ def open_writer(
 
 
 def try_encoder(name: str, size: tuple[int, int]) -> None:
-    """Encodes two grey frames with the binary that comes along. Raises EncodeError."""
+    """Encodes two blank frames with the binary that comes along. Raises EncodeError."""
     codec = binary_codec(ffmpeg_binary(), name)
     offered = [f.name for f in codec.video_formats]
     pix_fmt = offered[0] if offered and "yuv420p" not in offered else "yuv420p"
@@ -168,14 +168,14 @@ def _started(codec: BinaryCodec, pix_fmt: str, filters: str, threads: int) -> tu
 def _trial(
     command: tuple[str, ...], size: tuple[int, int], pix_fmt: str, time_base: Fraction
 ) -> tuple[str, bytes]:
-    """The muxer that takes what the encoder makes, and two grey frames in it."""
+    """The muxer that takes what the encoder makes, and two blank frames in it."""
     raw = io.BytesIO()
     with av.open(raw, "w", format="nut") as nut:
         stream = _raw_stream(nut, size, pix_fmt, time_base)
         for pts in range(2):
             frame = av.VideoFrame(*size, pix_fmt)
             for plane in frame.planes:
-                plane.update(b"\x80" * plane.buffer_size)
+                plane.update(bytes(plane.buffer_size))  # any other may be too much for its bits
             frame.pts, frame.time_base = pts * max(1, round(1 / (25 * time_base))), time_base
             nut.mux(stream.encode(frame))
     said = ""
