@@ -42,7 +42,6 @@ def one_start(clip: Path, model_id: str, scale: int) -> dict[str, tuple[float, f
 
     clock.mark("command line")
     from vsrcli.frames import Frame
-    from vsrcli.job import DEFAULT_WARM_UP
     from vsrcli.media.source import Source
     from vsrcli.pipeline import open_driver, resolve_model
 
@@ -55,7 +54,7 @@ def one_start(clip: Path, model_id: str, scale: int) -> dict[str, tuple[float, f
     model = resolve_model(model_id)
     model.graph(scale).load()
     clock.mark("model")
-    driver = open_driver(model, scale, picture=source.info.video.picture, warm_up=DEFAULT_WARM_UP)
+    driver = open_driver(model, scale, picture=source.info.video.picture, warm_up=model.warm_up)
     clock.mark("session")
     frames = (item for item in source.items() if isinstance(item, Frame))
     while not driver.push(next(frames)):

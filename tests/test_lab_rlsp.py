@@ -163,6 +163,7 @@ def official_form(features, seed=0):
 def test_import_of_the_official_form(tmp_path):
     np.savez(tmp_path / "net.npz", **official_form(8))
     made = import_checkpoint(tmp_path / "net.npz", tmp_path, "rlsp", licence="CC0")
+    assert read_model(made.folder).warm_up == 4
     assert made.error < 1e-4
     model = read_model(made.folder)
     assert (model.color, model.output, model.window) == ("rgb", "y", (1, 1))

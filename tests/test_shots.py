@@ -44,8 +44,7 @@ def test_values_that_cannot_be_meant(tmp_path: Path, vsr: Vsr, options: tuple[st
 
 
 def test_help_tells_the_defaults(vsr: Vsr) -> None:
-    from vsrcli.job import DEFAULT_SCENE_THRESHOLD, DEFAULT_WARM_UP
+    from vsrcli.job import DEFAULT_SCENE_THRESHOLD
 
     text = " ".join(vsr("upscale", "--help").out.split())
     assert f"Default {DEFAULT_SCENE_THRESHOLD:g}." in text
-    assert f"Default {DEFAULT_WARM_UP}." in text

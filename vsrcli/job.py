@@ -16,8 +16,6 @@ from vsrcli.models import UNTUNED, Tuning
 
 DEFAULT_MODEL = "rlsp-7-128"
 DEFAULT_SCENE_THRESHOLD = 25.0
-DEFAULT_WARM_UP = 4
-"""Most of what 8 frames gain, at half the cost (examples/warm_up.py)."""
 DEFAULT_SEGMENT = 250
 """As far apart as libx264's keyframes, so that segments cost next to nothing."""
 AUDIO_MODES = ("copy", "aac", "none")
@@ -58,7 +56,8 @@ class Job:
     scene_threshold: float | None = None
     """Per cent that make a cut; None: DEFAULT_SCENE_THRESHOLD."""
     warm_up: int | None = None
-    """Frames of each shot that fill a recurrent model's state; None: DEFAULT_WARM_UP."""
+    """Frames of each shot that fill a recurrent model's state; None: as the model's card
+    says."""
     tuning: Tuning = UNTUNED
     """How a model of a kind with options of its own runs."""
     device: str = "auto"

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from vsrcli.frames import Frame
 from vsrcli.identity import identity
-from vsrcli.job import DEFAULT_SCENE_THRESHOLD, DEFAULT_WARM_UP, Job
+from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
 from vsrcli.media.entry import find_entry
 from vsrcli.media.outlet import container_of
 from vsrcli.media.packet import SidePacket
@@ -192,7 +192,7 @@ def _open(job: Job, stack: ExitStack) -> _Run:
         engine=job.engine,
         precision=job.precision,
         threads=job.threads,
-        warm_up=DEFAULT_WARM_UP if job.warm_up is None else job.warm_up,
+        warm_up=model.warm_up if job.warm_up is None else job.warm_up,
         tuning=job.tuning,
         on_shot=cleaned.append,
     )

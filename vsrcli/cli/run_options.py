@@ -189,7 +189,7 @@ class RunOptions:
         int | None,
         typer.Option(
             metavar="K",
-            help="Frames run backwards before each shot. Default 4.",
+            help="Frames run backwards before each shot. Default: as the model needs; ours none.",
             rich_help_panel=_SHOTS,
         ),
     ] = None

@@ -53,6 +53,8 @@ class Card:
     state: tuple[Mapping[str, str | int], ...] = ()
     """Of recurrent cells: name, channels and, where it is not 1, scale of each state; `only` where
     the graph of one scale has it."""
+    warm_up: int = 0
+    """Of recurrent cells: frames that fill an empty state."""
     clean_threshold: float = 0.0
     """Of a bidirectional model."""
 
@@ -105,6 +107,8 @@ def write_card(card: Card, folder: Path) -> Path:
         top.append("levels")
     if card.temporal == "recurrent":
         top += ["output", "peak", "before", "after"]
+    if card.warm_up:
+        top.append("warm_up")
     if card.clean_threshold:
         top.append("clean_threshold")
     lines = [f"schema = {SCHEMA}", *(_entry(key, getattr(card, key)) for key in top)]

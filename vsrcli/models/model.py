@@ -104,6 +104,8 @@ class Model:
     """Of an RGB model: "rgb", or "y" for a net that gives luma only (chroma is then bicubic)."""
     peak: float = 1.0
     """White at the net's input and output."""
+    warm_up: int = 0
+    """Frames of a shot that are run backwards before its first, where that makes those better."""
     clean_threshold: float = 0.0
     """Of a bidirectional model: cleaning is repeated until it changes less, mean |residue|."""
 
@@ -169,6 +171,7 @@ def _model(data: dict[str, Any], folder: Path) -> Model:
         states=tuple(State(**entry) for entry in data.get("state", ())),
         output=data.get("output", "rgb"),
         peak=float(data.get("peak", 1)),
+        warm_up=int(data.get("warm_up", 0)),
         clean_threshold=float(data.get("clean_threshold", 0)),
     )
 
