@@ -128,19 +128,26 @@ def _to_its_end(process: subprocess.Popen[bytes]) -> tuple[bytes | None, float]:
     """What it writes on its standard error, None if it does not end; and the seconds it took.
 
     Other programs may have the processor meanwhile, or stop it and this one, so that a look comes
-    late. Time in which a thread of it was ready and had to wait for them is left out.
+    late. Time in which its threads were ready and had to wait for them is left out; what a thread
+    used of the processor counts in any case.
     """
-    took_s, last_s, delays = 0.0, time.monotonic(), _delays(process.pid)
+    begun = _threads(process.pid)
+    seen, took_s, watched_s, last_s = dict(begun), 0.0, 0.0, time.monotonic()
+    over_s = 0.0  # threads that wait at the same time leave out no more than that time
     while took_s < 6 * LONGEST_S:
         try:
             _, told = process.communicate(timeout=LOOK_EVERY_S)
         except subprocess.TimeoutExpired:
             told = None
-        now_s, now = time.monotonic(), _delays(process.pid)
-        waited_s = max((now[t] - delays.get(t, 0.0) for t in now), default=0.0)
-        between_s = min(now_s - last_s, LATEST_LOOK_S) * (not _is_stopped(process.pid))
-        took_s += max(0.0, between_s - waited_s)
-        last_s, delays = now_s, now
+        now_s = time.monotonic()
+        watched_s += min(now_s - last_s, LATEST_LOOK_S) * (not _is_stopped(process.pid))
+        last_s = now_s
+        seen |= _threads(process.pid)
+        used, waited = (
+            [seen[t][i] - begun.get(t, (0.0, 0.0))[i] for t in seen] or [0.0] for i in range(2)
+        )
+        over_s = max(over_s, sum(waited) - watched_s)
+        took_s = max(*used, watched_s - sum(waited) + over_s)
         if told is not None:
             return told, took_s
     return None, took_s
@@ -153,12 +160,13 @@ def _is_stopped(pid: int) -> bool:
         return False
 
 
-def _delays(pid: int) -> dict[str, float]:
-    """Seconds that each thread of a process has waited for the processor, where Linux says."""
+def _threads(pid: int) -> dict[str, tuple[float, float]]:
+    """Seconds that each thread of a process had the processor, and waited for it; Linux says."""
     found = {}
     for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        with suppress(OSError, IndexError):
-            found[path.parent.name] = int(path.read_text().split()[1]) / 1e9
+        with suppress(OSError, ValueError):
+            used, waited, _ = path.read_text().split()
+            found[path.parent.name] = int(used) / 1e9, int(waited) / 1e9
     return found
 
 
