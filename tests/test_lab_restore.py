@@ -133,16 +133,20 @@ def test_every_recipe_learns_all_its_lessons(tmp_path):
     loaded = [recipe_module.load_recipe(path) for path in paths]
     assert [r.id for r in loaded] == [p.stem for p in paths]
     recipe = next(r for r in loaded if r.id == "realbasicvsr-lite")
-    stages = tuple(replace(s, batch=1, length=2, patch=16) for s in recipe.stages)
+    by_kind = {s.kind: s for r in loaded for s in r.stages}
+    assert tuple(by_kind) == recipe_module.KINDS
+    stages = tuple(
+        replace(s, share=1 / len(by_kind), batch=1, length=2, patch=16) for s in by_kind.values()
+    )
     small = replace(recipe, shape=SMALL, judge=4, shrinks=(1.0,), stages=stages)
     reports = []
     for _ in range(2):
-        train(small, stills, tmp_path, minutes=0.02, total_minutes=0.04, on_report=reports.append)
+        train(small, stills, tmp_path, minutes=0.04, total_minutes=0.08, on_report=reports.append)
     assert reports[1].step > reports[0].step
     assert reports[1].stage == "gan"
     assert {"output", "cleaning", "adversarial", "feature", "judge"} == set(reports[1].losses)
     assert all(np.isfinite(v) for r in reports for v in (*r.losses.values(), *r.figures.values()))
-    for name in ("-flow", "-pixel", "-gan", ""):
+    for name in (*(f"-{kind}" for kind in by_kind), ""):
         done = taught(small, tmp_path / f"realbasicvsr-lite{name}.pt")
         assert done.net.shape == SMALL
         assert 0 < done.minutes < 1

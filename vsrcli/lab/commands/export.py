@@ -17,7 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--id", help="of the model, if not the recipe's (restoring)")
     parser.add_argument(
-        "--lesson", help="export the end of this lesson: pixel, gan; default the last (restoring)"
+        "--lesson", help="export the end of this lesson: pixel, texture, gan; default the last"
     )
 
 
