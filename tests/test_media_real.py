@@ -21,6 +21,7 @@ REFUSED = {
     "chunk_out_of_range.mp4": "cannot be opened",
     "invalid_userdata.mp4": "no frame",
     "no_timescale.mp4": "is damaged",
+    "Error_I_P.264": "is damaged",
     "fixture-corrupt.mkv": "cannot be opened",
     "fixture-moov.mov": "cannot be opened",
     "fixture.ogv": "cannot be opened",
