@@ -8,7 +8,6 @@ Each run is a process of its own. The clip is made on the spot: moving noise, so
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -19,10 +18,10 @@ import av
 import numpy as np
 
 from vsrcli import Job, upscale
-from vsrcli.benchmark.process import peak_kib
 from vsrcli.media.source import Source
 from vsrcli.models import Tuning, find_model
 from vsrcli.needs import memory_needs
+from vsrcli.runtime.memory import peak_bytes
 
 
 def main() -> None:
@@ -61,7 +60,7 @@ def measured(clip: Path, model: str, chunk: int, overlap: int) -> str:
         picture = source.info.video.picture
     (need,) = memory_needs(picture, [find_model(model)], scale=4, tuning=tuning)
     upscale(Job(source=clip, target=clip.with_suffix(".out.mkv"), model=model, tuning=tuning))
-    peak = peak_kib(os.getpid()) * 1024
+    peak = peak_bytes()
     return f"{peak} {need.peak_bytes}"
 
 

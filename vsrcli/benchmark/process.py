@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsrcli.errors import VsrError
+from vsrcli.runtime.memory import peak_bytes
 
 _LOOK_EVERY_S = 0.02
 
@@ -30,23 +31,11 @@ def run(command: Sequence[object]) -> Ran:
         words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as child:
         while child.poll() is None:
-            peak = max(peak, peak_kib(child.pid))
+            peak = max(peak, peak_bytes(child.pid))
             time.sleep(_LOOK_EVERY_S)
         seconds = time.perf_counter() - began
         said = child.stderr.read().decode(errors="replace") if child.stderr else ""
     if child.returncode:
         last = (said.strip().splitlines() or ["it said nothing"])[-1]
         raise VsrError(f"{Path(words[0]).name} failed: {last.removeprefix('vsr: ')}")
-    return Ran(seconds=seconds, peak_mib=peak / 1024 if peak else None)
-
-
-def peak_kib(pid: int) -> int:
-    """Peak resident memory of a process since its program began, which Linux keeps for us; 0 where
-    there is no such file. (`getrusage` would count what its parent had when it was forked.)"""
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    except (OSError, ValueError):
-        pass
-    return 0
+    return Ran(seconds=seconds, peak_mib=peak / 2**20 if peak else None)

@@ -1,7 +1,7 @@
 """From a checkpoint to `weights/<id>`: ONNX file, parity check, card, measured figures."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,24 +46,26 @@ class Exported:
 def parity(model: bytes, net: LumaNet, inputs: list[NDArray[np.float32]]) -> float:
     """Largest difference between the graph and the torch network, run in float64."""
     engine = open_engine(model, device="cpu", threads=1)
-    exact = copy.deepcopy(net).double().eval()
-    errors = []
-    for x in inputs:
-        with torch.no_grad():
-            expected = exact(torch.from_numpy(x).double()).numpy()
-        errors.append(float(np.abs(engine.run({"x": x})["y"] - expected).max()))
+    error = _off(lambda x: np.asarray(engine.run({"x": x})["y"]), net, inputs)
     engine.close()
-    return max(errors)
+    return error
 
 
 def rounding(net: LumaNet, inputs: list[NDArray[np.float32]]) -> float:
     """Largest difference of the torch network in float32 from itself in float64."""
-    exact, errors = copy.deepcopy(net).double().eval(), []
-    for x in inputs:
-        with torch.no_grad():
-            made, wanted = net(torch.from_numpy(x)), exact(torch.from_numpy(x).double())
-        errors.append(float((made - wanted).abs().max()))
-    return max(errors)
+    return _off(lambda x: net(torch.from_numpy(x)).numpy(), net, inputs)
+
+
+@torch.no_grad()
+def _off(
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    net: LumaNet,
+    inputs: list[NDArray[np.float32]],
+) -> float:
+    """Largest difference of what `run` gives from the network in float64."""
+    exact = copy.deepcopy(net).double().eval()
+    wanted = [exact(torch.from_numpy(x).double()).numpy() for x in inputs]
+    return max(float(np.abs(run(x) - y).max()) for x, y in zip(inputs, wanted, strict=True))
 
 
 def random_inputs() -> list[NDArray[np.float32]]:

@@ -26,13 +26,13 @@ def free_bytes(device: str) -> int | None:
     return min(_free_here(), default=None) if kind == "cpu" else _free_on_gpu(int(index or 0))
 
 
-def peak_bytes() -> int:
-    """The most resident memory that this program has had; 0 if unknown.
+def peak_bytes(pid: int | None = None) -> int:
+    """The most resident memory that a process, this one by default, has had; 0 if unknown.
 
     On Linux `getrusage` would count what its parent had when it was forked.
     """
-    peak = _field("/proc/self/status", "VmHWM")
-    if not peak and sys.platform != "win32":
+    peak = _field(f"/proc/{pid or 'self'}/status", "VmHWM")
+    if not peak and pid is None and sys.platform != "win32":
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

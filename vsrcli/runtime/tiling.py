@@ -10,13 +10,13 @@ from vsrcli.errors import OutOfMemoryError, UsageError
 from vsrcli.frames import Picture, Role
 from vsrcli.models import Graph, Model, Temporal
 from vsrcli.runtime.pieces import Pieces, pieces_of
+from vsrcli.runtime.resample import REACH
 from vsrcli.runtime.tiles import Tile, rows_of_tiles
 
 log = logging.getLogger("vsr")
 OFF = "off"
 _LEAST = 32
 """No side of a tile becomes smaller by halving, px."""
-_BICUBIC_REACH = 2
 _SHARE = 0.5
 """Of the free memory that a model may take; frames in queues and the encoder need some too."""
 
@@ -140,7 +140,7 @@ def _bytes(tiling: Tiling, pieces: Pieces) -> int:
 def _halo(model: Model, graph: Graph, picture: Picture) -> int:
     """How far around a core its pixels depend on the picture, chroma included, LR px."""
     sub = max(picture.layout.chroma_w, picture.layout.chroma_h)
-    chroma = _BICUBIC_REACH * sub if Role.CHROMA in picture.layout.roles else 0
+    chroma = REACH * sub if Role.CHROMA in picture.layout.roles else 0
     if model.temporal is Temporal.RECURRENT:  # chroma is raised before the net, lowered after it
-        return max(graph.border, _BICUBIC_REACH) + (chroma + sub + 1 if sub > 1 else 0)
-    return max(graph.border, chroma, _BICUBIC_REACH)
+        return max(graph.border, REACH) + (chroma + sub + 1 if sub > 1 else 0)
+    return max(graph.border, chroma, REACH)

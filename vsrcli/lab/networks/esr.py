@@ -59,8 +59,8 @@ class EsrTr(_OneLayer):
 class EsrCnn(LumaNet):
     """eSR-CNN: conv5 D tanh, conv3 S tanh, conv3 to (value, key); Σ value · softmax_C(key²).
 
-    With `limit`, keys are clipped to ± that much (the paper's are not). A key squared multiplies
-    its rounding error: unbounded ones cost the exported graph its parity with the network.
+    With `limit`, keys are clipped to ± that much (the paper's are not): then exp cannot overflow,
+    and the exported graph need not look for the largest of them first.
     """
 
     family = "esr-cnn"
