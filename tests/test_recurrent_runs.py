@@ -75,6 +75,21 @@ def test_after_a_cut_as_if_alone(tmp_path: Path, vsr: Vsr) -> None:
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the shared data")
+def test_a_card_says_how_shots_are_warmed_up(tmp_path: Path, vsr: Vsr) -> None:
+    """Which an option overrules; after a cut, too, a shot is as if alone."""
+    model = write_random_recurrent(tmp_path)
+    card = model / "model.toml"
+    card.write_text(card.read_text().replace("after = 1\n", "after = 1\nwarm_up = 4\n", 1))
+    source = write(tmp_path / "a.mkv", colored(1, 7))
+    warm, asked, cold = (
+        upscaled(vsr, source, model, *options).astype(int)
+        for options in ((), ("--warm-up", "4"), ("--warm-up", "0"))
+    )
+    assert np.array_equal(warm, asked)
+    assert np.abs(warm[0] - cold[0]).max() > 1
+    assert_shots_stand_alone(vsr, tmp_path, model, colored(1, 7), colored(2, 6))
+
+
 def test_after_a_real_cut_as_if_alone(tmp_path: Path, vsr: Vsr) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("onnx")

@@ -48,3 +48,4 @@ def test_help_tells_the_defaults(vsr: Vsr) -> None:
 
     text = " ".join(vsr("upscale", "--help").out.split())
     assert f"Default {DEFAULT_SCENE_THRESHOLD:g}." in text
+    assert "Default: as the model needs; ours none." in text
