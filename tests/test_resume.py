@@ -317,6 +317,24 @@ def test_signals_keep_finished_segments(
     assert not list(work_folder(target).glob("part*"))
 
 
+def test_a_signal_just_after_the_manifest_is_written_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    target = tmp_path / "out.mp4"
+    place = Place(frame=3, time_s=Fraction(1, 25), digest="d")
+    with pytest.raises(KeyboardInterrupt) as caught, open_work(target, {}, resume=None) as work:
+        work.next_file().write_bytes(b"packets")
+        monkeypatch.setattr("vsrcli.resume._sync_folder", interrupt)
+        work.add(place=place, frames=3, state={})
+    assert caught.value.__notes__ == ["3 frames are kept: --resume goes on after them"]
+    monkeypatch.undo()
+    with open_work(target, {}, resume=True) as work:
+        assert (work.frames, work.place) == (3, place)
+
+
 LAYOUT = layout_of("gray")
 
 

@@ -200,9 +200,10 @@ class Work:
     ) -> None:
         with suppress(OSError):
             self.part.unlink(missing_ok=True)
-        if self.segments and not (self._finished and not self._keep):
+        counted = _frames(_read(self.folder) or {})  # a signal may have come before `add` noted it
+        if counted and not (self._finished and not self._keep):
             if exc is not None:
-                exc.add_note(f"{_count(self.frames)} are kept: --resume goes on after them")
+                exc.add_note(f"{_count(counted)} are kept: --resume goes on after them")
         else:
             _remove(self.folder)
         self._lock.close()
@@ -263,8 +264,7 @@ def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bo
 def unfinished(target: Path) -> int:
     """How many frames of a target an earlier run has kept, as its manifest says."""
     found = _read(work_folder(target)) or {}
-    segments = found.get("segments", ()) if not found.get("sealed") else ()
-    return sum(int(segment.get("frames", 0)) for segment in segments)
+    return 0 if found.get("sealed") else _frames(found)
 
 
 def sweep(target: Path) -> None:
@@ -329,6 +329,11 @@ def _read(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("format") == FORMAT else None
+
+
+def _frames(found: Mapping[str, Any]) -> int:
+    """How many a manifest counts as done."""
+    return sum(int(segment.get("frames", 0)) for segment in found.get("segments", ()))
 
 
 def _segments(found: Mapping[str, Any], folder: Path) -> list[Segment]:
