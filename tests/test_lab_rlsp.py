@@ -26,7 +26,7 @@ from vsrcli.lab.temporal.feed import Degrade, Sources
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.recipe import WAYS, Recipe
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
-from vsrcli.lab.temporal.train import build, train
+from vsrcli.lab.temporal.train import build, picture_loss, train
 from vsrcli.media.images import read_rgb, write_png
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
@@ -228,6 +228,16 @@ def test_every_shipped_recipe_trains_a_step(tmp_path):
         assert all(np.isfinite(r.recurrent) for r in reports)
 
 
+@pytest.mark.parametrize(("kind", "least", "most"), [("mse", 0.001, 0.02), ("psnr", 0.9, 1.0)])
+def test_a_smooth_sequence_counts_as_much_by_the_psnr(kind, least, most):
+    """The part that a sequence has in the gradient for a fault of the same share of its error."""
+    smooth, rough = torch.tensor(0.01, requires_grad=True), torch.tensor(0.1, requires_grad=True)
+    error = torch.ones(2, 3, 16, 8, 8) * torch.stack([smooth, rough]).view(2, 1, 1, 1, 1)
+    picture_loss(error, kind).backward()
+    share = (smooth.grad * smooth / (rough.grad * rough)).item()
+    assert least < share < most
+
+
 def test_the_judge_sees_neighbours_where_the_middle_is():
     """A picture that moves by a whole LR pixel a frame: the three must coincide."""
     scale, length = 4, 5
@@ -245,6 +255,13 @@ def test_a_judge_needs_a_flow(tmp_path):
     path = tmp_path / "r.toml"
     path.write_text('id = "r"\nfamily = "rlsp"\njudge = 8\n')
     with pytest.raises(InputError, match="flow"):
+        recipe_module.load_recipe(path)
+
+
+def test_a_recipe_names_a_loss_that_exists(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text('id = "r"\nfamily = "rlsp"\nloss = "ssim"\n')
+    with pytest.raises(InputError, match="mse, psnr"):
         recipe_module.load_recipe(path)
 
 

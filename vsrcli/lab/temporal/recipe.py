@@ -12,6 +12,7 @@ from vsrcli.lab.temporal.motion import Motion
 
 FAMILIES = ("rlsp", "egvsr")
 DEGRADATIONS = ("bd", "bicubic", "real")
+LOSSES = ("mse", "psnr")
 WAYS = ("neighbours", "feedback", "hidden")
 """RLSP's three through time, in the order of the paper's table."""
 
@@ -62,6 +63,9 @@ class Recipe:
     pingpong: float = 0.5
     warping: float = 0.5
     """Weights of the adversarial lesson's losses, beside 1 for the mean square error."""
+    loss: str = "mse"
+    """Of the picture: mse over the batch, or psnr, the mean over sequences of the logarithm of each
+    one's own mse, in which a smooth sequence counts as much as one full of detail."""
     optimiser: str = "muon"
     lr: float = 3e-3
     batch: int = 4
@@ -99,6 +103,9 @@ def load_recipe(path: Path) -> Recipe:
     if recipe.degrade not in DEGRADATIONS:
         known = ", ".join(DEGRADATIONS)
         raise InputError(f"recipe {path}: no degradation {recipe.degrade!r}; there is {known}")
+    if recipe.loss not in LOSSES:
+        known = ", ".join(LOSSES)
+        raise InputError(f"recipe {path}: no loss {recipe.loss!r}; there is {known}")
     if not set(recipe.closed) <= set(WAYS):
         raise InputError(f"recipe {path}: closed takes {', '.join(WAYS)}")
     if recipe.judge and recipe.family != "egvsr":

@@ -33,6 +33,9 @@ from vsrcli.lab.train import rate
 REPORT_S = 60.0
 LESSON_BATCH, LESSON_PATCH = 32, 32
 """Pairs of frames, and their side in LR px, in a step that teaches the flow alone."""
+PSNR_UNIT, PSNR_FLOOR = 2e-3, 1e-5
+"""A usual mean square error, by which the logarithm's gradient is as large as that of the error
+itself; and what is added to one before the logarithm (50 dB)."""
 Net = Rlsp | Egvsr
 
 
@@ -136,16 +139,21 @@ def _is_lesson(recipe: Recipe, step: int, progress: float) -> bool:
 
 
 def _loss(net: Net, batch: Batch, recipe: Recipe) -> Tensor:
-    """Mean square error of the picture; a net with a flow of its own is shown the true one too,
-    where it is known."""
+    """Of the picture; a net with a flow of its own is shown the true one too, where it is known."""
     with torch.autocast(batch.lr.device.type, torch.bfloat16):
         phases, guessed = (net(batch.lr), None) if isinstance(net, Rlsp) else net.run(batch.lr)
     target = functional.pixel_unshuffle(batch.hr, recipe.scale)
-    loss: Tensor = (phases.float() - target).square().mean()
+    loss = picture_loss(phases.float() - target, recipe.loss)
     if guessed is None or batch.flow is None or not recipe.flow_weight:
         return loss
     error = (guessed - _small(batch.flow, recipe.scale))[:, 1:].abs().mean()
     return loss + recipe.flow_weight * error
+
+
+def picture_loss(error: Tensor, kind: str) -> Tensor:
+    """Of a batch's error (B, T, …), by one of recipe.LOSSES."""
+    each = error.square().flatten(1).mean(1)
+    return (PSNR_UNIT * (each + PSNR_FLOOR).log() if kind == "psnr" else each).mean()
 
 
 def _flow_loss(net: Egvsr, batch: Batch, recipe: Recipe) -> Tensor:
