@@ -23,6 +23,7 @@ from vsrcli.lab.real import (
     FIRST_ORDER,
     KERNELS,
     SECOND_ORDER,
+    SQUEEZED,
     Walk,
     degraded,
     mirrored,
@@ -120,7 +121,7 @@ def test_clean_is_the_bicubic_of_the_measuring() -> None:
         assert np.abs(ours.astype(int) - bicubic(frame, 4)).max() <= 1
 
 
-@pytest.mark.parametrize("step", [FIRST_ORDER, SECOND_ORDER])
+@pytest.mark.parametrize("step", [FIRST_ORDER, SECOND_ORDER, SQUEEZED])
 def test_degrading_is_seeded_and_keeps_count_and_place(step) -> None:
     """Same seed, same frames; other seeds differ; and on average nothing has moved."""
     frames = moving(6, 96, 128, speed=4)

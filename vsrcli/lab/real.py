@@ -187,6 +187,14 @@ FIRST_ORDER = Chain(
 """What ordinary video has been through: some blur, one scaling, little noise, one codec."""
 CODED = Chain((Resize(kernels=("cubic", "cubic", "lanczos", "box")), Compress(codings=CODECS)))
 """A clean picture, scaled and coded: what most video files are."""
+HEAVY = (
+    Range(codec="libx264", quality=(27, 38), presets=("veryfast", "fast", "medium"), weight=6),
+    Range(codec="libx265", quality=(28, 38), presets=("fast",), weight=1.5),
+    Range(codec="mpeg4", quality=(6, 16), weight=1.5),
+    Range(codec="mpeg2video", quality=(5, 14), weight=0.5),
+)
+SQUEEZED = Chain((Resize(kernels=("cubic", "cubic", "lanczos", "box")), Compress(codings=HEAVY)))
+"""The same with few bits: blocks show, and what looks sharp is mostly theirs."""
 ORDINARY = Either(0.6, CODED, FIRST_ORDER)
 SECOND_ORDER = Chain(
     (

@@ -11,7 +11,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp stills")
     parser.add_argument("--clips", type=Path, help="folder of video files")
     parser.add_argument("--cache", type=Path, help="where decoded clips are kept; beside the pack")
-    parser.add_argument("--order", choices=("ordinary", "first", "second"), default="first")
+    parser.add_argument(
+        "--order", choices=("ordinary", "squeezed", "first", "second"), default="first"
+    )
     parser.add_argument("--sequences", type=int, default=260)
     parser.add_argument("--versions", type=int, default=2, help="degraded ones of each sequence")
     parser.add_argument("--length", type=int, default=12, help="frames of a sequence")

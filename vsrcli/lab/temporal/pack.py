@@ -18,11 +18,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vsrcli.errors import InputError, UsageError
-from vsrcli.lab.real import FIRST_ORDER, ORDINARY, SECOND_ORDER, Step, degraded, mirrored, mixed
+from vsrcli.lab.real import (
+    FIRST_ORDER,
+    ORDINARY,
+    SECOND_ORDER,
+    SQUEEZED,
+    Step,
+    degraded,
+    mirrored,
+    mixed,
+)
 from vsrcli.lab.temporal.clips import Clips
 from vsrcli.lab.temporal.motion import Motion, Stills, draw, sequences, turned
 
-ORDERS: dict[str, Step] = {"ordinary": ORDINARY, "first": FIRST_ORDER, "second": SECOND_ORDER}
+ORDERS: dict[str, Step] = {
+    "ordinary": ORDINARY,
+    "squeezed": SQUEEZED,
+    "first": FIRST_ORDER,
+    "second": SECOND_ORDER,
+}
 MOTION = Motion(speed=(0.0, 2.5), zoom=0.003, turn=0.003, layers=0.15)
 HELD_BACK = 13
 """One sequence in so many is for validation."""
@@ -42,7 +56,7 @@ class Packing:
     clips: float = 0.55
     """Share of sequences from real clips; the rest is synthetic motion of stills."""
     order: str = "first"
-    """ordinary, first or second: how much the frames have been through."""
+    """ordinary, squeezed, first or second: how much the frames have been through."""
     clean: float = 0.1
     """Share of versions that are only scaled."""
     mirror: bool = False
