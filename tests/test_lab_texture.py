@@ -19,14 +19,23 @@ def test_detail_of_the_right_strength_is_nearer_than_none():
     assert texture_distance(0.5 + 2 * (other - 0.5), true) > 2 * near  # too much is no better
 
 
-def test_a_checkerboard_is_seen_in_the_finest_octave_alone():
+def test_a_checkerboard_is_seen_as_the_finest_detail_in_both_directions_and_as_the_grid_s() -> None:
     at = torch.arange(72)
     board = 0.5 + 0.1 * ((at + at[:, None]) % 2 - 0.5)
     found = strengths(board.expand(1, 3, 72, 72))
     flat = strengths(torch.full((1, 3, 72, 72), 0.5))
-    gaps = [float((a - b).mean()) for a, b in zip(found, flat, strict=True)]
-    assert gaps[0] > 2
-    assert max(map(abs, gaps[1:])) < 1e-3
+    gaps = [(a - b).mean((0, 2, 3)) for a, b in zip(found, flat, strict=True)]
+    assert gaps[0][2] > 2
+    assert gaps[-1][0] > 2
+    rest = torch.cat([gaps[0][:2], *gaps[1:-1]])
+    assert float(rest.abs().max()) < 1e-3
+
+
+def test_a_pattern_locked_to_the_grid_is_farther_than_one_that_is_not() -> None:
+    torch.manual_seed(0)
+    true, other = (0.5 + 0.1 * torch.randn(1, 3, 72, 72) for _ in range(2))
+    tile = 0.5 + 0.1 * torch.randn(1, 3, 4, 4).repeat(1, 1, 18, 18)
+    assert texture_distance(tile, true) > 3 * texture_distance(other, true)
 
 
 def test_a_flat_picture_has_a_gradient():
