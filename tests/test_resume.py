@@ -323,12 +323,16 @@ def test_a_signal_just_after_the_manifest_is_written_loses_nothing(
     def interrupt(folder: Path) -> None:
         raise KeyboardInterrupt
 
+    def run() -> None:
+        with open_work(target, {}, resume=None) as work:
+            work.next_file().write_bytes(b"packets")
+            work.add(place=place, frames=3, state={})
+
     target = tmp_path / "out.mp4"
     place = Place(frame=3, time_s=Fraction(1, 25), digest="d")
-    with pytest.raises(KeyboardInterrupt) as caught, open_work(target, {}, resume=None) as work:
-        work.next_file().write_bytes(b"packets")
-        monkeypatch.setattr("vsrcli.resume._sync_folder", interrupt)
-        work.add(place=place, frames=3, state={})
+    monkeypatch.setattr("vsrcli.resume._sync_folder", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run()
     assert caught.value.__notes__ == ["3 frames are kept: --resume goes on after them"]
     monkeypatch.undo()
     with open_work(target, {}, resume=True) as work:
