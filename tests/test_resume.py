@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -23,6 +24,7 @@ from vsrcli.errors import OutputError
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD
 from vsrcli.media.pixels import layout_of
+from vsrcli.media.segments import SegmentWriter
 from vsrcli.media.source import Source
 from vsrcli.resume import Place, open_work, sweep, work_folder
 from vsrcli.sequences import PRIMER, Border, Cut, split_segments, split_shots
@@ -315,6 +317,23 @@ def test_signals_keep_finished_segments(
         f"vsr: {word}; nothing was written; {frames} frames are kept: --resume goes on after them\n"
     )
     assert not list(work_folder(target).glob("part*"))
+
+
+def test_no_more_than_one_encoder_is_full_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
+) -> None:
+    """That of the output, which only lends its header, and that of the segment in work."""
+    keep_in, counts = SegmentWriter.keep_in, []
+
+    def counted(writer: SegmentWriter, path: Path) -> None:
+        keep_in(writer, path)
+        counts.append([type(o) for o in gc.get_objects()].count(av.container.OutputContainer))
+
+    monkeypatch.setattr(SegmentWriter, "keep_in", counted)
+    source = shots_clip(tmp_path / "in.mp4", 120)
+    assert vsr("upscale", source, "-o", tmp_path / "out.mp4", *OPTIONS, *SOFT).code == 0
+    assert len(counts) > 3
+    assert set(counts) == {2}
 
 
 def test_a_signal_just_after_the_manifest_is_written_loses_nothing(

@@ -117,6 +117,8 @@ class Encoder(Protocol):
     pix_fmt: str
     header: bytes
     """The parameter sets that the container keeps for the whole stream."""
+    stays: bool
+    """What it holds in this process is let go of by its container alone, not by `close`."""
 
     def encode(self, picture: av.VideoFrame | None) -> list[SidePacket]:
         """Packets that are ready; all the others for None. Raises FFmpeg's errors, EncodeError."""
@@ -129,6 +131,8 @@ class Encoder(Protocol):
 
 class StreamEncoder(Encoder):
     """The encoder of a stream of PyAV's."""
+
+    stays = True
 
     def __init__(self, stream: av.VideoStream) -> None:
         self._stream, context = stream, stream.codec_context
@@ -342,6 +346,11 @@ class FrameWriter:
     def header(self) -> bytes:
         """The parameter sets that the container keeps for the whole stream."""
         return self._encoder.header
+
+    @property
+    def stays(self) -> bool:
+        """Its encoder takes up memory until the container is closed."""
+        return self._encoder.stays
 
     def encode(self, frame: Frame, pts: int) -> list[SidePacket]:
         """Packets that are ready. `pts` is in the frame's time base. Raises EncodeError."""

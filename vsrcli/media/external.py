@@ -215,6 +215,8 @@ def _refused(command: tuple[str, ...], said: str) -> EncodeError:
 class External(Encoder):
     """A running binary. Its packets get the times of the frames they were made of."""
 
+    stays = False
+
     def __init__(
         self,
         command: tuple[str, ...],

@@ -7,6 +7,7 @@ packets as they were given to the muxer, so a later run can give them again with
 
 from __future__ import annotations
 
+import gc
 import os
 import struct
 from collections import deque
@@ -94,12 +95,14 @@ def read_packets(path: Path) -> Iterator[SidePacket]:
 class SegmentWriter:
     """The encoder of a sink's picture, started afresh at each border.
 
-    `start` opens an encoder; all it opens must have the settings of the first.
+    `start` opens an encoder; all it opens must have the settings of the first. An encoder is full of
+    frames, and the first lives as long as its container, which is the output's: where segments are
+    kept, and there may be many, it lends the stream its header and another encodes.
     """
 
     def __init__(self, first: FrameWriter, start: Callable[[], FrameWriter]) -> None:
         self._writer, self._start = first, start
-        self._header = first.header
+        self._header, self._stays = first.header, first.stays
         self._file: PacketFile | None = None
         self._joint = _Joint()
 
@@ -111,6 +114,22 @@ class SegmentWriter:
     def keep_in(self, path: Path) -> None:
         """The packets from here to the next border are kept in this file. Raises OSError."""
         self._file = PacketFile(path)
+        gc.collect()  # PyAV's streams and containers hold each other, and with them an encoder
+        if self._stays:
+            self._stays = False
+            self._writer = self._twin(self._writer)
+
+    def _twin(self, writer: FrameWriter) -> FrameWriter:
+        """Another one like it, or itself where there can be no second with the same header."""
+        try:
+            other = self._start()
+        except EncodeError:
+            return writer
+        if other.header != self._header:
+            other.close()
+            return writer
+        other.last_pts = writer.last_pts
+        return other
 
     def encode(self, frame: Frame, pts: int) -> list[SidePacket]:
         """Packets that are ready. `pts` is in the time base of the frame. Raises EncodeError."""
