@@ -79,7 +79,8 @@ def _refined(first: Tensor, second: Tensor, moved: Tensor) -> Tensor:
     )  # fmt: skip
     half = WINDOW // 2
     padded = functional.pad(torch.stack(parts, 1), (half,) * 4, mode="replicate")
-    g11, g22, g12, hx, hy = functional.avg_pool2d(padded, WINDOW, 1).unbind(1)
+    rows = functional.avg_pool2d(padded, (WINDOW, 1), 1)
+    g11, g22, g12, hx, hy = functional.avg_pool2d(rows, (1, WINDOW), 1).unbind(1)
     g11, g22 = g11 + HOLD, g22 + HOLD
     hx, hy = hx + HOLD * moved[:, 0], hy + HOLD * moved[:, 1]
     whole = g11 * g22 - g12 * g12
