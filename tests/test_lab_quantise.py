@@ -29,14 +29,16 @@ from vsrcli.runtime.engines import ENGINES, Setup, is_installed
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
-    lumas = scene(3, 4, (64, 96))
-    write(folder / "a.mkv", [np.stack([luma, luma // 2 + 40, 255 - luma], -1) for luma in lumas])
+    for name, size in (("a", (64, 96)), ("b", (80, 72))):
+        lumas = scene(3, 4, size)
+        frames = [np.stack([luma, luma // 2 + 40, 255 - luma], -1) for luma in lumas]
+        write(folder / f"{name}.mkv", frames)
     return folder
 
 
 def test_a_graph_that_costs_little_is_kept(clips: Path, tmp_path: Path) -> None:
     folder = write_random_recurrent(tmp_path)
-    shots = Shots(folder=clips, clips=1, frames=4)
+    shots = Shots(folder=clips, clips=2, frames=4)
     done = quantise(folder, 4, shots, clips, frames=3, most_loss_db=3)
     assert done.is_kept
     assert 0 < abs(done.loss_db) < 3

@@ -62,16 +62,20 @@ class Shots:
     side: int = 480
     """Of the piece that is cut from them, HR px at most."""
 
-    def small(self, scale: int) -> Iterator[list[RgbU8]]:
-        """The LR frames of each clip. Raises InputError if there is no clip."""
+    def small(self, scale: int) -> list[list[RgbU8]]:
+        """The LR frames of each clip, all as large as the smallest: the calibration's histograms
+        need that. Raises InputError if there is no clip."""
         paths = sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in CLIPS)
         if not paths:
             raise InputError(f"{self.folder} holds no clips to calibrate on")
         ways = degradation(self.degrade, scale)
+        shots = []
         for path in paths[:: max(1, len(paths) // self.clips)][: self.clips]:
             frames = islice(read_frames(path), self.frames)
             pieces = (modcrop(f[: self.side, : self.side], scale) for f in frames)
-            yield list(ways(pieces, path.stem))
+            shots.append(list(ways(pieces, path.stem)))
+        height, width = (min(f.shape[axis] for shot in shots for f in shot) for axis in (0, 1))
+        return [[frame[:height, :width] for frame in shot] for shot in shots]
 
 
 @dataclass(frozen=True, kw_only=True)
