@@ -95,9 +95,9 @@ def read_packets(path: Path) -> Iterator[SidePacket]:
 class SegmentWriter:
     """The encoder of a sink's picture, started afresh at each border.
 
-    `start` opens an encoder; all it opens must have the settings of the first. An encoder is full of
-    frames, and the first lives as long as its container, which is the output's: where segments are
-    kept, and there may be many, it lends the stream its header and another encodes.
+    `start` opens an encoder; all it opens must have the settings of the first. An encoder is full
+    of frames, and the first lives as long as its container, which is the output's: where segments
+    are kept, and there may be many, it lends the stream its header and another encodes.
     """
 
     def __init__(self, first: FrameWriter, start: Callable[[], FrameWriter]) -> None:
