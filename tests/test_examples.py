@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -155,3 +156,17 @@ def test_readme_table_is_what_the_cards_say() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.split("<!-- models -->\n")[1].split("\n<!-- /models -->")[0]
     assert table == run("model_table.py").strip()
+
+
+def test_precision_table_has_a_line_a_model(tmp_path: Path) -> None:
+    """fp16 and int8 of a small net on a picture; bf16 as well, where the engine is installed."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("torch")
+    shutil.copy(EXAMPLES / "clip.mp4", tmp_path)
+    folders = (tmp_path, tmp_path, "--calibrate", tmp_path)
+    said = run("precision_table.py", *folders, "--models", "esr-max", "--frames", 2)
+    cells = [cell.strip() for cell in said.splitlines()[2].split("|")][1:-1]
+    assert cells[:2] == ["`esr-max`", "Set5"]
+    exact, fp16, int8 = float(cells[2]), abs(float(cells[4])), abs(float(cells[5]))
+    assert exact > 15
+    assert fp16 < 0.01 < int8 < 2
