@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -35,7 +36,7 @@ from vsrcli.lab.temporal.clips import Clips, Cutting, cache_clips
 from vsrcli.lab.temporal.feed import Feed, Sources
 from vsrcli.lab.temporal.grow import begin_from, grown, pruned, rescaled, unfolded
 from vsrcli.lab.temporal.motion import Stills
-from vsrcli.lab.temporal.pack import Pack
+from vsrcli.lab.temporal.pack import Packs
 from vsrcli.lab.temporal.recipe import Recipe, load_recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.lab.temporal.train import train
@@ -198,12 +199,12 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     numbers = ("--sequences", 14, "--versions", 2, "--length", 3, "--side", 24, "--mirror")
     code = main(["degrade", *map(str, (pack, "--data", stills, "--clips", clips, *numbers))])
     assert code == 0
-    return Sources(stills=stills, clips=clips, pack=pack, cache=root)
+    return Sources(stills=stills, clips=clips, packs=(pack,), cache=root)
 
 
 def test_pack_pairs_belong_together(sources: Sources) -> None:
     """LR and HR show the same place at the same time, also on the way back and when turned."""
-    pack = Pack(sources.pack, CPU)
+    pack = Packs(sources.packs, CPU)
     generator = torch.Generator().manual_seed(0)
     lr, hr = pack.batch(12, 5, 16, generator)
     assert lr.shape == (12, 5, 3, 16, 16)
@@ -212,13 +213,22 @@ def test_pack_pairs_belong_together(sources: Sources) -> None:
     right = (small - lr).square().mean((2, 3, 4))
     elsewhere = (small.roll(5, -1) - lr).square().mean((2, 3, 4))
     assert (right < elsewhere).float().mean() > 0.9
-    held = Pack(sources.pack, CPU, held=True)
+    held = Packs(sources.packs, CPU, held=True)
     held_hr = held.batch(4, 5, 16, generator)[1]
     assert held_hr.shape == (4, 5, 3, 64, 64)
     with pytest.raises(InputError, match="6 frames"):
         pack.batch(1, 7, 16, generator)
     with pytest.raises(InputError, match="vsr-lab degrade"):
-        Pack(sources.stills, CPU)
+        Packs([sources.stills], CPU)
+
+
+def test_several_packs_are_drawn_from_as_one(sources: Sources, tmp_path: Path) -> None:
+    black = Path(shutil.copytree(sources.packs[0], tmp_path / "black"))
+    np.lib.format.open_memmap(black / "hr.npy", "r+")[:] = 0
+    packs = Packs([*sources.packs, black], CPU)
+    _, hr = packs.batch(24, 5, 16, torch.Generator().manual_seed(0))
+    share = (hr.flatten(1).amax(1) == 0).float().mean()
+    assert 0.2 < share < 0.8
 
 
 REAL = Recipe(
@@ -236,7 +246,7 @@ def test_a_recipe_mixes_its_sources(sources: Sources) -> None:
     assert {(b.lr.shape[-1], b.hr.shape[-1]) for b in batches} == {(16, 64)}
     assert torch.equal(feed.held().lr, feed.held().lr)
     with pytest.raises(UsageError, match="--pack"):
-        Feed(REAL, replace(sources, pack=None), CPU)
+        Feed(REAL, replace(sources, packs=()), CPU)
     with pytest.raises(UsageError, match="--clips"):
         Feed(REAL, replace(sources, clips=None), CPU)
 

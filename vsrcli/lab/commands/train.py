@@ -15,7 +15,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp stills")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--clips", type=Path, help="folder of video files (recurrent)")
-    parser.add_argument("--pack", type=Path, help="folder that `degrade` made (recurrent)")
+    parser.add_argument(
+        "--pack", type=Path, nargs="+", default=[], help="folders that `degrade` made (recurrent)"
+    )
     parser.add_argument("--cache", type=Path, help="where decoded clips are kept; in --out")
     parser.add_argument(
         "--from",
@@ -78,7 +80,12 @@ def _recurrent(args: argparse.Namespace, path: Path) -> Path:
 
     return train(
         load_recipe(path),
-        Sources(stills=args.data, clips=args.clips, pack=args.pack, cache=args.cache or args.out),
+        Sources(
+            stills=args.data,
+            clips=args.clips,
+            packs=tuple(args.pack),
+            cache=args.cache or args.out,
+        ),
         args.out,
         minutes=args.slice or args.minutes,
         total_minutes=args.minutes,
@@ -105,7 +112,7 @@ def _restoring(args: argparse.Namespace, path: Path) -> Path:
         args.out,
         minutes=args.slice or args.minutes,
         total_minutes=args.minutes,
-        pack=args.pack,
+        packs=args.pack,
         device=args.device,
         on_report=show,
     )

@@ -1,7 +1,8 @@
-"""What a RealBasicVSR learns from: a pack of degraded sequences, or moving stills."""
+"""What a RealBasicVSR learns from: packs of degraded sequences, or moving stills."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -65,14 +66,14 @@ def load_stills(
 
 
 def open_sources(
-    stills: tuple[Stills, Stills], pack: Path | None, device: torch.device
+    stills: tuple[Stills, Stills], packs: Sequence[Path], device: torch.device
 ) -> tuple[Source, Source]:
-    """To train on, and held back. Raises InputError if the pack is not whole."""
-    if pack is None:
+    """To train on, and held back. Raises InputError if a pack is not whole."""
+    if not packs:
         return Moving(stills[0], device), Moving(stills[1], device)
-    from vsrcli.lab.temporal.pack import Pack
+    from vsrcli.lab.temporal.pack import Packs
 
-    return Pack(pack, device), Pack(pack, device, held=True)
+    return Packs(packs, device), Packs(packs, device, held=True)
 
 
 def flow_batch(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from math import log10
 from pathlib import Path
@@ -80,20 +80,20 @@ def train(
     *,
     minutes: float,
     total_minutes: float | None = None,
-    pack: Path | None = None,
+    packs: Sequence[Path] = (),
     device: str = "cpu",
     on_report: Callable[[Report], None],
 ) -> Path:
     """Trains for `minutes` more, but not past `total_minutes`, over which lessons and schedules
     run. The checkpoint.
 
-    `folder` holds sharp stills; `pack` degraded sequences, without which moving stills stand in.
+    `folder` holds sharp stills; `packs` degraded sequences, without which moving stills stand in.
     """
     out.mkdir(parents=True, exist_ok=True)
     where, checkpoint = torch.device(device), out / f"{recipe.id}.pt"
     state = start(recipe, checkpoint, where)
     stills = load_stills(folder, recipe.shrinks, where)
-    source, held = open_sources(stills, pack, where)
+    source, held = open_sources(stills, packs, where)
     generator = torch.Generator().manual_seed(state.step)
     budget_s = 60 * (total_minutes or minutes)
     clock = time.process_time if where.type == "cpu" else time.perf_counter

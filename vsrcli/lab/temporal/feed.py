@@ -1,4 +1,4 @@
-"""Batches for recurrent training, from up to three sources: stills, real clips, a pack."""
+"""Batches for recurrent training, from up to three sources: stills, real clips, packs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsrcli.lab.data import pictures
 from vsrcli.lab.degrade import BD_RADIUS, BD_SIGMA, shrink, shrink_matrix
 from vsrcli.lab.temporal.clips import Clips, cache_clips
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
-from vsrcli.lab.temporal.pack import Pack
+from vsrcli.lab.temporal.pack import Packs
 from vsrcli.lab.temporal.recipe import Recipe
 from vsrcli.lab.train import HELD_BACK
 from vsrcli.media.images import read_rgb
@@ -32,8 +32,8 @@ class Sources:
     """Folder of sharp pictures."""
     clips: Path | None = None
     """Folder of video files."""
-    pack: Path | None = None
-    """Folder that `vsr-lab degrade` made."""
+    packs: tuple[Path, ...] = ()
+    """Folders that `vsr-lab degrade` made."""
     cache: Path | None = None
     """Where decoded clips are kept."""
 
@@ -85,14 +85,14 @@ class Feed:
     def __init__(self, recipe: Recipe, sources: Sources, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
         self._degrade = Degrade(recipe.degrade, recipe.scale, device)
-        self._clips = self._pack = self._held_pack = None
+        self._clips = self._packs = self._held_packs = None
         if recipe.degrade == "real":
-            if sources.pack is None:
+            if not sources.packs:
                 raise UsageError(
                     f"{recipe.id} trains on a pack: `vsr-lab degrade` makes one for --pack"
                 )
-            self._pack = Pack(sources.pack, device)
-            self._held_pack = Pack(sources.pack, device, held=True)
+            self._packs = Packs(sources.packs, device)
+            self._held_packs = Packs(sources.packs, device, held=True)
         if sources.clips is not None:
             cache = sources.cache or sources.clips.parent
             self._clips = Clips(cache_clips(sources.clips, cache), device)
@@ -103,8 +103,8 @@ class Feed:
     def batch(self, progress: float, generator: torch.Generator) -> Batch:
         """One batch of the kind that chance picks by the recipe's shares."""
         recipe = self._recipe
-        if self._pack and torch.rand(1, generator=generator).item() < recipe.real:
-            lr, hr = self._pack.batch(recipe.batch, recipe.length, recipe.patch, generator)
+        if self._packs and torch.rand(1, generator=generator).item() < recipe.real:
+            lr, hr = self._packs.batch(recipe.batch, recipe.length, recipe.patch, generator)
             return Batch(lr=lr, hr=self._scaled(hr, recipe.patch), flow=None)
         if self._clips and torch.rand(1, generator=generator).item() < recipe.clips:
             side = recipe.patch * recipe.scale
@@ -123,9 +123,9 @@ class Feed:
     def held(self) -> Batch:
         """What is held back to validate; always the same."""
         recipe, generator = self._recipe, torch.Generator().manual_seed(HELD_SEED)
-        if self._held_pack:
-            length = min(HELD_LENGTH, self._held_pack.length)
-            lr, hr = self._held_pack.batch(HELD_COUNT, length, recipe.patch, generator)
+        if self._held_packs:
+            length = min(HELD_LENGTH, self._held_packs.length)
+            lr, hr = self._held_packs.batch(HELD_COUNT, length, recipe.patch, generator)
             return Batch(lr=lr, hr=self._scaled(hr, recipe.patch), flow=None)
         side = recipe.patch * recipe.scale
         return self._seen(

@@ -8,7 +8,7 @@ Lossy coding costs too much to do in the training loop. A pack is a folder of `h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def _created(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 class Pack:
     """A pack's sequences for training, or those that are `held` back. Raises InputError."""
 
-    def __init__(self, folder: Path, device: torch.device, *, held: bool = False) -> None:
+    def __init__(self, folder: Path, *, held: bool = False) -> None:
         try:
             self.packing = Packing(**json.loads((folder / "pack.json").read_text()))
             self._hr = np.load(folder / "hr.npy", mmap_mode="r")
@@ -116,7 +116,6 @@ class Pack:
             raise InputError(
                 f"{folder} is not a whole pack ({exc}); make one with `vsr-lab degrade`"
             ) from exc
-        self._device = device
         every = range(len(self._hr))
         self._chosen = [i for i in every if (i % HELD_BACK == 0) == held]
 
@@ -125,18 +124,12 @@ class Pack:
         """Frames of a degraded sequence."""
         return int(self._lr.shape[2])
 
-    def batch(
-        self, count: int, length: int, patch: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """LR (count, length, 3, patch, patch) and HR (…, r·patch, r·patch) in 0..1 at random
-        places, mirrored and turned."""
-        pairs = [self._one(length, patch, generator) for _ in range(count)]
-        lr, hr = (
-            torch.stack(part).to(self._device).float() / 255 for part in zip(*pairs, strict=True)
-        )
-        return lr, hr
+    def __len__(self) -> int:
+        return len(self._chosen)
 
-    def _one(self, length: int, patch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def one(self, length: int, patch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """LR (length, 3, patch, patch) and HR (…, r·patch, r·patch), uint8, at a random place,
+        mirrored and turned."""
         index = self._chosen[draw(len(self._chosen), generator)]
         seen = self._lr[index, draw(self.packing.versions, generator)]
         if length > self.length:
@@ -151,6 +144,37 @@ class Pack:
         hr = np.array(self._hr[index, first : max(times) + 1, :, rows, columns])
         hr = hr[[t - first for t in times]]
         return _turned(lr, turn), _turned(hr, turn)
+
+
+class Packs:
+    """One pack or several as one, each drawn from by how many sequences it has."""
+
+    def __init__(
+        self, folders: Sequence[Path], device: torch.device, *, held: bool = False
+    ) -> None:
+        self._packs = [Pack(folder, held=held) for folder in folders]
+        self._owners = [pack for pack in self._packs for _ in range(len(pack))]
+        self._device = device
+
+    @property
+    def length(self) -> int:
+        """Frames of the shortest degraded sequence."""
+        return min(pack.length for pack in self._packs)
+
+    def batch(
+        self, count: int, length: int, patch: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """LR (count, length, 3, patch, patch) and HR (…, r·patch, r·patch) in 0..1."""
+        pairs = [self._one(length, patch, generator) for _ in range(count)]
+        lr, hr = (
+            torch.stack(part).to(self._device).float() / 255 for part in zip(*pairs, strict=True)
+        )
+        return lr, hr
+
+    def _one(self, length: int, patch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        several = len(self._packs) > 1
+        owner = draw(len(self._owners), generator) if several else 0
+        return self._owners[owner].one(length, patch, generator)
 
 
 def _turned(frames: NDArray[np.uint8], turn: int) -> Tensor:
