@@ -114,10 +114,11 @@ class SegmentWriter:
     def keep_in(self, path: Path) -> None:
         """The packets from here to the next border are kept in this file. Raises OSError."""
         self._file = PacketFile(path)
-        gc.collect()  # PyAV's streams and containers hold each other, and with them an encoder
         if self._stays:
             self._stays = False
             self._writer = self._twin(self._writer)
+        else:
+            gc.collect()  # PyAV's streams and containers hold each other, and the encoder before
 
     def _twin(self, writer: FrameWriter) -> FrameWriter:
         """Another one like it, or itself where there can be no second with the same header."""
