@@ -11,15 +11,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from vsrcli.errors import InputError
+from vsrcli.errors import InputError, WeightsError
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.restore import recipe as recipe_module
-from vsrcli.lab.restore.export import export_restoring
+from vsrcli.lab.restore.export import card_of, export_restoring, write
 from vsrcli.lab.restore.judge import Judge, tried
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.spynet import SpyNet, warp
-from vsrcli.lab.restore.train import taught, train
+from vsrcli.lab.restore.train import begin_from, start, taught, train
 from vsrcli.media.images import write_png
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
@@ -157,6 +157,26 @@ def test_every_recipe_learns_all_its_lessons(tmp_path):
     found = evaluate(tmp_path / "x", stills, scale=4)
     assert (found.model, len(found.rows)) == ("x", 2)
     assert found.mean.psnr_y > found.mean.bicubic_psnr_y - 12
+
+
+def test_a_net_begins_from_a_checkpoint_or_a_model_folder(tmp_path):
+    net = random_net(SMALL)
+    card = card_of("x", summary="", licence="MIT", trained_on="", recipe="", threshold=0.1)
+    write(net, card, tmp_path)
+    folder = tmp_path / "x"
+    torch.save({"average": net.state_dict()}, tmp_path / "x.pt")
+    for source in (folder, tmp_path / "x.pt"):
+        other = RealBasicVsr(SMALL)
+        begin_from(source, other)
+        torch.testing.assert_close(other.state_dict(), net.state_dict())
+        with pytest.raises(WeightsError, match="does not fit"):
+            begin_from(source, RealBasicVsr(replace(SMALL, features=10)))
+    recipe = recipe_module.load_recipe(recipe_module.shipped(Path("realbasicvsr-lite")))
+    small, absent = replace(recipe, shape=SMALL), tmp_path / "absent.pt"
+    begun = start(small, absent, torch.device("cpu"), folder)
+    torch.testing.assert_close(begun.average, dict(net.state_dict()))
+    with pytest.raises(WeightsError, match="does not fit"):
+        begin_from(tmp_path / "nothing", RealBasicVsr(SMALL))
 
 
 def test_bad_recipe_is_named(tmp_path):

@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="begin",
         type=Path,
-        help="checkpoint or model folder to start from; grown or pruned to fit (recurrent)",
+        help="checkpoint or model folder to start from; a recurrent one is grown or pruned to fit",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="of a recurrent model: cpu, cuda")
@@ -62,6 +62,8 @@ def _single(args: argparse.Namespace) -> Path:
 
     if args.scale is None:
         raise UsageError("a single-frame model is trained for one --scale: 2, 3 or 4")
+    if args.begin is not None:
+        raise UsageError("a single-frame model starts from nothing; leave --from out")
     recipe = load_recipe(shipped(args.recipe))
     return train(recipe, args.scale, args.data, args.out, minutes=args.minutes, on_report=show)
 
@@ -114,5 +116,6 @@ def _restoring(args: argparse.Namespace, path: Path) -> Path:
         total_minutes=args.minutes,
         packs=args.pack,
         device=args.device,
+        begin=args.begin,
         on_report=show,
     )

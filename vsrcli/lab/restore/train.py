@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsrcli.errors import WeightsError
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.restore.data import (
     Source,
@@ -33,6 +34,7 @@ from vsrcli.lab.restore.judge import Judge, tried
 from vsrcli.lab.restore.network import RealBasicVsr
 from vsrcli.lab.restore.recipe import LEGS, Recipe, Stage
 from vsrcli.lab.restore.texture import texture_distance
+from vsrcli.lab.starts import Weights, load_checkpoint, load_graph, net_weights
 from vsrcli.lab.temporal.motion import Stills
 from vsrcli.lab.train import charbonnier, rate
 
@@ -82,16 +84,18 @@ def train(
     total_minutes: float | None = None,
     packs: Sequence[Path] = (),
     device: str = "cpu",
+    begin: Path | None = None,
     on_report: Callable[[Report], None],
 ) -> Path:
     """Trains for `minutes` more, but not past `total_minutes`, over which lessons and schedules
     run. The checkpoint.
 
     `folder` holds sharp stills; `packs` degraded sequences, without which moving stills stand in.
+    A run that is new starts from the weights of `begin`, if it is given (see `begin_from`).
     """
     out.mkdir(parents=True, exist_ok=True)
     where, checkpoint = torch.device(device), out / f"{recipe.id}.pt"
-    state = start(recipe, checkpoint, where)
+    state = start(recipe, checkpoint, where, begin)
     stills = load_stills(folder, recipe.shrinks, where)
     source, held = open_sources(stills, packs, where)
     generator = torch.Generator().manual_seed(state.step)
@@ -142,10 +146,31 @@ def taught(recipe: Recipe, checkpoint: Path) -> Taught:
     return Taught(net=net.eval(), lesson=saved["stage"], minutes=saved["spent_s"] / 60)
 
 
-def start(recipe: Recipe, checkpoint: Path, device: torch.device) -> State:
-    """A new state, or the one in `checkpoint` when there is one."""
+def begin_from(source: Path, net: RealBasicVsr) -> None:
+    """Gives `net` the averaged weights of a checkpoint (.pt), or those of a model folder of this
+    project. Raises WeightsError if they do not fit."""
+    if source.suffix == ".pt":
+        weights: Weights = load_checkpoint(source)["average"]
+    else:
+        graphs = [load_graph(file) for file in sorted(source.glob("*.onnx"))]
+        weights = {name: value for graph in graphs for name, value in net_weights(graph).items()}
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as exc:
+        reason = " ".join(str(exc).split())[:200]
+        raise WeightsError(f"{source} does not fit this recipe: {reason}") from exc
+
+
+def start(
+    recipe: Recipe, checkpoint: Path, device: torch.device, begin: Path | None = None
+) -> State:
+    """A new state, from the weights of `begin` if given, or the one in `checkpoint` when there is
+    one."""
     torch.manual_seed(0)
-    net = channels_last(RealBasicVsr(recipe.shape).to(device))
+    net = RealBasicVsr(recipe.shape)
+    if begin is not None and not checkpoint.exists():
+        begin_from(begin, net)
+    net = channels_last(net.to(device))
     state = State(
         net=net,
         judge=channels_last(Judge(recipe.judge, detail=recipe.judge_detail).to(device)),

@@ -10,21 +10,17 @@ from __future__ import annotations
 
 from math import isqrt
 from pathlib import Path
-from pickle import UnpicklingError
 
-import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor
 
 from vsrcli.errors import WeightsError
+from vsrcli.lab.starts import Weights, initializers, load_checkpoint, load_graph, net_weights
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.rlsp import Rlsp
 
 WINDOW = 9
 """Channels of three RGB frames."""
-Weights = dict[str, Tensor]
 
 
 def begin_from(source: Path, net: Rlsp | Egvsr) -> None:
@@ -140,12 +136,8 @@ def unfolded(weights: Weights, contrast: float) -> Weights:
 
 
 def _checkpoint(path: Path, net: Rlsp | Egvsr) -> Weights:
-    try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        weights: Weights = saved["average"]
-    except (OSError, RuntimeError, KeyError, UnpicklingError, EOFError) as exc:
-        reason = f"{path} is not a checkpoint of `vsr-lab train`"
-        raise WeightsError(f"{reason}; give one, or a model folder") from exc
+    saved = load_checkpoint(path)
+    weights: Weights = saved["average"]
     contrast = saved.get("contrast", getattr(net, "contrast", 0.0))
     if isinstance(net, Egvsr) or contrast == net.contrast:
         return weights
@@ -166,16 +158,10 @@ def _cell(path: Path, net: Rlsp | Egvsr) -> Weights:
         if not found:
             raise WeightsError(f"{path} holds no x{net.scale} graph")
         file = found[0]
-    try:
-        graph = onnx.load(file).graph
-    except Exception as exc:  # protobuf's own errors
-        raise WeightsError(f"{file} is not an ONNX graph: {exc}") from exc
-    tensors = {
-        entry.name: torch.from_numpy(np.array(numpy_helper.to_array(entry), np.float32))
-        for entry in graph.initializer
-    }
+    graph = load_graph(file)
     if isinstance(net, Egvsr):
-        return {key.removeprefix("net."): value for key, value in tensors.items() if "net." in key}
+        return net_weights(graph)
+    tensors = initializers(graph)
     names = [f"body.{i}" for i in range(len(net.body))] + ["head"]
     convs = [node for node in graph.node if node.op_type == "Conv"]
     if len(convs) != len(names) or any(len(node.input) != 3 for node in convs):

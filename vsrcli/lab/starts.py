@@ -1,0 +1,52 @@
+"""What a training may start from: a checkpoint of this lab, or the graphs of a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor
+
+from vsrcli.errors import WeightsError
+
+Weights = dict[str, Tensor]
+_NET = "net."
+"""Exported modules hold the net under this name."""
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What `vsr-lab train` wrote, the averaged weights under `average`. Raises WeightsError."""
+    try:
+        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        saved["average"]
+    except (OSError, RuntimeError, KeyError, TypeError, UnpicklingError, EOFError) as exc:
+        reason = f"{path} is not a checkpoint of `vsr-lab train`"
+        raise WeightsError(f"{reason}; give one, or a model folder") from exc
+    return saved
+
+
+def load_graph(file: Path) -> onnx.GraphProto:
+    """The graph in an .onnx file. Raises WeightsError if it is not one."""
+    try:
+        return onnx.load(file).graph
+    except Exception as exc:  # protobuf's own errors
+        raise WeightsError(f"{file} is not an ONNX graph: {exc}") from exc
+
+
+def initializers(graph: onnx.GraphProto) -> Weights:
+    """A graph's constants by name, in float32."""
+    return {
+        entry.name: torch.from_numpy(np.array(numpy_helper.to_array(entry), np.float32))
+        for entry in graph.initializer
+    }
+
+
+def net_weights(graph: onnx.GraphProto) -> Weights:
+    """Those of them that are the net's, by the names it knows them by."""
+    found = initializers(graph).items()
+    return {key.removeprefix(_NET): value for key, value in found if key.startswith(_NET)}
