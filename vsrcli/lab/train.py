@@ -4,7 +4,6 @@ The budget is in core-minutes (process time), so a busy machine does not shorten
 loss is taken on the r² phases: the same mean square as on the picture, without a shuffle.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import cos, log10, pi
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.data import Pair, batches, cut_bank, is_jpeg, load_pairs, pictures
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.lab.optim import make_optimiser
@@ -86,19 +86,15 @@ def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
 
 
 def save(state: State, checkpoint: Path) -> None:
-    """Write the state whole, then put it in place."""
-    part = checkpoint.with_suffix(".part")
-    torch.save(
-        {
-            "net": state.net.state_dict(),
-            "average": state.average,
-            "optimiser": state.optimiser.state_dict(),
-            "step": state.step,
-            "spent_s": state.spent_s,
-        },
-        part,
-    )
-    part.replace(checkpoint)
+    """Writes the state."""
+    kept = {
+        "net": state.net.state_dict(),
+        "average": state.average,
+        "optimiser": state.optimiser.state_dict(),
+        "step": state.step,
+        "spent_s": state.spent_s,
+    }
+    write_checkpoint(kept, checkpoint)
 
 
 def average_net(state: State, recipe: Recipe, scale: int) -> LumaNet:
@@ -172,18 +168,14 @@ def train(
     ]
     train_pairs = load_pairs(shrunk, scale, border, out)
     valid_pairs = load_pairs([(path, 1.0) for path in paths[::HELD_BACK]], scale, border, out)
-    budget_s, began = minutes * 60, time.process_time() - state.spent_s
-    reported = state.spent_s
-    for lr, hr in _endless(train_pairs, recipe, state.net, state.step):
-        state.spent_s = time.process_time() - began
-        _step(state, recipe, lr, hr, state.spent_s / budget_s)
-        done = state.spent_s >= budget_s
-        if done or state.spent_s - reported >= REPORT_S:
-            reported = state.spent_s
+    spending = moments(state.spent_s, minutes=minutes, total_minutes=minutes, report_s=REPORT_S)
+    patches = _endless(train_pairs, recipe, state.net, state.step)
+    for now, (lr, hr) in zip(spending, patches, strict=False):
+        state.spent_s = now.spent_s
+        _step(state, recipe, lr, hr, now.progress)
+        if now.due:
             on_report(_report(state, recipe, scale, valid_pairs))
             save(state, checkpoint)
-        if done:
-            break
     return checkpoint
 
 

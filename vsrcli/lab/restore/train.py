@@ -7,7 +7,6 @@ goes on from its checkpoint. The end of each lesson is kept as a file of its own
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from math import log10
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vsrcli.errors import WeightsError
+from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.restore.data import (
     Source,
@@ -99,31 +99,30 @@ def train(
     stills = load_stills(folder, recipe.shrinks, where)
     source, held = open_sources(stills, packs, where)
     generator = torch.Generator().manual_seed(state.step)
-    budget_s = 60 * (total_minutes or minutes)
-    clock = time.process_time if where.type == "cpu" else time.perf_counter
-    began = clock() - state.spent_s
-    stop_s, reported = min(state.spent_s + 60 * minutes, budget_s), state.spent_s
-    while True:
-        state.spent_s = clock() - began
-        stage, progress = recipe.at(state.spent_s / budget_s)
+    for now in moments(
+        state.spent_s,
+        minutes=minutes,
+        total_minutes=total_minutes,
+        device=where.type,
+        report_s=REPORT_S,
+    ):
+        state.spent_s = now.spent_s
+        stage, progress = recipe.at(now.progress)
         if stage.kind != state.stage:
             save(state, out / f"{recipe.id}-{state.stage}.pt")
             _begin(state, recipe, stage)
         _set_rates(state, stage, progress)
         state.losses.append(_lesson(state, recipe, stage, stills[0], source, generator))
         _follow(state, recipe)
-        done = state.spent_s >= stop_s
-        if done or state.spent_s - reported >= REPORT_S:
+        if now.due:
             report = _report(state, recipe, stills[1], held)
             on_report(report)
             save(state, checkpoint)
             with (out / f"{recipe.id}.jsonl").open("a") as log:
                 log.write(json.dumps(asdict(report)) + "\n")
-            reported = state.spent_s
-        if done:
-            if state.spent_s >= budget_s:
-                save(state, out / f"{recipe.id}-{state.stage}.pt")
-            return checkpoint
+    if now.progress == 1:
+        save(state, out / f"{recipe.id}-{state.stage}.pt")
+    return checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,8 +194,7 @@ def start(
 
 
 def save(state: State, checkpoint: Path) -> None:
-    """Writes the state whole, then puts it in place."""
-    part = checkpoint.with_suffix(".part")
+    """Writes the state."""
     kept = {
         "net": state.net.state_dict(),
         "judge": state.judge.state_dict(),
@@ -207,8 +205,7 @@ def save(state: State, checkpoint: Path) -> None:
         "stage_step": state.stage_step,
         "spent_s": state.spent_s,
     }
-    torch.save(kept, part)
-    part.replace(checkpoint)
+    write_checkpoint(kept, checkpoint)
 
 
 def _begin(state: State, recipe: Recipe, stage: Stage) -> None:

@@ -10,7 +10,6 @@ worth without its state and without its neighbours: no gap, no recurrence.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from math import log10
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.temporal.adversarial import Court
 from vsrcli.lab.temporal.egvsr import Egvsr
@@ -89,23 +89,22 @@ def train(
     state = _start(recipe, checkpoint, where, begin)
     feed = Feed(recipe, sources, where)
     generator = torch.Generator().manual_seed(state.step)
-    budget_s = 60 * (total_minutes or minutes)
-    clock = time.process_time if where.type == "cpu" else time.perf_counter
-    began = clock() - state.spent_s
-    stop_s, reported = min(state.spent_s + 60 * minutes, budget_s), state.spent_s
-    while True:
-        state.spent_s = clock() - began
-        _step(state, recipe, feed, generator, min(1.0, state.spent_s / budget_s))
-        done = state.spent_s >= stop_s
-        if done or state.spent_s - reported >= REPORT_S:
+    for now in moments(
+        state.spent_s,
+        minutes=minutes,
+        total_minutes=total_minutes,
+        device=where.type,
+        report_s=REPORT_S,
+    ):
+        state.spent_s = now.spent_s
+        _step(state, recipe, feed, generator, now.progress)
+        if now.due:
             report = _report(state, recipe, feed.held())
             on_report(report)
             _save(state, checkpoint)
             with (out / f"{recipe.id}.jsonl").open("a") as log:
                 log.write(json.dumps(asdict(report)) + "\n")
-            reported = state.spent_s
-        if done:
-            return checkpoint
+    return checkpoint
 
 
 def _step(
@@ -244,7 +243,6 @@ def channels_last(net: Net) -> Net:
 
 
 def _save(state: State, checkpoint: Path) -> None:
-    part = checkpoint.with_suffix(".part")
     kept = {
         "net": state.net.state_dict(),
         "average": state.average,
@@ -254,5 +252,4 @@ def _save(state: State, checkpoint: Path) -> None:
         "contrast": getattr(state.net, "contrast", 0.0),
         "court": state.court.state_dict() if state.court else {},
     }
-    torch.save(kept, part)
-    part.replace(checkpoint)
+    write_checkpoint(kept, checkpoint)

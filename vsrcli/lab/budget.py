@@ -1,0 +1,59 @@
+"""What all trainings share: a budget of minutes, and checkpoints that are never half written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """A place in a training, at which one step is taken."""
+
+    spent_s: float
+    """Seconds of the budget, all slices together."""
+    progress: float
+    """0..1 of the whole budget."""
+    due: bool
+    """Whether to report and save after the step."""
+    done: bool
+    """Whether it is the last step of the slice."""
+
+
+def moments(
+    spent_s: float,
+    *,
+    minutes: float,
+    total_minutes: float | None = None,
+    device: str = "cpu",
+    report_s: float,
+) -> Iterator[Moment]:
+    """One for each step of `minutes` more, but not past `total_minutes`, over which progress runs.
+
+    Minutes are core-minutes on a CPU, so a busy machine shortens nothing, and real ones elsewhere.
+    """
+    budget_s = 60 * (total_minutes or minutes)
+    stop_s, reported_s = min(spent_s + 60 * minutes, budget_s), spent_s
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    began_s = clock() - spent_s
+    done = False
+    while not done:
+        spent_s = clock() - began_s
+        done = spent_s >= stop_s
+        due = done or spent_s - reported_s >= report_s
+        if due:
+            reported_s = spent_s
+        progress = min(1.0, spent_s / budget_s)
+        yield Moment(spent_s=spent_s, progress=progress, due=due, done=done)
+
+
+def write_checkpoint(kept: dict[str, Any], checkpoint: Path) -> None:
+    """Writes it whole, then puts it in place."""
+    part = checkpoint.with_suffix(".part")
+    torch.save(kept, part)
+    part.replace(checkpoint)
