@@ -41,10 +41,23 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @contextmanager
 def driver_of(
-    model: Model, scale: int, pix_fmt: str, size: tuple[int, int], warm_up: int = 0
+    model: Model,
+    scale: int,
+    pix_fmt: str,
+    size: tuple[int, int],
+    *,
+    warm_up: int = 0,
+    precision: str = "fp32",
 ) -> Iterator[Driver]:
-    picture = Picture(layout=layout_of(pix_fmt), color=Color(), width=size[0], height=size[1])
-    driver = open_driver(model, scale, picture=picture, device="cpu", threads=1, warm_up=warm_up)
+    driver = open_driver(
+        model,
+        scale,
+        picture=Picture(layout=layout_of(pix_fmt), color=Color(), width=size[0], height=size[1]),
+        device="cpu",
+        threads=1,
+        warm_up=warm_up,
+        precision=precision,
+    )
     try:
         yield driver
     finally:
@@ -84,6 +97,23 @@ def test_a_new_shot_knows_nothing_of_the_last(name: str, scale: int, random_mode
         again = run(driver, frames)
     for one, other in zip(first, again, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one.planes, other.planes, strict=True))
+
+
+INT8 = [n for n, m in SHIPPED.items() if any(g.precision == "int8" for g in m.graphs)]
+
+
+@pytest.mark.parametrize("name", INT8)
+def test_int8_stays_near(name: str) -> None:
+    """Frame after frame: what is carried does not wander off."""
+    lumas = scene(3, 8, (48, 64))
+    layout, size = layout_of("gray"), (64, 48)
+    frames = [frame_of((luma,), layout, size, i) for i, luma in enumerate(lumas)]
+    made = []
+    for precision in ("fp32", "int8"):
+        with driver_of(SHIPPED[name], 4, "gray", size, precision=precision) as driver:
+            made.append([out.planes[0].astype(float) for out in run(driver, frames)])
+    errors = [np.square(one - other).mean() for one, other in zip(*made, strict=True)]
+    assert 0 < max(errors) < 4  # 42 dB
 
 
 def blurred(image: np.ndarray, sigma: float = 3.0) -> np.ndarray:
