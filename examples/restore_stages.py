@@ -19,8 +19,9 @@ from vsrcli.frames import Color, Frame, Picture
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Tuning, find_model
 from vsrcli.models.model import PARTS
+from vsrcli.runtime.devices import choose_setup
 from vsrcli.runtime.drivers import open_driver
-from vsrcli.runtime.engines import open_engine
+from vsrcli.runtime.engines import Setup
 
 SCALE = 4
 
@@ -35,6 +36,8 @@ def main() -> None:
     parser.add_argument("--clean", type=int, default=1)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--precision", default="auto")
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
     model, ahead = find_model(args.model), args.overlap / args.chunk
@@ -53,7 +56,7 @@ def main() -> None:
 def run_ms(model: Model, part: str, height: int, width: int, args: argparse.Namespace) -> float:
     """Median of some runs, after one that warms up."""
     graph = model.parts(SCALE)[part].load()
-    with closing(open_engine(graph, threads=args.threads, frugal=True)) as engine:
+    with closing(setup_of(model, args).open(graph, frugal=True)) as engine:
         rng = np.random.default_rng(0)
         feeds = {}
         for name, port in engine.inputs.items():
@@ -61,6 +64,11 @@ def run_ms(model: Model, part: str, height: int, width: int, args: argparse.Name
             feeds[name] = rng.random((1, channels, height, width), np.float32)
         engine.run(feeds)
         return median(timed(lambda: engine.run(feeds)) for _ in range(args.runs))
+
+
+def setup_of(model: Model, args: argparse.Namespace) -> Setup:
+    """As a run would choose it."""
+    return choose_setup(model, engine=args.engine, precision=args.precision, threads=args.threads)
 
 
 def driver_ms(model: Model, height: int, width: int, args: argparse.Namespace) -> float:
@@ -74,7 +82,15 @@ def driver_ms(model: Model, height: int, width: int, args: argparse.Namespace) -
     sizes = [layout.size(i, width, height) for i in range(3)]
     planes = tuple(rng.integers(16, 236, size).astype(np.uint8) for size in sizes)
     with closing(
-        open_driver(model, SCALE, picture=picture, threads=args.threads, tuning=tuning)
+        open_driver(
+            model,
+            SCALE,
+            picture=picture,
+            engine=args.engine,
+            precision=args.precision,
+            threads=args.threads,
+            tuning=tuning,
+        )
     ) as driver:
 
         def push(count: int) -> int:

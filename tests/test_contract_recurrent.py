@@ -47,7 +47,7 @@ def driver_of(
     size: tuple[int, int],
     *,
     warm_up: int = 0,
-    precision: str = "fp32",
+    precision: str = "auto",
 ) -> Iterator[Driver]:
     driver = open_driver(
         model,

@@ -40,12 +40,13 @@ def chosen(model: Model, **wishes: str) -> tuple[str, str, str]:
     return setup.engine, setup.device, setup.precision
 
 
-def test_auto_is_bf16_for_recurrent_models_alone(
+def test_auto_is_bf16_for_models_that_use_time(
     machine: pytest.MonkeyPatch, frame_model: Model, recurrent: Model
 ) -> None:
     assert chosen(recurrent) == ("openvino", "cpu", "bf16")
     assert chosen(frame_model) == ("onnxruntime", "cpu", "fp32")
-    assert chosen(replace(recurrent, temporal=Temporal.BIDIRECTIONAL))[0] == "onnxruntime"
+    bidirectional = replace(recurrent, temporal=Temporal.BIDIRECTIONAL)
+    assert chosen(bidirectional) == ("openvino", "cpu", "bf16")
     assert chosen(recurrent, precision="fp32") == ("onnxruntime", "cpu", "fp32")
     assert chosen(recurrent, engine="onnxruntime") == ("onnxruntime", "cpu", "fp32")
 

@@ -119,7 +119,15 @@ def restored(model: Model, clip: np.ndarray, tuning: Tuning) -> np.ndarray:
     height, width = clip.shape[2:]
     color = Color(matrix=0, full_range=True)
     picture = Picture(layout=_LAYOUT, color=color, width=width, height=height)
-    driver = open_driver(model, SCALE, picture=picture, device="cpu", threads=1, tuning=tuning)
+    driver = open_driver(
+        model,
+        SCALE,
+        picture=picture,
+        device="cpu",
+        precision="fp32",
+        threads=1,
+        tuning=tuning,
+    )
     made: list[Frame] = []
     for index, image in enumerate(clip):
         frame = Frame(
