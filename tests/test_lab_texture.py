@@ -42,3 +42,11 @@ def test_a_flat_picture_has_a_gradient():
     flat = torch.full((1, 3, 40, 40), 0.5, requires_grad=True)
     texture_distance(flat, torch.rand(1, 3, 40, 40)).backward()
     assert flat.grad.isfinite().all()
+
+
+def test_teeth_along_an_edge_cost_more_than_their_lack():
+    edge = torch.zeros(1, 3, 48, 48)
+    edge[..., 24:26], edge[..., 26:] = 0.5, 1
+    teeth = edge.clone()
+    teeth[..., ::2, 24:26] += 0.1
+    assert texture_distance(teeth, edge) > 1.4 * texture_distance(edge, teeth)

@@ -23,14 +23,25 @@ _AROUND = 9
 """Side of a neighbourhood, px of its octave."""
 _FLOOR = 1 / 255
 """Strength below which differences do not matter."""
+_EDGE = 2.0
+"""Log of how much stronger detail across an edge is than that along it."""
 _LUMA = (0.299, 0.587, 0.114)
 _HAAR = torch.tensor([[[1, 1], [-1, -1]], [[1, -1], [1, -1]], [[1, -1], [-1, 1]]]) / 2
 
 
 def texture_distance(made: Tensor, true: Tensor) -> Tensor:
-    """Mean |log| ratio of local strengths over octaves, of (N, 3, H, W) in 0..1."""
-    parts = [(a - b).abs().mean() for a, b in zip(strengths(made), strengths(true), strict=True)]
-    return torch.stack(parts).mean()
+    """Mean |log| ratio of local strengths over octaves, of (N, 3, H, W) in 0..1.
+
+    Where the truth has detail one way only, as at an edge, too much of another way counts double.
+    """
+    pairs = zip(strengths(made), strengths(true), strict=True)
+    parts = [(a - b).abs() + _one_way(b) * (a - b).relu() for a, b in pairs]
+    return torch.stack([part.mean() for part in parts]).mean()
+
+
+def _one_way(true: Tensor) -> Tensor:
+    """0..1 for each direction: how much stronger than it another is in the truth."""
+    return ((true.amax(1, keepdim=True) - true) / _EDGE).clamp(max=1)
 
 
 def strengths(pictures: Tensor) -> list[Tensor]:
