@@ -7,7 +7,7 @@ import pytest
 
 from vsrcli.errors import InputError
 from vsrcli.lab import bicubic
-from vsrcli.lab.degrade import bd, cubic
+from vsrcli.lab.degrade import DEGRADATIONS, bd, cubic
 from vsrcli.lab.degrade import bicubic as shrink_bicubic
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.luma import luma
@@ -56,6 +56,17 @@ def test_bd_is_a_gaussian_sampled_from_zero():
     blurred = scipy_ndimage.gaussian_filter(image.astype(float), 1.5, mode="nearest", truncate=4)
     expected = np.floor(blurred[::4, ::4] + 0.5)
     assert np.abs(bd(image, 4).astype(float) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("degrade", "shift"), [("bicubic", 0.0), ("bd-centred", 0.0), ("bd", -1.5)]
+)
+def test_only_bd_shifts_the_grid(degrade, shift):
+    """On a ramp of 2 a pixel a sample tells where it was taken."""
+    image = np.tile(np.arange(64, dtype=np.uint8) * 2, (40, 1))
+    made = DEGRADATIONS[degrade](image, 4).astype(float)
+    middles = (np.arange(16) * 4 + 1.5) * 2
+    assert np.abs(made - middles - 2 * shift)[:, 3:-3].max() <= 1
 
 
 def test_psnr_of_known_errors():

@@ -13,7 +13,7 @@ pytest.importorskip("onnx")
 
 from vsrcli.errors import InputError, WeightsError
 from vsrcli.lab.clips import read_frames
-from vsrcli.lab.degrade import bd, bicubic
+from vsrcli.lab.degrade import DEGRADATIONS, bd
 from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.metrics import psnr
 from vsrcli.lab.sequence import recurrent
@@ -22,7 +22,7 @@ from vsrcli.lab.temporal import recipe as recipe_module
 from vsrcli.lab.temporal.cells import egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.export import export_recurrent
-from vsrcli.lab.temporal.feed import Degrade, Sources
+from vsrcli.lab.temporal.feed import GRIDS, Degrade, Sources
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.recipe import WAYS, Recipe
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
@@ -121,14 +121,16 @@ def test_folding_keeps_closed_ways_closed(opened, contrast):
         torch.testing.assert_close(net.folded()(frames), net(frames), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "numpy_form"), [("bd", bd), ("bicubic", bicubic)])
-def test_training_degrades_as_the_measuring_does(name, numpy_form):
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_training_degrades_as_the_measuring_does(name):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (64, 96, 3)).astype(np.uint8)
     image = np.repeat(np.repeat(image, 2, 0), 2, 1)
     frames = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-    made = Degrade(name, 4, torch.device("cpu"))(frames)[0].permute(1, 2, 0).numpy() * 255
-    assert np.abs(made - numpy_form(image, 4)).max() <= 1.01
+    made = (
+        Degrade(GRIDS.get(name), 4, torch.device("cpu"))(frames)[0].permute(1, 2, 0).numpy() * 255
+    )
+    assert np.abs(made - DEGRADATIONS[name](image, 4)).max() <= 1.01
 
 
 def test_sequences_move_by_what_was_asked():

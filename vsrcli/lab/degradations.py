@@ -1,8 +1,8 @@
 """Degradations of whole clips by name, for measuring: what `--degrade` takes.
 
-bicubic and bd treat each frame alone. `real` is blur, scaling, noise and a codec as in training
-(`real2`: twice over), seeded by the clip's name. `x264-28` is antialiased bicubic, then x264 at
-that crf; so are x265 and, by quantiser, mpeg4 and mpeg2.
+bicubic, bd and bd-centred treat each frame alone. `real` is blur, scaling, noise and a codec as in
+training (`real2`: twice over), seeded by the clip's name. `x264-28` is antialiased bicubic, then
+x264 at that crf; so are x265 and, by quantiser, mpeg4 and mpeg2.
 """
 
 from __future__ import annotations

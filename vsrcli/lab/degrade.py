@@ -4,10 +4,12 @@
 scale, replicated borders, rows before columns, each result rounded), centred.
 `bd`: Gaussian blur of sigma 1.5 on the high-resolution grid, then every r-th pixel from 0, rounded.
 It shifts the grid by (r - 1)/2 pixels: for benchmarks only.
+`bd-centred`: the same blur, sampled in the middle of each r x r square: what nets for real video,
+which are trained on the centred grid, can be measured on.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,16 @@ Matrix = NDArray[np.float64]  # (out, in): one row of filter weights an output s
 
 BD_SIGMA = 1.5
 BD_RADIUS = 6
+
+
+def bd_taps(scale: int, grid: float = 0.0) -> tuple[Matrix, int]:
+    """The blur's weights for one sample of an axis, and where they begin: so many HR pixels before
+    the first of the `scale` that the sample stands for. `grid` is where it is taken: 0 at the first
+    of them, 1 in their middle."""
+    middle = grid * (scale - 1) / 2
+    taps = np.arange(np.ceil(middle - BD_RADIUS), np.floor(middle + BD_RADIUS) + 1)
+    weights = np.exp(-((taps - middle) ** 2) / (2 * BD_SIGMA**2))
+    return weights / weights.sum(), -int(taps[0])
 
 
 def cubic(x: Matrix) -> Matrix:
@@ -64,20 +76,24 @@ def bicubic(image: ImageU8, scale: int) -> ImageU8:
 
 
 @cache
-def _bd_matrix(size: int, scale: int) -> Matrix:
-    offsets = np.arange(-BD_RADIUS, BD_RADIUS + 1)
-    kernel = np.exp(-(offsets**2) / (2 * BD_SIGMA**2))
-    centre = np.arange(0, size, scale)
-    taps = np.clip(centre[:, None] + offsets, 0, size - 1)
-    matrix = np.zeros((len(centre), size))
-    np.add.at(matrix, (np.arange(len(centre))[:, None], taps), kernel / kernel.sum())
+def _bd_matrix(size: int, scale: int, grid: float) -> Matrix:
+    weights, before = bd_taps(scale, grid)
+    starts = np.arange(0, size, scale) - before
+    taps = np.clip(starts[:, None] + np.arange(len(weights)), 0, size - 1)
+    matrix = np.zeros((len(starts), size))
+    np.add.at(matrix, (np.arange(len(starts))[:, None], taps), weights)
     return matrix
 
 
-def bd(image: ImageU8, scale: int) -> ImageU8:
-    """`image` blurred (sigma 1.5, edge replicate) and sampled every `scale`-th pixel from 0."""
-    rows = _apply(_bd_matrix(image.shape[0], scale), image, 0)
-    return to_u8(_apply(_bd_matrix(image.shape[1], scale), rows, 1))
+def bd(image: ImageU8, scale: int, grid: float = 0.0) -> ImageU8:
+    """`image` blurred (sigma 1.5, edge replicate) and sampled once every `scale` pixels, see
+    `bd_taps`."""
+    rows = _apply(_bd_matrix(image.shape[0], scale, grid), image, 0)
+    return to_u8(_apply(_bd_matrix(image.shape[1], scale, grid), rows, 1))
 
 
-DEGRADATIONS: dict[str, Callable[[ImageU8, int], ImageU8]] = {"bicubic": bicubic, "bd": bd}
+DEGRADATIONS: dict[str, Callable[[ImageU8, int], ImageU8]] = {
+    "bicubic": bicubic,
+    "bd": bd,
+    "bd-centred": partial(bd, grid=1.0),
+}

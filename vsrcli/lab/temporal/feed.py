@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from vsrcli.errors import UsageError
 from vsrcli.lab.data import pictures
-from vsrcli.lab.degrade import BD_RADIUS, BD_SIGMA, shrink, shrink_matrix
+from vsrcli.lab.degrade import bd_taps, shrink, shrink_matrix
 from vsrcli.lab.temporal.clips import Clips, cache_clips
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.pack import Packs
@@ -21,6 +21,7 @@ from vsrcli.lab.train import HELD_BACK
 from vsrcli.media.images import read_rgb
 
 HELD_MOTION = Motion(speed=(0.3, 2.5), zoom=0.003, turn=0.003)
+GRIDS = {"bd": 0.0, "bd-centred": 1.0}
 HELD_SEED, HELD_COUNT, HELD_LENGTH = 7, 8, 12
 
 
@@ -53,14 +54,14 @@ class Batch:
 class Degrade:
     """HR frames (N, 3, rH, rW) in 0..1 to LR, rounded to 8 bit, on the training device.
 
-    `name` is `bd`; all others are antialiased bicubic here.
+    `grid` is that of a bd (see `bd_taps`); None for antialiased bicubic.
     """
 
-    def __init__(self, name: str, scale: int, device: torch.device) -> None:
+    def __init__(self, grid: float | None, scale: int, device: torch.device) -> None:
         self._scale = scale
-        if name == "bd":
-            offsets = torch.arange(-BD_RADIUS, BD_RADIUS + 1, dtype=torch.float32)
-            taps, self._before = torch.exp(-(offsets**2) / (2 * BD_SIGMA**2)), BD_RADIUS
+        if grid is not None:
+            weights, self._before = bd_taps(scale, grid)
+            taps = torch.from_numpy(weights).float()
         else:
             row = shrink_matrix(16 * scale, 16, 1 / scale)[8]
             inside = np.flatnonzero(row)
@@ -84,7 +85,7 @@ class Feed:
 
     def __init__(self, recipe: Recipe, sources: Sources, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
-        self._degrade = Degrade(recipe.degrade, recipe.scale, device)
+        self._degrade = Degrade(GRIDS.get(recipe.degrade), recipe.scale, device)
         self._clips = self._packs = self._held_packs = None
         if recipe.degrade == "real":
             if not sources.packs:
@@ -103,22 +104,44 @@ class Feed:
     def batch(self, progress: float, generator: torch.Generator) -> Batch:
         """One batch of the kind that chance picks by the recipe's shares."""
         recipe = self._recipe
+        if progress < recipe.slide:
+            return self._clean(self._soft(progress / recipe.slide), progress, generator)
         if self._packs and torch.rand(1, generator=generator).item() < recipe.real:
             lr, hr = self._packs.batch(recipe.batch, recipe.length, recipe.patch, generator)
             return Batch(lr=lr, hr=self._scaled(hr, recipe.patch), flow=None)
+        soft = recipe.soft and torch.rand(1, generator=generator).item() < recipe.soft
+        return self._clean(self._soft(1.0) if soft else self._degrade, progress, generator)
+
+    def _soft(self, grid: float) -> Degrade:
+        return Degrade(grid, self._recipe.scale, self._device)
+
+    def _clean(self, degrade: Degrade, progress: float, generator: torch.Generator) -> Batch:
+        """A batch that nothing but a scaler went over."""
+        recipe = self._recipe
         if self._clips and torch.rand(1, generator=generator).item() < recipe.clips:
             side = recipe.patch * recipe.scale
             hr = self._clips.sequences(recipe.batch, recipe.length, side, generator)
-            return self._seen(hr, None)
-        return self.moving(recipe.batch, recipe.length, recipe.patch, progress, generator)
+            return _seen(hr, None, degrade)
+        return self._moving(degrade, recipe.batch, recipe.length, recipe.patch, progress, generator)
 
     def moving(
         self, count: int, length: int, patch: int, progress: float, generator: torch.Generator
     ) -> Batch:
         """Stills under the recipe's motion, of known flow, `patch` LR px wide and high."""
+        return self._moving(self._degrade, count, length, patch, progress, generator)
+
+    def _moving(
+        self,
+        degrade: Degrade,
+        count: int,
+        length: int,
+        patch: int,
+        progress: float,
+        generator: torch.Generator,
+    ) -> Batch:
         motion = _motion(self._recipe, progress, generator)
         side = patch * self._recipe.scale
-        return self._seen(*sequences(self._stills, motion, count, length, side, generator))
+        return _seen(*sequences(self._stills, motion, count, length, side, generator), degrade)
 
     def held(self) -> Batch:
         """What is held back to validate; always the same."""
@@ -128,9 +151,8 @@ class Feed:
             lr, hr = self._held_packs.batch(HELD_COUNT, length, recipe.patch, generator)
             return Batch(lr=lr, hr=self._scaled(hr, recipe.patch), flow=None)
         side = recipe.patch * recipe.scale
-        return self._seen(
-            *sequences(self._held, HELD_MOTION, HELD_COUNT, HELD_LENGTH, side, generator)
-        )
+        pairs = sequences(self._held, HELD_MOTION, HELD_COUNT, HELD_LENGTH, side, generator)
+        return _seen(*pairs, self._degrade)
 
     def _scaled(self, hr: Tensor, patch: int) -> Tensor:
         """The truth of a pack for this scale, where the pack was made for a larger one."""
@@ -140,10 +162,10 @@ class Feed:
         flat = functional.interpolate(hr.flatten(0, 1), side, mode="bicubic", antialias=True)
         return flat.clamp(0, 1).view(*hr.shape[:3], side, side)
 
-    def _seen(self, hr: Tensor, flow: Tensor | None) -> Batch:
-        patch = hr.shape[-1] // self._recipe.scale
-        lr = self._degrade(hr.flatten(0, 1)).view(*hr.shape[:3], patch, patch)
-        return Batch(lr=lr, hr=hr, flow=flow)
+
+def _seen(hr: Tensor, flow: Tensor | None, degrade: Degrade) -> Batch:
+    small = degrade(hr.flatten(0, 1))
+    return Batch(lr=small.view(*hr.shape[:3], *small.shape[2:]), hr=hr, flow=flow)
 
 
 def load_stills(

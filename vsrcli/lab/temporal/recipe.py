@@ -46,6 +46,13 @@ class Recipe:
     clips: float = 0.0
     """Share of the other batches that comes from real clips; the rest is stills under synthetic
     motion."""
+    soft: float = 0.0
+    """Share of the batches without a pack that bd-centred degrades: softer than bicubic, so that
+    other frames are worth more."""
+    slide: float = 0.0
+    """Share of the run, its first, in which no pack is used and bd's grid moves from its own to the
+    centre, step by step: a net begun from a -bd one keeps what it knows of time, which it loses if
+    the grid jumps."""
     contrast: float = 0.0
     """RLSP: gain on differences in time while training; folded away at export."""
     closed: tuple[str, ...] = ()
