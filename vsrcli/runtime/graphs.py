@@ -69,12 +69,17 @@ def wrap_planes(
     levels = _Levels(bits=bits, studio=studio and shuffled, full_range=full_range)
     beyond = levels.enter(ends, values, source)
     head = ends.take()
-    # Rounded before the shuffle, where there is one: it then moves bytes instead of floats.
+    # Rounded before the shuffle, where there is one: it then moves bytes instead of floats. The
+    # phases of a pixel side by side are how convolutions leave them, so that order costs no more.
     if shuffled:
-        codes = levels.leave(ends, last.inputs[0], beyond)
-        _shuffle(ends, codes, scale, shape, TARGET)
+        values = last.inputs[0]
+        if beyond:
+            ones = np.ones((scale**2, 1, 1, 1), np.float32)
+            values = ends.node("Add", [values, ends.node("Conv", [beyond, ones])])
+        phases = ends.node("Transpose", [values], perm=(0, 2, 3, 1))
+        _shuffle(ends, levels.leave(ends, phases), scale, shape, TARGET)
     else:
-        levels.leave(ends, target, beyond, TARGET)
+        levels.leave(ends, target, TARGET)
     joined = head + body + ends.take() + _ports(scale, bits, shape)
     rest = b"".join(field(n, p) for n, p in fields(model) if n != GRAPH)
     return rest + field(GRAPH, joined)
@@ -100,10 +105,8 @@ class _Levels:
         graph.node("Clip", [values, _BLACK, _WHITE], output)
         return graph.node("Sub", [values, output])
 
-    def leave(self, graph: Builder, values: str, beyond: str, output: str = "") -> str:
+    def leave(self, graph: Builder, values: str, output: str = "") -> str:
         """The net's output as codes."""
-        if beyond:
-            values = graph.node("Add", [values, beyond])
         if self.studio and self.full_range:
             values = graph.node("Sub", [values, _BLACK])
             return to_codes(
@@ -148,13 +151,11 @@ def _shift(scale: int, sub: int, cosited: bool) -> float:
 
 
 def _shuffle(graph: Builder, codes: str, scale: int, shape: Shape, output: str) -> None:
-    """Depth-to-space as two transposes of one axis each: half the time of the operator."""
+    """(N, H, W, r²) phases to (N, 1, rH, rW) in one transpose of r bytes each."""
     count, height, width = shape
-    pixels = reshape(graph, codes, (count * scale, scale, height * width))
-    lines = graph.node("Transpose", [pixels], perm=(0, 2, 1))
-    rows = reshape(graph, lines, (count, scale, height, width * scale))
-    rows = graph.node("Transpose", [rows], perm=(0, 2, 1, 3))
-    reshape(graph, rows, (count, 1, height * scale, width * scale), output)
+    pixels = reshape(graph, codes, (count * height, width, scale, scale))
+    lines = graph.node("Transpose", [pixels], perm=(0, 2, 1, 3))
+    reshape(graph, lines, (count, 1, height * scale, width * scale), output)
 
 
 def _ports(scale: int, bits: int, shape: Shape) -> bytes:
