@@ -1,7 +1,9 @@
 """Each luma network as ONNX nodes, in the form that runs fastest on a CPU and is equal to it.
 
 - Maximum and attention are taken at low resolution, before the shuffle; a maximum is a chain of
-  small convolutions, so that no tensor of all candidates is ever written.
+  small convolutions, so that no tensor of all candidates is ever written. max(a, b) is
+  b + relu(a - b): runtimes fuse sum and relu into the convolutions that give a and b, and need not
+  unpack what those made; half as many convolutions again cost less than that.
 - Softmax over channel groups is exp(a)·v / exp(a) summed by a 1x1 convolution of ones: ONNX's own
   Softmax on that axis is ten times slower. No maximum is subtracted where the weights prove that
   exp cannot overflow for inputs in 0..1 (`logit_range`).
@@ -24,6 +26,8 @@ Attention = EsrTm | EsrTr | EsrCnn
 
 EXP_LIMIT = 80.0
 """Logits within ± this neither overflow nor vanish in float32."""
+SUM_LIMIT = 60.0
+"""Candidates that may reach further than this together are compared by Max: sums would round."""
 
 
 def numbers(tensor: Tensor) -> Array:
@@ -44,12 +48,24 @@ def _layers(graph: GraphBuilder, x: str, layers: Iterable[nn.Module]) -> str:
     return x
 
 
+def _largest(graph: GraphBuilder, values: list[str]) -> str:
+    y = values[0]
+    for value in values[1:]:
+        y = graph.add("Max", y, value)
+    return y
+
+
 def _emit_max(graph: GraphBuilder, x: str, net: EsrMax) -> str:
     pad = int(net.filter.padding[0])
-    candidates = np.split(numbers(net.filter.weight), net.channels)
-    y = graph.conv(x, candidates[0], pad=pad)
-    for weight in candidates[1:]:
-        y = graph.add("Max", y, graph.conv(x, weight, pad=pad))
+    first, *rest = candidates = np.split(numbers(net.filter.weight), net.channels)
+    reach = max(np.abs(bounds(weight, 0.0)).max() for weight in candidates)
+    if not rest or reach * len(candidates) > SUM_LIMIT:
+        return _largest(graph, [graph.conv(x, weight, pad=pad) for weight in candidates])
+    ahead = graph.conv(x, first - rest[0], pad=pad)
+    y = graph.add("Add", graph.conv(x, rest[0], pad=pad), graph.add("Relu", ahead))
+    for weight in rest[1:]:
+        ahead = graph.add("Add", graph.conv(x, -weight, pad=pad), y)
+        y = graph.add("Add", graph.conv(x, weight, pad=pad), graph.add("Relu", ahead))
     return y
 
 
