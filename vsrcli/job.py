@@ -65,8 +65,7 @@ class Job:
     """One of ENGINES; auto is the one that was measured to be the faster for the model."""
     precision: str = "auto"
     threads: int = 0
-    """Of the decoder, the model and the encoder each: the slowest gets what the others leave. 0 is
-    one a core."""
+    """Of decoder, model and encoder together (see `shares`); 0: one a core, each."""
     segment: int = DEFAULT_SEGMENT
     """Frames that are kept together: a run can go on after each such segment; 0: it cannot."""
     resume: bool | None = None

@@ -37,6 +37,7 @@ from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.segments import Checkpoint, checkpoint, in_segments
 from vsrcli.sequences import Border, Cut, split_shots
+from vsrcli.shares import shares
 from vsrcli.sizes import Size, check_target, choose_size, default_target, kept_suffix
 
 log = logging.getLogger("vsr")
@@ -174,9 +175,10 @@ class _Run:
 def _open(job: Job, stack: ExitStack) -> _Run:
     """Source, model, work folder and sink, in this order; the first that cannot be had raises."""
     model = resolve_model(job.model)
+    threads = shares(job.threads, light=model.temporal is Temporal.FRAME)
     if job.target:
         _check_target(job.target, job)
-    source = stack.enter_context(open_source(job))
+    source = stack.enter_context(open_source(job, threads=threads.decode))
     video = source.info.video
     size = choose_size(job, model, video)
     target = job.target or default_target(job.source, model.id, size)
@@ -191,7 +193,7 @@ def _open(job: Job, stack: ExitStack) -> _Run:
         device=job.device,
         engine=job.engine,
         precision=job.precision,
-        threads=job.threads,
+        threads=threads.infer,
         warm_up=model.warm_up if job.warm_up is None else job.warm_up,
         tuning=job.tuning,
         on_shot=cleaned.append,
@@ -208,7 +210,7 @@ def _open(job: Job, stack: ExitStack) -> _Run:
             video=job.video,
             size=(size.width, size.height),
             audio=job.audio,
-            threads=job.threads,
+            threads=threads.encode,
             part=work.part,
             format_=job.format,
         )
@@ -242,8 +244,9 @@ def _stages(run: _Run, stack: ExitStack) -> Iterator[Frame | Checkpoint | SidePa
     return repeated(upscaled)
 
 
-def open_source(job: Job) -> Source:
-    """The source of a job, prepared for its target. Raises InputError, OutputError."""
+def open_source(job: Job, *, threads: int = 0) -> Source:
+    """The source of a job, prepared for its target; `threads` decode it. Raises InputError,
+    OutputError."""
     return Source(
         job.source,
         span=Span(start_s=job.start_s, end_s=job.end_s),
@@ -251,7 +254,7 @@ def open_source(job: Job) -> Source:
         intake=job.intake.into(container_of(_named(job), job.format)),
         maps=job.maps,
         reading=job.reading,
-        threads=job.threads,
+        threads=threads,
     )
 
 

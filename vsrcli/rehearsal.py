@@ -18,7 +18,7 @@ from vsrcli.media.info import SourceInfo
 from vsrcli.media.outlet import open_outlet
 from vsrcli.media.plan import plan_streams
 from vsrcli.media.source import Source
-from vsrcli.models import Model
+from vsrcli.models import Model, Temporal
 from vsrcli.needs import peak_bytes
 from vsrcli.pipeline import expected_frames, open_source
 from vsrcli.places import PIPE, is_plain
@@ -27,6 +27,7 @@ from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.devices import choose_device
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.runtime.memory import free_bytes
+from vsrcli.shares import shares
 from vsrcli.sizes import Size, check_target, choose_size, default_target
 from vsrcli.survey import Outcome, collected_warnings
 
@@ -69,7 +70,7 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
     model = resolve_model(job.model)
     if job.target and (job.target.parent.exists() or not makes_folder):
         check_target(job.target, job.source, overwrite=job.overwrite)
-    with collected_warnings() as warnings, open_source(job) as source:
+    with collected_warnings() as warnings, open_source(job, threads=job.threads) as source:
         samples, decode_s = _samples(source)
         video = source.info.video
         size = choose_size(job, model, video)
@@ -145,7 +146,7 @@ def _speed(
             device=job.device,
             engine=job.engine,
             precision=job.precision,
-            threads=job.threads,
+            threads=shares(job.threads, light=model.temporal is Temporal.FRAME).infer,
             tuning=trial_tuning(model),
         )
 

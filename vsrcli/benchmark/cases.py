@@ -29,7 +29,7 @@ class Plan:
     """None: each model's largest."""
     device: str = "auto"
     threads: int = 0
-    """Of the model and of the encoder; 0 is one a core."""
+    """Of a stage that runs alone, and of all stages of a run together; 0: one a core, each."""
     frames: int = 100
     """Of the clip that is run end to end; 0: none is."""
     rounds: int = 1

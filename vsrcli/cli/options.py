@@ -54,7 +54,7 @@ Precision = Annotated[
     ),
 ]
 Threads = Annotated[
-    int, typer.Option(min=0, help="Of each stage; 0: one a core.", rich_help_panel="Engine")
+    int, typer.Option(min=0, help="In all; 0: one a core, each stage.", rich_help_panel="Engine")
 ]
 Config = Annotated[
     Path | None,
