@@ -9,6 +9,7 @@ from vsrcli.errors import VsrError
 COMMANDS = {
     "train": ("train", "train one model at one scale from a recipe"),
     "export": ("export", "write a checkpoint into the weights folder"),
+    "mean": ("mean", "write the mean of two checkpoints' weights"),
     "half": ("half", "make fp16 variants of a model's graphs"),
     "degrade": ("degrade", "make a pack of degraded sequences to train on"),
     "eval": ("evaluate", "measure PSNR-Y and SSIM on a folder"),

@@ -12,7 +12,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from vsrcli.errors import WeightsError
+from vsrcli.errors import UsageError, WeightsError
+from vsrcli.lab.budget import write_checkpoint
 
 Weights = dict[str, Tensor]
 _NET = "net."
@@ -28,6 +29,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         reason = f"{path} is not a checkpoint of `vsr-lab train`"
         raise WeightsError(f"{reason}; give one, or a model folder") from exc
     return saved
+
+
+def mean_checkpoint(first: Path, second: Path, out: Path, *, share: float) -> float:
+    """Writes a checkpoint of averaged weights (1 - share) * first + share * second, all else the
+    second's; the minutes that both were trained. Raises UsageError, WeightsError."""
+    if not 0 <= share <= 1:
+        raise UsageError("--share must be from 0 to 1")
+    one, other = load_checkpoint(first), load_checkpoint(second)
+    mine, theirs = one["average"], other["average"]
+    if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
+        raise WeightsError(f"{first} and {second} are not of the same net; give two that are")
+    mixed = {key: torch.lerp(mine[key].float(), theirs[key].float(), share) for key in mine}
+    spent_s = one.get("spent_s", 0.0) + other.get("spent_s", 0.0)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_checkpoint(other | {"net": mixed, "average": mixed, "spent_s": spent_s}, out)
+    return float(spent_s) / 60
 
 
 def load_graph(file: Path) -> onnx.GraphProto:
