@@ -17,7 +17,7 @@ import vsrcli
 PACKAGE = Path(vsrcli.__file__).parent
 STAGES = {
     *("media", "runtime", "models", "sequences", "cuts"),
-    *("frames", "errors", "job", "prefetch", "sizes"),
+    *("frames", "errors", "job", "prefetch", "shares", "sizes"),
 }
 WHOLE = STAGES | {
     *("resume", "segments", "identity", "pipeline", "batch", "naming", "preview"),
@@ -26,6 +26,7 @@ WHOLE = STAGES | {
 ALLOWED = {
     "errors": set(),
     "prefetch": set(),
+    "shares": set(),
     "frames": {"errors"},
     "places": set(),
     "cuts": {"frames"},
