@@ -13,7 +13,7 @@ from conftest import Vsr
 
 from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream
 from vsrcli.errors import DeviceError
-from vsrcli.pipeline import Progress
+from vsrcli.progress import Progress
 
 QUICK = ("--model", "bicubic", "-s", "2", "--preset", "ultrafast")
 

@@ -17,7 +17,7 @@ import vsrcli
 PACKAGE = Path(vsrcli.__file__).parent
 STAGES = {
     *("media", "runtime", "models", "sequences", "cuts"),
-    *("frames", "errors", "job", "prefetch", "shares", "sizes"),
+    *("frames", "errors", "job", "prefetch", "progress", "shares", "sizes"),
 }
 WHOLE = STAGES | {
     *("resume", "segments", "identity", "pipeline", "batch", "naming", "preview"),
@@ -26,6 +26,7 @@ WHOLE = STAGES | {
 ALLOWED = {
     "errors": set(),
     "prefetch": set(),
+    "progress": {"frames", "runtime"},
     "shares": set(),
     "frames": {"errors"},
     "places": set(),
@@ -40,7 +41,7 @@ ALLOWED = {
     "segments": {"resume", "runtime", "sequences", "frames", "errors"},
     "identity": {"", "resume", "job", "models", "sizes"},
     "naming": {"job", "sizes", "models", "errors"},
-    "batch": {"pipeline", "job", "errors"},
+    "batch": {"pipeline", "progress", "job", "errors"},
     "lettering": set(),
     "montage": {"lettering", "frames"},
     "preview": STAGES | {"pipeline", "montage"},
@@ -53,7 +54,7 @@ ALLOWED = {
     "benchmark": STAGES | {"pipeline", "health", "lettering", ""},
     "cli": WHOLE,
     "lab": STAGES,
-    "": {"job", "pipeline"},
+    "": {"job", "pipeline", "progress"},
     "__main__": {"cli"},
 }
 """Part of vsrcli ("" is the package itself) -> the parts that it may import besides itself."""

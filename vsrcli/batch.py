@@ -21,7 +21,8 @@ from types import FrameType
 
 from vsrcli.errors import OutputError, VsrError
 from vsrcli.job import Job
-from vsrcli.pipeline import Progress, Report, Stage, upscale
+from vsrcli.pipeline import upscale
+from vsrcli.progress import Progress, Report, Stage
 
 log = logging.getLogger("vsr")
 _GRACE_S = 10.0

@@ -31,6 +31,7 @@ from vsrcli.media.source import Source, Span
 from vsrcli.models import Model, Temporal
 from vsrcli.places import is_plain
 from vsrcli.prefetch import DECODED_AHEAD, UPSCALED_AHEAD, prefetch
+from vsrcli.progress import Finishing, Meter, Progress, Report, Stage, Started, Task
 from vsrcli.resume import NoWork, Place, Work, open_work, sweep
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.cleaning import ShotCleaning
@@ -42,71 +43,6 @@ from vsrcli.sizes import Size, check_target, choose_size, default_target, kept_s
 
 log = logging.getLogger("vsr")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where a run is. Times are in seconds."""
-
-    frame: int
-    frames: int
-    """Expected in all; 0 if unknown."""
-    fps: float
-    out_time_s: float
-    eta_s: float | None
-    out_bytes: int = 0
-    """Of the file so far."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Started:
-    """Source, model and encoder are open; the first frame is next."""
-
-    source: Path
-    target: Path
-    model: str
-    device: str
-    scale: int
-    width: int
-    height: int
-    frames: int
-    """Expected in all; 0 if unknown."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finishing:
-    """The last frame is encoded; the file is closed, counted and put in its place."""
-
-    frames: int
-
-
-Stage = Started | Finishing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What a run did."""
-
-    source: Path
-    target: Path
-    model: str
-    device: str
-    scale: int
-    width: int
-    height: int
-    frames: int
-    damaged: int
-    """Packets that could not be decoded and were left out on request."""
-    replaced: int = 0
-    """Frames shown again in place of some that could not be decoded, on request."""
-    resumed: int = 0
-    """Frames of the output that an earlier run had made."""
-    dropped: int = 0
-    repeated: int = 0
-    """Frames that a constant rate left out, or showed once more."""
-    cleaned: tuple[ShotCleaning, ...] = ()
-    """What a bidirectional model did to each shot, in order."""
-    seconds: float
 
 
 def upscale(
@@ -129,8 +65,8 @@ def upscale(
             run.sink.replay(run.work.files, run.work.frames)
         resumed = run.work.frames
         made = _stages(run, stack)
-        on_stage(_started(run))
-        meter = _Meter(run.expected, resumed)
+        on_stage(Started(**vars(_task(run)), frames=run.expected))
+        meter = Meter(run.expected, resumed)
         if run.segment:
             run.sink.keep_segment(run.work.next_file())
         for item in made:
@@ -312,8 +248,8 @@ def _keep(checkpoint: Checkpoint, run: _Run) -> None:
         run.sink.keep_segment(run.work.next_file())
 
 
-def _started(run: _Run) -> Started:
-    return Started(
+def _task(run: _Run) -> Task:
+    return Task(
         source=run.job.source,
         target=run.sink.target,
         model=run.model.id,
@@ -321,7 +257,6 @@ def _started(run: _Run) -> Started:
         scale=run.size.scale,
         width=run.size.width,
         height=run.size.height,
-        frames=run.expected,
     )
 
 
@@ -334,13 +269,7 @@ def _report(run: _Run, *, resumed: int, seconds: float) -> Report:
         log.info("%s frames a second: left out %d, repeated %d",
                  grid.rate, grid.dropped, grid.repeated)  # fmt: skip
     return Report(
-        source=run.job.source,
-        target=run.sink.target,
-        model=run.model.id,
-        device=run.driver.device,
-        scale=run.size.scale,
-        width=run.size.width,
-        height=run.size.height,
+        **vars(_task(run)),
         frames=run.sink.frames,
         damaged=source.damaged,
         replaced=source.replaced,
@@ -384,25 +313,3 @@ def expected_frames(job: Job, frames: int, rate: float) -> int:
     start = float(job.start_s or 0)
     length = frames / rate - start if job.end_s is None else float(job.end_s) - start
     return max(0, min(frames, round(length * rate)))
-
-
-class _Meter:
-    """Frame rate and time left, from the frames that came out."""
-
-    def __init__(self, frames: int, done: int) -> None:
-        self._frames, self._began = frames, time.perf_counter()
-        self._done = self._before = done
-
-    def step(self, frame: Frame, out_bytes: int) -> Progress:
-        self._done += 1
-        elapsed = max(time.perf_counter() - self._began, 1e-6)
-        fps = (self._done - self._before) / elapsed
-        left = self._frames - self._done
-        return Progress(
-            frame=self._done,
-            frames=self._frames,
-            fps=fps,
-            out_time_s=frame.time_s,
-            eta_s=left / fps if self._frames and left >= 0 else None,
-            out_bytes=out_bytes,
-        )

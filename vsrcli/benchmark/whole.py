@@ -19,7 +19,8 @@ from vsrcli.media.ffmpeg import clip_command, scale_command
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
 from vsrcli.models import Model
-from vsrcli.pipeline import Finishing, Stage, upscale
+from vsrcli.pipeline import upscale
+from vsrcli.progress import Finishing, Stage
 
 _STAGE_FRAMES = 30
 

@@ -18,7 +18,7 @@ from vsrcli.cli.events import SCHEMA, JsonEvents
 from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import OutputError
 from vsrcli.job import Job
-from vsrcli.pipeline import Progress, Report
+from vsrcli.progress import Progress, Report
 
 log = logging.getLogger("vsr")
 _EVERY_S = 0.2

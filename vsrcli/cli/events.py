@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from vsrcli.errors import OutputError, UsageError, VsrError
-from vsrcli.pipeline import Finishing, Progress, Report, Stage, Started
+from vsrcli.progress import Finishing, Progress, Report, Stage, Started
 
 SCHEMA = 1
 """The version of the JSON events, their field `v`."""

@@ -11,7 +11,7 @@ from typing import Protocol
 from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream
 from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import UsageError
-from vsrcli.pipeline import Progress, Report, Stage
+from vsrcli.progress import Progress, Report, Stage
 
 
 class Display(Protocol):
