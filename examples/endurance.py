@@ -22,6 +22,7 @@ from vsrcli.lab.degrade import DEGRADATIONS, shrink
 from vsrcli.lab.evaluate import CLIP_CROP, clip_upscaler
 from vsrcli.lab.luma import RgbU8, luma
 from vsrcli.lab.metrics import psnr
+from vsrcli.lab.sequence import Means
 from vsrcli.models import find_folder
 
 SCALE = 4
@@ -63,7 +64,7 @@ def main() -> None:
     small = [DEGRADATIONS[args.degrade](frame, SCALE) for frame in truth]
     inner = (slice(CLIP_CROP, -CLIP_CROP),) * 2
     lumas = [luma(frame)[inner] for frame in truth]
-    upscale = clip_upscaler(find_folder(args.model), SCALE, device="cpu", threads=args.threads)
+    upscale = clip_upscaler(find_folder(args.model), SCALE, Means(threads=args.threads))
     step = max(SPAN, args.frames // 10 // SPAN * SPAN)
     figures: deque[float] = deque(maxlen=SPAN)
     for index, made in enumerate(upscale(endless(small, args.frames)), start=1):

@@ -22,6 +22,7 @@ from vsrcli.errors import VsrError
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.half import FP16, export_half
 from vsrcli.lab.quantise import Shots, quantise
+from vsrcli.lab.sequence import Means
 from vsrcli.models import Model, Temporal, list_models
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -67,8 +68,7 @@ def row(model: Model, args: argparse.Namespace) -> tuple[str, ...]:
             scale=SCALE,
             degrade=degrade,
             frames=args.frames,
-            engine=engine,
-            precision=precision,
+            means=Means(engine=engine, precision=precision),
         ).mean.psnr_y
 
     with TemporaryDirectory() as scratch:

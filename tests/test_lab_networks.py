@@ -214,4 +214,4 @@ def test_command_line_lists_its_verbs():
     run = subprocess.run(
         [sys.executable, "-m", "vsrcli.lab", "--help"], capture_output=True, text=True, check=True
     )
-    assert all(verb in run.stdout for verb in ("train", "export", "eval", "import"))
+    assert all(verb in run.stdout for verb in ("train", "export", "import"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vsrcli.lab.evaluate import evaluate
+from vsrcli.lab.sequence import Means
 from vsrcli.media.images import write_png
 from vsrcli.models.model import Temporal, read_model
 
@@ -63,4 +64,7 @@ def test_card_fits_its_files(name: str):
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", FLOORS)
 def test_gain_over_bicubic(name: str, scale: int, picture: Path):
-    assert evaluate(WEIGHTS / name, picture, scale=scale, threads=1).mean.gain_db > FLOORS[name]
+    assert (
+        evaluate(WEIGHTS / name, picture, scale=scale, means=Means(threads=1)).mean.gain_db
+        > FLOORS[name]
+    )

@@ -68,6 +68,7 @@ def evaluate(
     """Measure a model on a folder, beside bicubic: PSNR-Y, SSIM and more. Needs the lab extra."""
     with lab_needed("vsr eval"):
         from vsrcli.lab.evaluate import evaluate as measure
+        from vsrcli.lab.sequence import Means
 
     from vsrcli.models import Tuning, find_folder
 
@@ -85,11 +86,13 @@ def evaluate(
             niqe_params=niqe_params,
             short_side=short_side,
             without=without,
-            tuning=Tuning(clean=clean, strength=strength, chunk=chunk, overlap=overlap),
-            device=device,
-            engine=engine,
-            precision=precision,
-            threads=threads,
+            means=Means(
+                device=device,
+                engine=engine,
+                precision=precision,
+                threads=threads,
+                tuning=Tuning(clean=clean, strength=strength, chunk=chunk, overlap=overlap),
+            ),
             on_row=on_row,
         )
     if as_json:

@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab COMMAND`: degrade data; train, export, eval and import models."""
+"""`python -m vsrcli.lab COMMAND`: degrade data; train, export and import models."""
 
 import argparse
 import sys
@@ -12,7 +12,6 @@ COMMANDS = {
     "mean": ("mean", "write the mean of two checkpoints' weights"),
     "half": ("half", "make fp16 variants of a model's graphs"),
     "degrade": ("degrade", "make a pack of degraded sequences to train on"),
-    "eval": ("evaluate", "measure PSNR-Y and SSIM on a folder"),
     "import": ("import_", "rebuild a published checkpoint as a model folder"),
     "ablate": ("ablate", "train RLSP with its ways through time opened one by one"),
     "quantise": ("quantise", "add an int8 graph to a model, where it costs little"),

@@ -24,9 +24,9 @@ from vsrcli.lab.degrade import shrink
 from vsrcli.lab.luma import Luma, RgbU8, luma
 from vsrcli.lab.measures import BASIC, Measures, make_measures
 from vsrcli.lab.metrics import Plane, psnr, ssim
-from vsrcli.lab.sequence import ClipUpscale, denied, framewise, recurrent
+from vsrcli.lab.sequence import USUAL, ClipUpscale, Means, denied, framewise, recurrent
 from vsrcli.media.images import read_rgb
-from vsrcli.models import UNTUNED, Tuning, graph_precision
+from vsrcli.models import UNTUNED, graph_precision
 from vsrcli.models.model import Temporal, read_model
 from vsrcli.runtime.devices import choose_setup
 from vsrcli.runtime.engines import Engine
@@ -87,11 +87,7 @@ def evaluate(
     niqe_params: Path | None = None,
     short_side: int = 0,
     without: str = "",
-    tuning: Tuning = UNTUNED,
-    device: str = "cpu",
-    engine: str = "auto",
-    precision: str = "fp32",
-    threads: int = 0,
+    means: Means = USUAL,
     on_row: Callable[[Row], None] | None = None,
 ) -> Evaluation:
     """Figures of every picture and clip in `folder`, and their mean.
@@ -101,23 +97,13 @@ def evaluate(
     shift; `niqe_params` are others than ours. `short_side` > 0 scales larger truths down to it
     first. `without` runs a recurrent model with its state zeroed before each frame ("state") or
     with each frame in place of its neighbours ("neighbours"): what it is worth without time.
-    `tuning` is of a bidirectional model; `engine` and `precision` as in a run, but fp32 if not
-    given. `on_row` hears of each row as it is done. Raises
-    InputError, ModelError, UsageError, WeightsError.
+    `on_row` hears of each row as it is done. Raises InputError, ModelError, UsageError,
+    WeightsError.
     """
     ways = degradation(degrade, scale)
     measures = make_measures(metrics, niqe_params)
     items = sources(folder)
-    upscale = clip_upscaler(
-        model,
-        scale,
-        device=device,
-        engine=engine,
-        precision=precision,
-        threads=threads,
-        without=without,
-        tuning=tuning,
-    )
+    upscale = clip_upscaler(model, scale, means, without=without)
     rows = []
     for item in items:
         edge = crop if crop is not None else (scale if is_picture(item) else CLIP_CROP)
@@ -137,42 +123,30 @@ def evaluate(
     )
 
 
-def clip_upscaler(
-    model: Path,
-    scale: int,
-    *,
-    device: str,
-    engine: str = "auto",
-    precision: str = "fp32",
-    threads: int,
-    without: str = "",
-    tuning: Tuning = UNTUNED,
-) -> ClipUpscale:
+def clip_upscaler(model: Path, scale: int, means: Means, *, without: str = "") -> ClipUpscale:
     """Frames to luma, by whatever kind of model is in this folder or file."""
     card = None if model.is_file() else read_model(model)
     if card:
-        tuning.check(card)
-    elif tuning != UNTUNED:
+        means.tuning.check(card)
+    elif means.tuning != UNTUNED:
         raise UsageError("options of bidirectional models need a model folder, not an ONNX file")
     if without:
         if card is None or card.temporal is not Temporal.RECURRENT:
             raise ModelError(f"only a recurrent model can be measured without {without}")
-        return denied(card, scale, without, device=device, threads=threads)
+        return denied(card, scale, without, means)
     if card is None or (card.color == "y" and card.temporal is Temporal.FRAME):
-        setup = choose_setup(card, device=device, engine=engine, precision=precision,
-                             threads=threads)  # fmt: skip
-        graph = model if card is None else card.graph(scale, graph_precision(precision)).load()
+        setup = choose_setup(
+            card,
+            device=means.device,
+            engine=means.engine,
+            precision=means.precision,
+            threads=means.threads,
+        )
+        kind = graph_precision(means.precision)
+        graph = model if card is None else card.graph(scale, kind).load()
         return framewise(luma_upscaler(setup.open(graph), scale))
     if card.temporal is not Temporal.FRAME:
-        return recurrent(
-            card,
-            scale,
-            device=device,
-            engine=engine,
-            precision=precision,
-            threads=threads,
-            tuning=tuning,
-        )
+        return recurrent(card, scale, means)
     raise ModelError(f"{card.id} is a {card.temporal.value} model; this cannot measure it yet")
 
 

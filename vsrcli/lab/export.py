@@ -18,6 +18,7 @@ from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.networks import LumaNet
 from vsrcli.lab.recipe import Recipe
 from vsrcli.lab.restore.footprint import work_bytes
+from vsrcli.lab.sequence import Means
 from vsrcli.lab.train import average_net, start
 from vsrcli.models.model import CARD
 from vsrcli.runtime.engines import open_engine
@@ -199,7 +200,7 @@ def measure(folder: Path, scale: int, data: Path) -> Mapping[str, float]:
     figures: dict[str, float] = {}
     for name, place in MEASURED_ON.items():
         if (data / place).is_dir():
-            mean = evaluate(folder, data / place, scale=scale, threads=1).mean
+            mean = evaluate(folder, data / place, scale=scale, means=Means(threads=1)).mean
             figures[f"{name}_psnr_y"] = round(mean.psnr_y, 2)
             figures[f"{name}_gain_db"] = round(mean.gain_db, 2) + 0.0
             figures[f"{name}_ssim"] = round(mean.ssim, 4)

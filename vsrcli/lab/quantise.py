@@ -34,6 +34,7 @@ from vsrcli.lab.data import modcrop
 from vsrcli.lab.degradations import degradation
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.luma import RgbU8, luma
+from vsrcli.lab.sequence import Means
 from vsrcli.models import Model, Temporal
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
@@ -118,7 +119,12 @@ def quantise(
         file = _add(trial, scale, data)
         fp32, int8 = (
             evaluate(
-                trial, measure, scale=scale, degrade=shots.degrade, frames=frames, precision=way
+                trial,
+                measure,
+                scale=scale,
+                degrade=shots.degrade,
+                frames=frames,
+                means=Means(precision=way),
             ).mean.psnr_y
             for way in ("fp32", INT8)
         )

@@ -7,6 +7,7 @@ far below what PSNR shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -17,7 +18,6 @@ from vsrcli.frames import Color, Frame, Picture
 from vsrcli.lab.luma import WEIGHTS, Luma, RgbU8, luma
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import UNTUNED, Model, Tuning
-from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.drivers import open_driver
 from vsrcli.runtime.engines import open_engine
 
@@ -26,6 +26,22 @@ ClipUpscale = Callable[[Iterable[RgbU8]], Iterator[Luma]]
 _LAYOUT = layout_of("gbrp16le")
 _TO_16_BIT = 257
 DENIALS = ("state", "neighbours")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What a model is run with: as in a run of the product, but on the CPU and in fp32 unless
+    something else is said."""
+
+    device: str = "cpu"
+    engine: str = "auto"
+    precision: str = "fp32"
+    threads: int = 0
+    tuning: Tuning = UNTUNED
+    """Of a bidirectional model."""
+
+
+USUAL = Means()
 
 
 def framewise(upscale: Callable[[Luma], Luma]) -> ClipUpscale:
@@ -38,42 +54,13 @@ def framewise(upscale: Callable[[Luma], Luma]) -> ClipUpscale:
     return run
 
 
-def recurrent(
-    model: Model,
-    scale: int,
-    *,
-    device: str,
-    engine: str = "auto",
-    precision: str = "fp32",
-    threads: int,
-    tuning: Tuning = UNTUNED,
-    on_shot: Callable[[ShotCleaning], None] = lambda _: None,
-) -> ClipUpscale:
+def recurrent(model: Model, scale: int, means: Means) -> ClipUpscale:
     """A recurrent or bidirectional model as an upscaler of clips."""
-    upscale = driven(
-        model,
-        scale,
-        device=device,
-        engine=engine,
-        precision=precision,
-        threads=threads,
-        tuning=tuning,
-        on_shot=on_shot,
-    )
+    upscale = driven(model, scale, means)
     return lambda frames: map(_luma, upscale(frames))
 
 
-def driven(
-    model: Model,
-    scale: int,
-    *,
-    device: str,
-    engine: str = "auto",
-    precision: str = "fp32",
-    threads: int,
-    tuning: Tuning = UNTUNED,
-    on_shot: Callable[[ShotCleaning], None] = lambda _: None,
-) -> Callable[[Iterable[RgbU8]], Iterator[Frame]]:
+def driven(model: Model, scale: int, means: Means) -> Callable[[Iterable[RgbU8]], Iterator[Frame]]:
     """The same, in 16-bit RGB; of any kind of model."""
 
     def run(frames: Iterable[RgbU8]) -> Iterator[Frame]:
@@ -91,12 +78,11 @@ def driven(
             model,
             scale,
             picture=picture,
-            device=device,
-            engine=engine,
-            precision=precision,
-            threads=threads,
-            tuning=tuning,
-            on_shot=on_shot,
+            device=means.device,
+            engine=means.engine,
+            precision=means.precision,
+            threads=means.threads,
+            tuning=means.tuning,
         )
         try:
             for frame in _frames(first, source):
@@ -108,7 +94,7 @@ def driven(
     return run
 
 
-def denied(model: Model, scale: int, without: str, *, device: str, threads: int) -> ClipUpscale:
+def denied(model: Model, scale: int, without: str, means: Means) -> ClipUpscale:
     """A recurrent model without its "state", zeroed before each frame, or its "neighbours", for
     which each frame itself stands in. Raises UsageError for anything else."""
     if without not in DENIALS:
@@ -116,7 +102,8 @@ def denied(model: Model, scale: int, without: str, *, device: str, threads: int)
     (before, after), carried = model.window, model.states_of(scale)
 
     def run(frames: Iterable[RgbU8]) -> Iterator[Luma]:
-        engine = open_engine(model.graph(scale).load(), device=device, threads=threads)
+        graph = model.graph(scale).load()
+        engine = open_engine(graph, device=means.device, threads=means.threads)
         shot = [_rgb(frame, model.peak) for frame in frames]
         states: dict[str, NDArray[np.float32]] = {}
         for t, now in enumerate(shot):

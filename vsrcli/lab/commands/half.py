@@ -17,6 +17,7 @@ def run(args: argparse.Namespace) -> None:
     """Convert, compare on the CPU, measure, and say so in a line a graph."""
     from vsrcli.lab.evaluate import evaluate
     from vsrcli.lab.half import FP16, export_half
+    from vsrcli.lab.sequence import Means
 
     for made in export_half(args.folder, args.scale):
         line = f"{args.folder / made.graph.file}  {made.psnr_db:.1f} dB of fp32"
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
                 args.measure,
                 scale=args.scale,
                 degrade=args.degrade,
-                precision=precision,
+                means=Means(precision=precision),
             ).mean.psnr_y
             for precision in ("fp32", FP16)
         }
