@@ -38,7 +38,7 @@ FORMATS = [("yuv420p", Siting.LEFT), ("yuv420p10le", Siting.TOPLEFT), ("yuv411p"
 @pytest.mark.parametrize("step", [1, 2, 8])
 def test_windows_hold_what_their_cores_depend_on(halo: int, step: int) -> None:
     for length in (1, 5, 31, 64, 97, 200):
-        for tile in (1, 9, 16, 40, 300):
+        for tile in (1, 9, 16, 40, 300, length):
             spans = spans_of(length, tile, halo=halo, step=step)
             assert [s.low for s in spans] == [0, *(s.high for s in spans[:-1])]
             assert spans[-1].high == length
@@ -50,6 +50,7 @@ def test_windows_hold_what_their_cores_depend_on(halo: int, step: int) -> None:
                 assert end == length or span.high + halo <= end < length
             assert all(s.high - s.low >= halo for s in spans[:-1])
             assert len(spans) == 1 or spans[0].size < length
+            assert len(spans) == 1 or tile < length
 
 
 @pytest.mark.parametrize("name", LUMA)

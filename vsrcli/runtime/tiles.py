@@ -57,7 +57,7 @@ def spans_of(length: int, tile: int, *, halo: int, step: int) -> list[Span]:
     core = max(-(-length // (count * step)), least) * step
     size = core + 2 * halo + step - 1
     size += (length - size) % step  # so that a window that ends with the picture begins at a step
-    if count == 1 or size >= length:
+    if tile >= length or size >= length:
         return [Span(start=0, size=length, low=0, high=length)]
     return [
         Span(
