@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fake_gpu import Gpu, pretend
 
 from vsrcli.cli.main import run
 
@@ -74,3 +75,9 @@ def upscale(vsr: Vsr) -> Vsr:
         return outcome
 
     return call
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gpu:
+    """One that is not there."""
+    return pretend(monkeypatch, tmp_path / "cache")

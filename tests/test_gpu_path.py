@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import pytest
+from fake_gpu import ALL, Gpu
 from test_tiling import moving, run
 from tiny_recurrent import write_random_recurrent
 
@@ -28,64 +27,10 @@ from vsrcli.models.model import read_model
 from vsrcli.runtime.cache import cache_folder
 from vsrcli.runtime.drivers import open_driver
 from vsrcli.runtime.engines import Setup, libraries, onnx, providers
+from vsrcli.runtime.engines.failures import run_error
 from vsrcli.runtime.graphs import bicubic_graph
 
 SIZE = (37, 29)
-ALL = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-Options = dict[str, str]
-
-
-class Gpu:
-    """What was asked of a GPU that is not there."""
-
-    def __init__(self) -> None:
-        self.providers: list[list[tuple[str, Options]]] = []
-        self.memory: set[tuple[str, int]] = set()
-        self.host: set[tuple[str, str]] = set()
-        """(direction, dtype) of the arrays that crossed."""
-
-    def options(self, name: str) -> Options:
-        """Of a provider in the last session."""
-        return dict(self.providers[-1])[name]
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gpu:
-    """Sessions run on the CPU and believe to be elsewhere."""
-    seen, session, put = Gpu(), ort.InferenceSession, ort.OrtValue.ortvalue_from_numpy
-
-    class Session:
-        def __init__(self, graph: bytes, options: Any, *, providers: Any, **_: Any) -> None:
-            seen.providers.append(providers)
-            self._inner = session(graph, options, providers=["CPUExecutionProvider"])
-
-        def get_providers(self) -> list[str]:
-            return [name for name, _ in seen.providers[-1]]
-
-        def __getattr__(self, name: str) -> Any:  # of the session
-            return getattr(self._inner, name)
-
-    def lay(array: np.ndarray, kind: str, index: int) -> Any:  # an OrtValue
-        seen.memory.add((kind, index))
-        return put(array, "cpu", 0)
-
-    engine_run = onnx.OnnxEngine.run
-
-    def crossing(self: onnx.OnnxEngine, feeds: Any, into: Any = None) -> Any:
-        made = engine_run(self, feeds, into)
-        arrays = (("in", feeds), ("out", {**(into or {}), **made}))
-        for way, named in arrays:
-            seen.host |= {(way, str(a.dtype)) for a in named.values() if isinstance(a, np.ndarray)}
-        return made
-
-    monkeypatch.setattr(onnx.ort, "InferenceSession", Session)
-    monkeypatch.setattr(onnx.ort.OrtValue, "ortvalue_from_numpy", staticmethod(lay))
-    monkeypatch.setattr(onnx.OnnxEngine, "run", crossing)
-    monkeypatch.setattr(providers.ort, "get_available_providers", lambda: ALL)
-    monkeypatch.setattr(providers.ort, "preload_dlls", lambda: sys.stdout.write("loaded\n"))
-    monkeypatch.setattr(providers, "missing_driver", lambda: "")
-    monkeypatch.setenv("VSR_CACHE", str(tmp_path / "cache"))
-    return seen
 
 
 def upscaled(model: Model, scale: int, device: str) -> list[Frame]:
@@ -126,12 +71,13 @@ def test_only_planes_cross_from_frame_to_frame(gpu: Gpu, tmp_path: Path) -> None
     layout = layout_of("yuv420p")
     picture = Picture(layout=layout, color=Color(), width=SIZE[0], height=SIZE[1])
     driver = open_driver(model, 4, picture=picture, device="cuda", engine="onnxruntime", threads=1)
-    first, *rest = moving(layout, SIZE, 5)
-    driver.push(first)
+    first, *rest = moving(layout, SIZE, 8)
+    for frame in (first, *rest[:2]):
+        driver.push(frame)
     gpu.host.clear()
     gpu.memory.clear()
-    made = [out for frame in rest for out in driver.push(frame)]
-    assert len(made) == 4
+    made = [out for frame in rest[2:] for out in driver.push(frame)]
+    assert [len(out.planes) for out in made] == [3] * 5
     assert gpu.host == {("in", "uint8"), ("out", "uint8")}
     assert not gpu.memory  # no tensor was made or copied
     driver.close()
@@ -176,16 +122,16 @@ def test_tensorrt_does_not_take_a_flow_in_fp16(gpu: Gpu) -> None:
 def test_a_full_gpu_means_smaller_tiles(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime's words for it, from a session that has memory for pictures of half the size."""
     wanted = upscaled(find_model("espcn"), 2, "cpu")
-    inner = onnx.OnnxEngine.run
+    inner = onnx.OnnxEngine.start
 
-    def scarce(self: onnx.OnnxEngine, feeds: Any, into: Any = None) -> Any:
+    def scarce(self: onnx.OnnxEngine, feeds: Any) -> Any:
         if feeds["planes_in"].shape[2] * feeds["planes_in"].shape[3] > SIZE[0] * SIZE[1] * 0.9:
             said = "Failed to allocate memory for requested buffer of size 123456"
-            raise onnx._run_error(RuntimeError(said))
-        return inner(self, feeds, into)
+            raise run_error(RuntimeError(said))
+        return inner(self, feeds)
 
-    assert isinstance(onnx._run_error(RuntimeError("CUDA error: out of memory")), OutOfMemoryError)
-    monkeypatch.setattr(onnx.OnnxEngine, "run", scarce)
+    assert isinstance(run_error(RuntimeError("CUDA error: out of memory")), OutOfMemoryError)
+    monkeypatch.setattr(onnx.OnnxEngine, "start", scarce)
     made = upscaled(find_model("espcn"), 2, "cuda")
     for one, other in zip(made, wanted, strict=True):
         for plane, same in zip(one.planes, other.planes, strict=True):

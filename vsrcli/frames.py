@@ -7,11 +7,12 @@ without alpha, 8 to 16 bit) from decoding to encoding; nothing passes through 8-
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
-from typing import Any
+from functools import cached_property
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,11 +112,35 @@ class Picture:
     height: int
 
 
+class Arriving(Sequence[Plane]):
+    """Planes that may still be on their way from a device; whoever looks at them first waits.
+
+    `collect` gives them, or raises what went wrong.
+    """
+
+    def __init__(self, collect: Callable[[], Sequence[Plane]]) -> None:
+        self._collect = collect
+
+    @cached_property
+    def _planes(self) -> tuple[Plane, ...]:
+        return tuple(self._collect())
+
+    @overload
+    def __getitem__(self, index: int) -> Plane: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Plane, ...]: ...
+    def __getitem__(self, index: int | slice) -> Plane | tuple[Plane, ...]:
+        return self._planes[index]
+
+    def __len__(self) -> int:
+        return len(self._planes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Frame:
     """One picture and when it is shown."""
 
-    planes: tuple[Plane, ...]
+    planes: Sequence[Plane]
     layout: Layout
     width: int
     height: int
@@ -145,6 +170,4 @@ class Frame:
 
     def scaled(self, planes: Sequence[Plane], scale: int) -> Frame:
         """The same instant with these planes, `scale` times as large."""
-        return replace(
-            self, planes=tuple(planes), width=self.width * scale, height=self.height * scale
-        )
+        return replace(self, planes=planes, width=self.width * scale, height=self.height * scale)

@@ -55,7 +55,7 @@ def _time_frames(driver: Driver, frames: Sequence[Frame]) -> list[float]:
     times: list[float] = []
     while len(times) < _LEAST_RUNS or (sum(times) < _ENOUGH_S and len(times) < _MOST_RUNS):
         began = time.perf_counter()
-        driver.push(frames[len(times) % len(frames)])
+        _land(driver.push(frames[len(times) % len(frames)]))
         times.append(time.perf_counter() - began)
     return times
 
@@ -66,6 +66,12 @@ def _time_shot(driver: Driver, frames: Sequence[Frame]) -> float:
         driver.push(frame)
     driver.flush()
     return (time.perf_counter() - began) * 1000 / len(frames)
+
+
+def _land(frames: Sequence[Frame]) -> None:
+    """Waits for planes that are still on their way from a GPU."""
+    for frame in frames:
+        len(frame.planes)
 
 
 def gflop_of(case: Case, model: Model) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import av
@@ -66,7 +67,7 @@ def _view(plane: VideoPlane, layout: Layout) -> Plane:
     return lines[: plane.height, : plane.width]
 
 
-def to_av(planes: tuple[Plane, ...], layout: Layout) -> av.VideoFrame:
+def to_av(planes: Sequence[Plane], layout: Layout) -> av.VideoFrame:
     """A new FFmpeg frame that holds copies of these planes."""
     height, width = planes[0].shape
     frame = av.VideoFrame(width, height, layout.name)

@@ -1,12 +1,14 @@
-"""Planes of one kind through one graph in bands, several at a time.
+"""Planes of one kind through one graph: on a CPU in bands, several at a time; on a GPU whole.
 
 A graph of a small net is a chain of passes over large tensors. A band's tensors stay in the cache,
-and bands side by side need no barrier after each operator, as threads inside an engine do.
+and bands side by side need no barrier after each operator, as threads inside an engine do. On a
+GPU the planes of one frame cross to the host while those of the next are computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 
@@ -15,6 +17,7 @@ import numpy as np
 from vsrcli.errors import DeviceError
 from vsrcli.frames import Plane
 from vsrcli.runtime.engines import Array, Engine, Setup
+from vsrcli.runtime.graphs import SOURCE, TARGET
 from vsrcli.runtime.tiles import Span, spans_of
 
 _HALOS = 32
@@ -42,19 +45,27 @@ class Bands:
         self._scale = scale
         self._count, height, self._width = shape
         threads = setup.workers
-        most = max(1, height // max(_HALOS * halo, _LEAST)) if halo else 1
+        self.is_whole = setup.device != "cpu"
+        is_cut = halo and not self.is_whole
+        most = max(1, height // max(_HALOS * halo, _LEAST)) if is_cut else 1
         self.workers = min(threads, most)
         rows = -(-height // (most // self.workers * self.workers))
         self._spans = spans_of(height, rows, halo=halo, step=1)
         self._height = height
         data = graph(self._spans[0].size)
         share = setup.with_threads(threads // self.workers)
-        engines = [share.open(data, frugal=True) for _ in range(self.workers)]
+        engines = [share.open(data, frugal=True, steady=self.is_whole) for _ in range(self.workers)]
         self.device = engines[0].name
         self._engines = engines
         self._idle: SimpleQueue[Engine] = SimpleQueue()
         for engine in engines:
             self._idle.put(engine)
+
+    def start(self, planes: Sequence[Plane]) -> Callable[[], Array]:
+        """Enlarges whole planes; the function waits for them, (N, rH, rW). Raises DeviceError."""
+        with self._naming(self._height):
+            landed = self._engines[0].start({SOURCE: np.stack(planes)[:, None]})
+        return lambda: landed()[TARGET][:, 0]
 
     def jobs(self, planes: Sequence[Plane]) -> tuple[Array, Sequence[Callable[[], None]]]:
         """Where the enlarged planes (N, rH, rW) will stand once all of these are done, in whatever
@@ -73,14 +84,21 @@ class Bands:
         out = large if is_whole else np.empty(self._band(span), large.dtype)
         engine = self._idle.get()
         try:
-            engine.run({"planes_in": batch}, {"planes_out": out})
-        except DeviceError as exc:
-            size = f"a {self._width}x{span.size} plane, x{self._scale}"
-            raise type(exc)(f"{exc} ({size})") from exc
+            with self._naming(span.size):
+                engine.run({SOURCE: batch}, {TARGET: out})
         finally:
             self._idle.put(engine)
         if not is_whole:
             large[:, :, span.core(scale=self._scale)] = out[:, :, span.inside(scale=self._scale)]
+
+    @contextmanager
+    def _naming(self, rows: int) -> Iterator[None]:
+        """Says in an error how large the planes were."""
+        try:
+            yield
+        except DeviceError as exc:
+            size = f"a {self._width}x{rows} plane, x{self._scale}"
+            raise type(exc)(f"{exc} ({size})") from exc
 
     def _band(self, span: Span) -> tuple[int, int, int, int]:
         return (self._count, 1, span.size * self._scale, self._width * self._scale)

@@ -6,12 +6,10 @@ but planes crosses to the host.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-
-from vsrcli.frames import Frame, Picture, Plane, Role
+from vsrcli.frames import Arriving, Frame, Picture, Plane, Role
 from vsrcli.models import Model
 from vsrcli.runtime.cells import OLDER, carried, color_planes, decode_graph, step_graph
 from vsrcli.runtime.engines import Array, Engine, Setup
@@ -27,7 +25,7 @@ class Cell(Protocol):
         """Zero states, and the first frame in place of all older ones."""
         ...
 
-    def advance(self, newest: Frame, current: Frame) -> list[Plane]:
+    def advance(self, newest: Frame, current: Frame) -> Sequence[Plane]:
         """The large planes of `current`, the frame that `newest` lets be upscaled."""
         ...
 
@@ -60,7 +58,8 @@ class CellEngines:
         self.planes, self.held = color_planes(picture), tuple(held or ())
         self.alpha = picture.layout.planes_of(Role.ALPHA)
         self.decoder = setup.open(decode_graph(picture), frugal=True)
-        self.step = setup.open(step_graph(graph, model, scale, picture), frugal=True, held=held)
+        step = step_graph(graph, model, scale, picture)
+        self.step = setup.open(step, frugal=True, held=held, steady=held is not None)
         self._alpha: Engine | None = None
         if self.alpha:
             shape = (1, picture.height, picture.width)
@@ -91,7 +90,6 @@ class WholeCell:
     def __init__(
         self, graph: bytes, model: Model, scale: int, picture: Picture, setup: Setup
     ) -> None:
-        self._scale, self._picture = scale, picture
         self._engines = CellEngines(graph, model, scale, picture, setup, held=carried(model, scale))
         self.device = self._engines.step.name
         self._older = [name for name in carried(model, scale) if name.startswith(OLDER)]
@@ -101,13 +99,16 @@ class WholeCell:
         newest = engines.decoder.run(engines.feeds(first))["newest"]
         engines.step.hold(dict.fromkeys(self._older, newest))
 
-    def advance(self, newest: Frame, current: Frame) -> list[Plane]:
-        planes = {i: self._empty(i) for i in self._engines.planes}
+    def advance(self, newest: Frame, current: Frame) -> Sequence[Plane]:
         alpha = self._engines.enlarged_alpha(current)
-        into = {f"out_{i}": plane for i, plane in planes.items()}
-        self._engines.step.run(self._engines.feeds(newest), into)
-        result = {i: plane[0, 0] for i, plane in planes.items()} | alpha
-        return [result[i] for i in sorted(result)]
+        landed = self._engines.step.start(self._engines.feeds(newest))
+
+        def collect() -> list[Plane]:
+            made = landed()
+            result = {i: made[f"out_{i}"][0, 0] for i in self._engines.planes} | alpha
+            return [result[i] for i in sorted(result)]
+
+        return Arriving(collect)
 
     def save(self) -> dict[str, Array]:
         return self._engines.step.held()
@@ -117,9 +118,3 @@ class WholeCell:
 
     def close(self) -> None:
         self._engines.close()
-
-    def _empty(self, plane: int) -> Array:
-        """Room for a large plane, (1, 1, H, W)."""
-        picture = self._picture
-        sides = picture.width * self._scale, picture.height * self._scale
-        return np.empty((1, 1, *picture.layout.size(plane, *sides)), picture.layout.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from vsrcli.frames import Frame, Picture, Plane, Role
+from vsrcli.frames import Arriving, Frame, Picture, Plane, Role
 from vsrcli.runtime.bands import Bands
 from vsrcli.runtime.drivers import Carried
 from vsrcli.runtime.engines import Array, Setup
@@ -48,17 +48,42 @@ class FrameDriver:
         self.device = next(iter(self._bands.values())).device
         workers = max(bands.workers for bands in self._bands.values())
         self._pool = ThreadPoolExecutor(workers, "vsr-band") if workers > 1 else None
+        self._is_whole = all(bands.is_whole for bands in self._bands.values())
 
     def push(self, frame: Frame) -> list[Frame]:
-        planes: dict[int, Plane] = {}
+        planes = self._start(frame) if self._is_whole else self._in_bands(frame)
+        return [frame.scaled(planes, self.scale)]
+
+    def _start(self, frame: Frame) -> Arriving:
+        """The large planes, which a GPU has computed but may not have given yet."""
+        arriving = {
+            role: bands.start([frame.planes[i] for i in self._layout.planes_of(role)])
+            for role, bands in self._bands.items()
+        }
+
+        def collect() -> list[Plane]:
+            return self._in_order({role: large() for role, large in arriving.items()}, frame)
+
+        return Arriving(collect)
+
+    def _in_bands(self, frame: Frame) -> list[Plane]:
+        large: dict[Role, Array] = {}
         jobs: list[Callable[[], None]] = []
         for role, bands in self._bands.items():
             indices = self._layout.planes_of(role)
-            large, more = bands.jobs([frame.planes[i] for i in indices])
-            planes |= dict(zip(indices, large, strict=True))
+            large[role], more = bands.jobs([frame.planes[i] for i in indices])
             jobs += more
         self._do(jobs)
-        return [frame.scaled([self._fit(planes[i], i, frame) for i in sorted(planes)], self.scale)]
+        return self._in_order(large, frame)
+
+    def _in_order(self, large: Mapping[Role, Array], frame: Frame) -> list[Plane]:
+        """The planes of every role (N, rH, rW) in the layout's order, none too large."""
+        planes = {
+            index: plane
+            for role, stack in large.items()
+            for index, plane in zip(self._layout.planes_of(role), stack, strict=True)
+        }
+        return [self._fit(planes[i], i, frame) for i in sorted(planes)]
 
     def _do(self, jobs: Sequence[Callable[[], None]]) -> None:
         """All of them, side by side where that is of use; the first error of any."""

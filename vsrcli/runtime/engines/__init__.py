@@ -37,12 +37,18 @@ class Setup:
         return replace(self, threads=threads)
 
     def open(
-        self, graph: Path | bytes, *, frugal: bool = False, held: Mapping[str, str] | None = None
+        self,
+        graph: Path | bytes,
+        *,
+        frugal: bool = False,
+        held: Mapping[str, str] | None = None,
+        steady: bool = False,
     ) -> Engine:
         """The graph (a file or its bytes), loaded and ready.
 
         `frugal` keeps less memory between runs. Each input named in `held` takes, from run to run,
-        what the output it names gave; neither is a port of the engine.
+        what the output it names gave; neither is a port of the engine. `steady` engines are run by
+        `start`: a GPU then records the graph's kernels once and launches them in one piece.
 
         Raises DeviceError if the device or the engine is not usable, WeightsError if the graph is
         not.
@@ -67,6 +73,7 @@ class Setup:
             threads=threads,
             frugal=frugal,
             held=held,
+            steady=steady,
             is_half=self.precision == "fp16",
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 Array = NDArray[Any]  # dtype and shape are the graph's, checked at load
 """A host array in C order."""
 Tensor: TypeAlias = Any  # each engine has its own class
-"""A tensor in the engine's memory, made by `put` or `empty`."""
+"""A tensor in the engine's memory, made by `put`."""
+Landed: TypeAlias = Callable[[], dict[str, Array]]
+"""Waits for the outputs of a run and gives them. Raises DeviceError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,12 @@ class Engine(Protocol):
     ) -> dict[str, Array]:
         """Runs the graph. An output named in `into` is written there; its shape and dtype must be
         the output's. The others come back as new arrays. Raises DeviceError when memory runs out.
+        """
+        ...
+
+    def start(self, feeds: Mapping[str, Array]) -> Landed:
+        """Runs the graph on host arrays. Its outputs may still be on their way to the host when
+        this returns, while the next run is computed. Ports must have fixed sizes.
         """
         ...
 

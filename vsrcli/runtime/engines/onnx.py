@@ -6,7 +6,9 @@ was built with, not what works, so the session is asked which provider it really
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ import numpy as np
 import onnxruntime as ort
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
-from vsrcli.runtime.engines.base import Array, Port, Tensor
+from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
+from vsrcli.runtime.engines.failures import first_line, run_error
+from vsrcli.runtime.engines.lanes import Lane, run_options, zeros
 from vsrcli.runtime.engines.providers import Provider, place_of
 
+log = logging.getLogger("vsr")
 _DTYPES: dict[str, type] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -41,32 +46,58 @@ class OnnxEngine:
         threads: int,
         frugal: bool = False,
         held: Mapping[str, str] | None = None,
+        steady: bool = False,
         is_half: bool = False,
     ) -> None:
-        place = place_of(device, graph, is_half=is_half)
-        self._session = _open_session(graph, place.providers, threads, frugal=frugal)
-        self._require(place.providers[0][0], device)
-        self.name = f"onnxruntime {device}"
-        self._memory = place.memory
+        self.name, self._plain = f"onnxruntime {device}", run_options(None)
+        self._load = partial(self._open, graph, device, threads, frugal=frugal, is_half=is_half)
+        self._load(records=steady)
         self.inputs = {p.name: p for p in map(_port, self._session.get_inputs())}
         self.outputs = {p.name: p for p in map(_port, self._session.get_outputs())}
         self._given = tuple(self.outputs)
         self._next = dict(held or {})
-        self._zeros = {name: _zeros(self.inputs.pop(name)) for name in self._next}
+        self._zeros = {name: zeros(self.inputs.pop(name)) for name in self._next}
         for output in self._next.values():
             del self.outputs[output]
         # Each in two buffers that swap roles, so that nothing is copied between runs.
-        self._held = {n: [self.put(zeros), self.put(zeros)] for n, zeros in self._zeros.items()}
+        self._held = {n: (self.put(array), self.put(array)) for n, array in self._zeros.items()}
+        self._turn = 0  # of the buffers that the next run reads
+
+    def _open(
+        self,
+        graph: Path | bytes,
+        device: str,
+        threads: int,
+        *,
+        frugal: bool,
+        is_half: bool,
+        records: bool,
+    ) -> None:
+        """The session; without recordings where onnxruntime cannot make any of this graph."""
+        place = place_of(device, graph, is_half=is_half, records=records)
+        try:
+            session = _open_session(graph, place.providers, threads, frugal=frugal)
+        except DeviceError as exc:
+            if not place.records:
+                raise
+            self._go_without_recordings(exc)
+            return
+        _require(session, place.providers[0][0], device)
+        self._session, self._memory, self._records = session, place.memory, place.records
+        self._lanes: tuple[Lane, ...] = ()
+
+    def _go_without_recordings(self, reason: Exception) -> None:
+        log.info("%s: no CUDA graph of this model: %s", self.name, reason)
+        self._load(records=False)
 
     def run(
         self, feeds: Mapping[str, Array | Tensor], into: Mapping[str, Array | Tensor] | None = None
     ) -> dict[str, Array]:
         binding = self._session.io_binding()
-        into = dict(into or {})
-        into |= {output: self._held[name][1] for name, output in self._next.items()}
+        held, changed = self._buffers(self._turn)
+        into = {**(into or {}), **changed}
         # The binding borrows the arrays' memory: `kept` holds them until the run is over.
-        kept = {name: _contiguous(value) for name, value in feeds.items()}
-        kept |= {name: now for name, (now, _) in self._held.items()}
+        kept = {name: _contiguous(value) for name, value in feeds.items()} | held
         for name, value in kept.items():
             if isinstance(value, ort.OrtValue):
                 binding.bind_ortvalue_input(name, value)
@@ -75,29 +106,64 @@ class OnnxEngine:
         for name in self._given:
             self._bind_output(binding, name, into.get(name))
         try:
-            self._session.run_with_iobinding(binding)
+            self._session.run_with_iobinding(binding, self._plain)
         except Exception as exc:  # onnxruntime raises a bare class of its own for each status
-            raise _run_error(exc) from exc
-        for buffers in self._held.values():
-            buffers.reverse()
+            raise run_error(exc) from exc
+        self._turn ^= 1
         made = zip(self._given, binding.get_outputs(), strict=True)
         return {name: value.numpy() for name, value in made if name not in into}
+
+    def start(self, feeds: Mapping[str, Array]) -> Landed:
+        if self._memory[0] == "cpu":
+            into = {name: _room(port) for name, port in self.outputs.items()}
+            self.run(feeds, into)
+            return lambda: into
+        self._lanes = self._lanes or (self._lane(0), self._lane(1))
+        try:
+            landed = self._lanes[self._turn].run(feeds)
+        except Exception as exc:  # as above
+            error = run_error(exc)
+            if isinstance(error, OutOfMemoryError) or not self._records:
+                raise error from exc
+            self._go_without_recordings(error)
+            return self.start(feeds)
+        self._turn ^= 1
+        return landed
 
     def put(self, array: Array) -> Tensor:
         try:
             return ort.OrtValue.ortvalue_from_numpy(array.copy(), *self._memory)
         except Exception as exc:  # as above
-            raise _run_error(exc) from exc
+            raise run_error(exc) from exc
 
     def get(self, tensor: Tensor) -> Array:
         return np.array(tensor.numpy())
 
     def held(self) -> dict[str, Array]:
-        return {name: self.get(now) for name, (now, _) in self._held.items()}
+        return {name: self.get(buffers[self._turn]) for name, buffers in self._held.items()}
 
     def hold(self, arrays: Mapping[str, Array]) -> None:
         for name, buffers in self._held.items():
-            buffers[0] = self.put(arrays.get(name, self._zeros[name]))
+            array = np.ascontiguousarray(arrays.get(name, self._zeros[name]))
+            buffers[self._turn].update_inplace(array)
+
+    def _buffers(self, turn: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What a run reads of what is held, and where it writes it anew: by the ports' names."""
+        read = {name: buffers[turn] for name, buffers in self._held.items()}
+        return read, {self._next[name]: buffers[1 - turn] for name, buffers in self._held.items()}
+
+    def _lane(self, turn: int) -> Lane:
+        """For the runs that read the buffers of this turn."""
+        held, changed = self._buffers(turn)
+        return Lane(
+            self._session,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            bound_inputs=held,
+            bound_outputs=changed,
+            put=self.put,
+            recording=turn if self._records else None,
+        )
 
     def _bind_output(self, binding: ort.IOBinding, name: str, target: Array | Tensor) -> None:
         if target is None:
@@ -110,15 +176,17 @@ class OnnxEngine:
 
     def close(self) -> None:
         self._held.clear()
+        self._lanes = ()
         vars(self).pop("_session", None)
 
-    def _require(self, provider: str, device: str) -> None:
-        got = self._session.get_providers()[0]
-        if got != provider:
-            raise DeviceError(
-                f"{device} was asked for but onnxruntime fell back to {got}; "
-                "see `vsr doctor` for the missing library, or use --device cpu"
-            )
+
+def _require(session: ort.InferenceSession, provider: str, device: str) -> None:
+    got = session.get_providers()[0]
+    if got != provider:
+        raise DeviceError(
+            f"{device} was asked for but onnxruntime fell back to {got}; "
+            "see `vsr doctor` for the missing library, or use --device cpu"
+        )
 
 
 def _open_session(
@@ -145,10 +213,10 @@ def _open_session(
         ):
             name = "CUDA" if "CUDA" in providers[0][0] else "TensorRT"
             raise DeviceError(
-                f"{name} does not start: {_first_line(exc)}; see `vsr doctor`, or use --device cpu"
+                f"{name} does not start: {first_line(exc)}; see `vsr doctor`, or use --device cpu"
             ) from exc
         where = "graph" if isinstance(graph, bytes) else str(graph)
-        raise WeightsError(f"{where} cannot be loaded: {_first_line(exc)}") from exc
+        raise WeightsError(f"{where} cannot be loaded: {first_line(exc)}") from exc
 
 
 def _port(arg: ort.NodeArg) -> Port:
@@ -159,21 +227,10 @@ def _port(arg: ort.NodeArg) -> Port:
     return Port(name=arg.name, dtype=np.dtype(dtype), shape=shape)
 
 
-def _zeros(port: Port) -> Array:
-    """What a port takes, empty; its size must be fixed."""
-    return np.zeros([side or 0 for side in port.shape], port.dtype)
+def _room(port: Port) -> Array:
+    """For an output; its size must be fixed."""
+    return np.empty([side or 0 for side in port.shape], port.dtype)
 
 
 def _contiguous(value: Array | Tensor) -> Array | Tensor:
     return np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
-
-
-def _run_error(exc: Exception) -> DeviceError:
-    text = _first_line(exc)
-    if any(sign in text.lower() for sign in ("failed to allocate", "bad_alloc", "out of memory")):
-        return OutOfMemoryError(f"out of memory in the model: {text}; try a smaller input")
-    return DeviceError(f"the engine failed: {text}")
-
-
-def _first_line(exc: Exception) -> str:
-    return (str(exc).splitlines() or [type(exc).__name__])[0]

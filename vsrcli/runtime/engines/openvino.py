@@ -19,7 +19,7 @@ from openvino import opset13 as ops
 from openvino.passes import MakeStateful, Manager
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
-from vsrcli.runtime.engines.base import Array, Port, Tensor
+from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
 
 _WIDE = 4
 """Input channels from which on a convolution is worth bf16; below, it mixes colours."""
@@ -78,6 +78,10 @@ class OpenVinoEngine:
         except RuntimeError as exc:
             raise _run_error(exc) from exc
         return {name: self._taken(name) if out is None else out for name, out in made.items()}
+
+    def start(self, feeds: Mapping[str, Array]) -> Landed:
+        made = self.run(feeds)
+        return lambda: made
 
     def put(self, array: Array) -> Tensor:
         return array.copy()

@@ -40,10 +40,16 @@ class Place:
     """First the one that was asked for, then those that take what it cannot."""
     memory: tuple[str, int] = ("cpu", 0)
     """Kind and number of the device whose memory the tensors lie in, in onnxruntime's words."""
+    records: bool = False
+    """Kernels are recorded once and launched in one piece: a CUDA graph."""
 
 
-def place_of(device: str, graph: Path | bytes, *, is_half: bool) -> Place:
+def place_of(
+    device: str, graph: Path | bytes, *, is_half: bool = False, records: bool = False
+) -> Place:
     """The place for a graph on cpu, cuda[:N] or tensorrt[:N]; `is_half` if it is in fp16.
+
+    `records` asks for CUDA graphs, which CUDA alone has here.
 
     Raises DeviceError if this onnxruntime lacks it, or if it cannot run the graph as it should.
     """
@@ -55,21 +61,23 @@ def place_of(device: str, graph: Path | bytes, *, is_half: bool) -> Place:
     index = int(number or 0)
     _require(kind)
     _preload_libraries()
-    providers = [_cuda(index), _CPU]
+    records = records and kind == "cuda"
+    providers = [_cuda(index, records=records), _CPU]
     if kind == "tensorrt":
         providers.insert(0, _tensorrt(index, graph, is_half=is_half))
-    return Place(providers=providers, memory=("cuda", index))
+    return Place(providers=providers, memory=("cuda", index), records=records)
 
 
 _CPU: Provider = ("CPUExecutionProvider", {})
 
 
-def _cuda(index: int) -> Provider:
+def _cuda(index: int, *, records: bool) -> Provider:
     options = {
         "device_id": str(index),
         "cudnn_conv_algo_search": "HEURISTIC",  # an exhaustive one takes minutes a size
         "prefer_nhwc": "1",  # what the matrix units take
         "arena_extend_strategy": "kSameAsRequested",  # not the next power of two
+        "enable_cuda_graph": str(int(records)),
     }
     return _NAMES["cuda"][0], options
 

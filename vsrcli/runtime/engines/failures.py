@@ -1,0 +1,20 @@
+"""What onnxruntime says when it fails, in our errors: it raises a bare class for each status."""
+
+from __future__ import annotations
+
+from vsrcli.errors import DeviceError, OutOfMemoryError
+
+_MEMORY = ("failed to allocate", "bad_alloc", "out of memory")
+
+
+def run_error(exc: Exception) -> DeviceError:
+    """For a run, or a tensor, that failed."""
+    text = first_line(exc)
+    if any(sign in text.lower() for sign in _MEMORY):
+        return OutOfMemoryError(f"out of memory in the model: {text}; try a smaller input")
+    return DeviceError(f"the engine failed: {text}")
+
+
+def first_line(exc: Exception) -> str:
+    """Of what it says; its name if that is nothing."""
+    return (str(exc).splitlines() or [type(exc).__name__])[0]
