@@ -158,6 +158,15 @@ class RunOptions:
             rich_help_panel=_SOURCE,
         ),
     ] = None
+    hwaccel: Annotated[
+        str,
+        typer.Option(
+            "-hwaccel",
+            "--hwaccel",
+            help="Decode on a device: none, cuda (NVDEC) ...",
+            rich_help_panel=_SOURCE,
+        ),
+    ] = "none"
     audio_codec: Annotated[
         str, typer.Option("-c:a", "--audio-codec", help="copy, aac or none.")
     ] = "copy"
@@ -312,6 +321,7 @@ class RunOptions:
                 format=self.input_format,
                 options=pairs(self.input_option or (), "--input-option"),
                 rate=frame_rate(self.fps),
+                hwaccel=self.hwaccel,
             ),
             format=self.format,
             maps=tuple(self.map or ()),

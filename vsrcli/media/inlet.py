@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol, cast
 import av
 
 from vsrcli.errors import InputError
+from vsrcli.media.accelerator import NONE, accelerator
 from vsrcli.media.ends import HEAD_BYTES, declared_bytes
 from vsrcli.places import PIPE, Numbered, numbered
 
@@ -35,6 +36,8 @@ class Reading:
     """The demuxer's: video_size, pixel_format and framerate of raw video."""
     rate: Fraction | None = None
     """Of numbered pictures; None: FFmpeg's 25."""
+    hwaccel: str = NONE
+    """The device that decodes, in FFmpeg's words; none: the CPU."""
 
 
 class Inlet(Protocol):
@@ -245,5 +248,6 @@ def _open(
         container_options=options,
         metadata_errors="replace",
         buffer_size=_BUFFER,
+        hwaccel=accelerator(reading.hwaccel),
     )
     return cast(av.container.InputContainer, container)

@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame, Role
+from vsrcli.media.accelerator import say_who_decodes
 from vsrcli.media.attached import Attached
 from vsrcli.media.describe import describe
 from vsrcli.media.fields import Deinterlacer
@@ -145,6 +146,7 @@ class Source:
                 f"{self.path} has no video that can be decoded; `vsr probe` lists streams"
             )
         self.stream = cast(av.VideoStream, stream)
+        say_who_decodes(self.stream, self._reading.hwaccel)
         self.stream.thread_type = "AUTO"
         if self.on_error != "fail":
             self._decode_in_order()
