@@ -12,6 +12,7 @@ from tiny_models import write_model
 
 from vsrcli import health
 from vsrcli.errors import DeviceError
+from vsrcli.media import accelerator
 from vsrcli.media.encoders import ENCODERS, EXTERNAL, check_encoders
 from vsrcli.runtime.engines import Setup, is_installed, libraries
 from vsrcli.runtime.processor import colon_file
@@ -40,6 +41,7 @@ def test_json_is_one_document(vsr: Vsr, models: Path) -> None:
     assert engines["onnxruntime", "cpu"] is True
     assert engines["openvino", "cpu"] is is_installed("openvino")
     assert {e["name"] for e in found["encoders"]} == {*ENCODERS, *EXTERNAL}
+    assert [d["hwaccel"] for d in found["decoders"]] == accelerator.kinds()
     assert found["models"][0]["works"] is False
     assert "checksum" in found["models"][0]["problems"][0]
     assert found["machine"]["cores"] >= 1

@@ -34,7 +34,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> type[Device]:
         pass
 
     monkeypatch.setattr(accelerator, "HWAccel", Mine)
-    monkeypatch.setattr(accelerator, "hwdevices_available", lambda: ["cuda"])
+    monkeypatch.setattr(accelerator, "kinds", lambda: ["cuda"])
     return Mine
 
 
@@ -89,8 +89,8 @@ def test_a_device_that_does_not_start_is_said(
     outcome = vsr("upscale", clip, "-o", tmp_path / "out.mkv", "-hwaccel", "cuda")
     assert outcome.code == 7
     assert outcome.lines == [
-        "vsr: --hwaccel cuda does not start here: Operation not permitted; leave it out to decode "
-        "on the CPU"
+        "vsr: --hwaccel cuda does not start here: there is no such device, or no driver for it "
+        "(Operation not permitted); leave it out to decode on the CPU"
     ]
     assert sorted(tmp_path.iterdir()) == [clip]
 

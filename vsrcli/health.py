@@ -13,6 +13,7 @@ import numpy as np
 
 from vsrcli import __version__
 from vsrcli.errors import VsrError
+from vsrcli.media.accelerator import check_accelerators
 from vsrcli.media.encoders import EncoderCheck, check_encoders, check_external, ffmpeg_versions
 from vsrcli.models import model_folders
 from vsrcli.runtime.check import ModelCheck, check_model
@@ -77,6 +78,8 @@ class Health:
     ffmpeg: Mapping[str, str]
     engines: tuple[EngineCheck, ...]
     encoders: tuple[EncoderCheck, ...]
+    decoders: Mapping[str, str]
+    """By the device's kind for --hwaccel: why it does not decode, "" where it does."""
     models: tuple[ModelCheck, ...]
     machine: Machine
 
@@ -88,6 +91,7 @@ def examine() -> Health:
         ffmpeg=ffmpeg_versions(),
         engines=examine_engines(),
         encoders=(*check_encoders(), *check_external()),
+        decoders=check_accelerators(),
         models=tuple(check_model(folder) for folder in model_folders()),
         machine=describe_machine(),
     )

@@ -49,6 +49,9 @@ def _render(health: Health) -> None:
     _section("Versions", versions | ffmpeg)
     _section("Engines", {f"{e.engine} {e.device}": _engine(e) for e in health.engines})
     _section("Encoders", _encoders(health))
+    decoders = {f"--hwaccel {kind}": why or "works" for kind, why in health.decoders.items()}
+    if decoders:
+        _section("Decoders on a device", decoders)
     broken = {m.id: "; ".join(m.problems) for m in health.models if not m.is_ok}
     good = ", ".join(m.id for m in health.models if m.is_ok) or "none"
     _section("Models", {"verified": good} | broken)
@@ -120,6 +123,10 @@ def _document(health: Health) -> dict[str, Any]:
                 "reason": e.reason or None,
             }
             for e in health.encoders
+        ],
+        "decoders": [
+            {"hwaccel": kind, "works": not reason, "reason": reason or None}
+            for kind, reason in health.decoders.items()
         ],
         "models": [
             {

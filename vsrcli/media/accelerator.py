@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import av
-from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.codec.hwaccel import HWAccel
 
 from vsrcli.errors import DeviceError, UsageError
 
@@ -23,18 +23,33 @@ def accelerator(kind: str) -> HWAccel | None:
     """
     if kind == NONE:
         return None
-    offered = hwdevices_available()
+    offered = kinds()
     if kind not in offered:
         raise UsageError(f"--hwaccel has no {kind!r}; use {', '.join((NONE, *offered))}")
-    chosen = HWAccel(kind, allow_software_fallback=True)
-    try:
-        chosen.create(av.Codec(_COMMON, "r"))
-    except (av.FFmpegError, NotImplementedError) as exc:
-        reason = getattr(exc, "strerror", None) or exc
+    if reason := why_not(kind):
         raise DeviceError(
             f"--hwaccel {kind} does not start here: {reason}; leave it out to decode on the CPU"
-        ) from exc
-    return chosen
+        )
+    return HWAccel(kind, allow_software_fallback=True)
+
+
+def kinds() -> list[str]:
+    """The devices that this PyAV can decode on, in FFmpeg's words."""
+    return [config.device_type.name for config in av.Codec(_COMMON, "r").hardware_configs or ()]
+
+
+def why_not(kind: str) -> str:
+    """Why a device does not decode here; empty if it does. Tries it."""
+    try:
+        HWAccel(kind, allow_software_fallback=True).create(av.Codec(_COMMON, "r"))
+    except av.FFmpegError as exc:
+        return f"there is no such device, or no driver for it ({exc.strerror})"
+    return ""
+
+
+def check_accelerators() -> dict[str, str]:
+    """Every kind, and `why_not`."""
+    return {kind: why_not(kind) for kind in kinds()}
 
 
 def say_who_decodes(stream: av.VideoStream, kind: str) -> None:
