@@ -6,11 +6,15 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import pytest
+from clips import Clip, make
+from conftest import Vsr
+from facts import facts
 from fake_gpu import RECORDS, Gpu
 from test_engines import X, counter
 from test_gpu_path import SIZE, upscaled
@@ -219,7 +223,7 @@ def test_planes_are_waited_for_when_they_are_looked_at() -> None:
 
 @pytest.mark.parametrize("kind", ["frame", "recurrent"])
 def test_drivers_run_ahead_of_what_lands(
-    gpu: Gpu, kind: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    gpu: Gpu, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frame comes back before its planes have arrived, and they are right when they have."""
     is_frame = kind == "frame"
@@ -247,3 +251,19 @@ def test_drivers_run_ahead_of_what_lands(
         for plane, same in zip(one.planes, other.planes, strict=True):
             np.testing.assert_array_equal(plane, same)
     driver.close()
+
+
+@pytest.mark.parametrize("kind", ["frame", "recurrent"])
+def test_a_run_is_the_same_there(gpu: Gpu, kind: str, tmp_path: Path, vsr: Vsr) -> None:
+    """Computed on one thread, landed on another, looked at on a third."""
+    clip = make(tmp_path / "in.mkv", Clip(frames=20))
+    is_frame = kind == "frame"
+    model = "espcn" if is_frame else write_random_recurrent(tmp_path / "models")
+    for device in ("cpu", "cuda"):
+        outcome = vsr(
+            "upscale", clip, "-o", tmp_path / f"{device}.mkv", "--model", model, "--scale",
+            2 if is_frame else 4, "-c:v", "ffv1", "--device", device, "--progress", "none",
+        )  # fmt: skip
+        assert (outcome.code, outcome.err) == (0, "")
+    assert gpu.options("CUDAExecutionProvider")[RECORDS] == "1"
+    assert facts(tmp_path / "cuda.mkv") == facts(tmp_path / "cpu.mkv")
