@@ -35,10 +35,11 @@ Vsr = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's own settings must not decide how the tests end."""
+    """Neither the user's own settings nor the terminal may decide how the tests end."""
     for name in [n for n in os.environ if n.startswith("VSR_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("VSR_CONFIG", os.devnull)
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture(autouse=True)

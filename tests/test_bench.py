@@ -88,11 +88,8 @@ def test_the_bench_in_json(vsr: Vsr, quick: None, tmp_path: Path) -> None:
     assert read_rgb(image).shape[1] == 960
 
 
-def test_the_bench_as_a_table(
-    vsr: Vsr, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_bench_as_a_table(vsr: Vsr, quick: None, tmp_path: Path) -> None:
     """A recurrent model from the user's own video and pictures, alone."""
-    monkeypatch.setenv("COLUMNS", "200")
     model = write_random_recurrent(tmp_path / "models")
     (tmp_path / "set").mkdir()
     noise = np.random.default_rng(0).integers(60, 200, (40, 72, 3)).astype(np.uint8)

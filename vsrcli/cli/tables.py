@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-_WIDE = 160
+_WIDE = 10_000
 """Columns where stdout is no terminal, so that lines are not broken for a pipe."""
 
 
