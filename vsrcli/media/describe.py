@@ -9,12 +9,12 @@ from pathlib import Path
 import av
 
 from vsrcli.frames import Color, Siting
+from vsrcli.media.ends import AV_TIME_BASE
 from vsrcli.media.hdr import dynamic_kinds, read_mastering
 from vsrcli.media.info import SourceInfo, StreamInfo, VideoInfo
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.turn import read_turn
 
-_AV_TIME_BASE = 1_000_000
 _PQ, _HLG, _BT2020_NCL, _RGB = 16, 18, 9, 0
 _UNSPECIFIED = 2
 _CENTRED_CODECS = {"mjpeg", "mpeg1video", "mjpegb", "jpegls", "webp"}
@@ -31,7 +31,7 @@ def describe(
     return SourceInfo(
         path=path,
         container=container.format.name,
-        duration_s=(container.duration or 0) / _AV_TIME_BASE,
+        duration_s=(container.duration or 0) / AV_TIME_BASE,
         video=_video(container, stream, first, attached),
         streams=tuple(stream_info(s) for s in container.streams),
         chapters=len(container.chapters()),
@@ -93,7 +93,7 @@ def _video(
 def _duration(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
     if stream.duration and stream.time_base:
         return Fraction(stream.duration * stream.time_base)
-    return Fraction(container.duration or 0, _AV_TIME_BASE)
+    return Fraction(container.duration or 0, AV_TIME_BASE)
 
 
 def color_of(frame: av.VideoFrame, codec: str = "") -> Color:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+
+AV_TIME_BASE = 1_000_000
+"""FFmpeg's units of a container's times, a second."""
 HEAD_BYTES = 128
 """Of a file's beginning, enough to be told its length."""
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _RIFF_HEAD, _RIFF_UNKNOWN = 8, (0, 0xFFFFFFFF)
+_LEEWAY_S = Fraction(1, 5)
+"""Less than this may be the rounding of the container or of the length of its last packets."""
+_SHORTFALL_S = 1.0
+"""A source whose packets end this much before its declared duration is called truncated."""
 
 
 def declared_bytes(head: bytes) -> int | None:
@@ -35,3 +47,49 @@ def _ebml_size(data: bytes, at: int) -> tuple[int | None, int]:
     value = int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1)
     is_unknown = value == (1 << 7 * width) - 1 or at + width > len(data)
     return None if is_unknown else value, at + width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a source ended."""
+
+    is_cut: bool = False
+    """Surely before its time."""
+    problem: str = ""
+    """What is wrong, or may be; empty if nothing is."""
+
+
+def ending_of(
+    container: InputContainer,
+    video: av.VideoStream,
+    *,
+    packets: int,
+    end_s: Fraction,
+    is_whole: bool,
+    is_short: bool,
+) -> Ending:
+    """Compares what came, so many packets of the video up to a time, with what was declared.
+
+    `is_whole`: nothing was left out on purpose. `is_short`: the file has fewer bytes than it says.
+    """
+    declared, start = container.duration, container.start_time or 0
+    missing = Fraction((declared or 0) + start, AV_TIME_BASE) - end_s
+    early = declared is not None and missing > max(_SHORTFALL_S, declared / AV_TIME_BASE / 20)
+    counted = is_whole and "mp4" in container.format.name  # AVI counts ticks, not frames
+    fewer = counted and 0 < packets < video.frames
+    ends = f"it ends at {float(end_s):.2f} s"
+    if declared:
+        ends += f" of {declared / AV_TIME_BASE:.2f} s"
+    if early or fewer or is_short:
+        return Ending(is_cut=True, problem=f"is truncated: {ends}")
+    if declared is not None and missing > _LEEWAY_S:
+        return Ending(problem=f"may be truncated: {ends}")
+    if _breaks_off(container):
+        return Ending(problem="may be truncated: it ends within a packet")
+    return Ending()
+
+
+def _breaks_off(container: InputContainer) -> bool:
+    """A transport stream says no length, but has packets of 188 bytes (m2ts 192)."""
+    size = container.size if container.format.name == "mpegts" else 0
+    return size > 0 and size % 188 != 0 and size % 192 != 0
