@@ -16,13 +16,14 @@ from vsrcli.lab.clips import read_frames
 from vsrcli.lab.degrade import DEGRADATIONS, bd
 from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.metrics import psnr
+from vsrcli.lab.restore.texture import texture_distance
 from vsrcli.lab.sequence import Means, recurrent
 from vsrcli.lab.temporal import adversarial
 from vsrcli.lab.temporal import recipe as recipe_module
 from vsrcli.lab.temporal.cells import egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.export import export_recurrent
-from vsrcli.lab.temporal.feed import GRIDS, Degrade, Sources
+from vsrcli.lab.temporal.feed import GRIDS, Batch, Degrade, Sources
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.recipe import WAYS, Recipe
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
@@ -251,6 +252,25 @@ def test_the_judge_sees_neighbours_where_the_middle_is():
     assert triples.shape[:2] == (length - 2, 9)
     for part in (triples[:, :3], triples[:, 6:]):
         torch.testing.assert_close(part, triples[:, 3:6], atol=1e-4, rtol=0)
+
+
+def test_texture_is_a_part_of_the_adversarial_lesson():
+    torch.manual_seed(0)
+    net = Egvsr(blocks=1, features=16)
+    lr, hr = torch.rand(1, 3, 3, 16, 16), torch.rand(1, 3, 3, 64, 64)
+    batch = Batch(lr=lr, hr=hr, flow=None)
+    found = []
+    for texture in (0.0, 0.5):
+        torch.manual_seed(1)
+        court = adversarial.Court(16, torch.device("cpu"))
+        recipe = Recipe(id="r", family="egvsr", judge=16, texture=texture)
+        found.append(court.loss(net, batch, recipe).item())
+    with torch.autocast("cpu", torch.bfloat16):
+        phases, _ = net.run(torch.cat([batch.lr, batch.lr[:, :-1].flip(1)], 1))
+    made = torch.nn.functional.pixel_shuffle(phases.float(), 4)[:, :3].flatten(0, 1)
+    distance = texture_distance(made, batch.hr.flatten(0, 1)).item()
+    assert distance > 0.1
+    assert found[1] - found[0] == pytest.approx(0.5 * distance, rel=1e-3)
 
 
 def test_a_judge_needs_a_flow(tmp_path):

@@ -3,7 +3,9 @@
 The discriminator sees three frames in a row, the outer two warped to the middle one, so it judges
 what moves with the picture and what flickers. Each sequence is run there and back: what the net
 makes of a frame must not depend on the way it came (the ping-pong loss). The distance of the
-discriminator's own features stands for a perceptual loss, for want of a freely licensed network.
+discriminator's own features stands for a perceptual loss, for want of a freely licensed network;
+where the training is too short for a discriminator to learn much, so does how much detail there is
+where (`texture_distance`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vsrcli.lab.restore.judge import Judge, tried
+from vsrcli.lab.restore.texture import texture_distance
 from vsrcli.lab.temporal.egvsr import Egvsr, warp
 from vsrcli.lab.temporal.feed import Batch
 from vsrcli.lab.temporal.recipe import Recipe
@@ -50,6 +53,7 @@ class Court:
             + recipe.warping * _warp_error(there_and_back, flows)
             + recipe.adversarial * real
             + recipe.feature * distance
+            + recipe.texture * texture_distance(forth.flatten(0, 1), batch.hr.flatten(0, 1))
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Recipe:
     feature: float = 2e-3
     pingpong: float = 0.5
     warping: float = 0.5
+    texture: float = 0.0
     """Weights of the adversarial lesson's losses, beside 1 for the mean square error."""
     loss: str = "mse"
     """Of the picture: mse over the batch, or psnr, the mean over sequences of the logarithm of each
