@@ -157,7 +157,7 @@ def test_a_graph_that_cannot_be_recorded_runs_without(
     gpu: Gpu, caplog: pytest.LogCaptureFixture
 ) -> None:
     gpu.refuses_recordings = True
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="vsr"):
         engine = Setup(device="cuda").open(counter(), held=HELD, steady=True)
     assert "no CUDA graph" in caplog.text
     assert gpu.options("CUDAExecutionProvider")[RECORDS] == "0"
@@ -178,7 +178,7 @@ def test_a_recording_that_fails_is_done_without(
     """Even the second lane's: what is held goes on."""
     failing(monkeypatch, "CUDA failure 900: operation not permitted when stream is capturing", "1")
     engine = Setup(device="cuda").open(counter(), held=HELD, steady=True)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="vsr"):
         assert counts(engine, 4) == [0, 1, 2, 3]
     assert "no CUDA graph" in caplog.text
     assert gpu.options("CUDAExecutionProvider")[RECORDS] == "0"
