@@ -70,6 +70,18 @@ def watch_runs(monkeypatch: pytest.MonkeyPatch, see: Callable[[str], None]) -> N
     monkeypatch.setattr(lanes.Lane, "__init__", init)
 
 
+def hold_back(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """From now on nothing lands until this is set."""
+    may_land, land = threading.Event(), lanes._on_host
+
+    def slowly(value: ort.OrtValue) -> np.ndarray:
+        assert may_land.wait(10)
+        return land(value)
+
+    monkeypatch.setattr(lanes, "_on_host", slowly)
+    return may_land
+
+
 def test_states_go_on_from_lane_to_lane(counting: Engine) -> None:
     assert counts(counting, 5) == [0, 1, 2, 3, 4]
     saved = counting.held()
@@ -91,14 +103,8 @@ def test_outputs_are_those_of_their_own_run(counting: Engine) -> None:
 
 def test_two_frames_are_in_flight(counting: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next is computed while one lands; the one after it waits for that one's lane."""
-    may_land, land = threading.Event(), lanes._on_host
-
-    def slowly(value: ort.OrtValue) -> np.ndarray:
-        assert may_land.wait(10)
-        return land(value)
-
     counts(counting, 2)  # recorded
-    monkeypatch.setattr(lanes, "_on_host", slowly)
+    may_land = hold_back(monkeypatch)
     first, second = counting.start({"x": X}), counting.start({"x": X})
     with ThreadPoolExecutor(1) as pool:
         third = pool.submit(counting.start, {"x": X})
@@ -230,12 +236,6 @@ def test_drivers_run_ahead_of_what_lands(
     model = find_model("espcn") if is_frame else read_model(write_random_recurrent(tmp_path))
     scale = 2 if is_frame else 4
     wanted = upscaled(model, scale, "cpu")
-    may_land, land = threading.Event(), lanes._on_host
-
-    def slowly(value: ort.OrtValue) -> np.ndarray:
-        assert may_land.wait(10)
-        return land(value)
-
     layout = layout_of("yuv420p")
     picture = Picture(layout=layout, color=Color(), width=SIZE[0], height=SIZE[1])
     driver = open_driver(model, scale, picture=picture, device="cuda", threads=1)
@@ -243,7 +243,7 @@ def test_drivers_run_ahead_of_what_lands(
     frames = moving(layout, SIZE, 4)
     made = [out for frame in frames[:3] for out in driver.push(frame)]
     assert [len(out.planes) for out in made] == [3] * len(made)  # all landed
-    monkeypatch.setattr(lanes, "_on_host", slowly)
+    may_land = hold_back(monkeypatch)
     made += driver.push(frames[3])  # has its planes still before it
     may_land.set()
     made += driver.flush()

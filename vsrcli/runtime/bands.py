@@ -45,8 +45,7 @@ class Bands:
         self._scale = scale
         self._count, height, self._width = shape
         threads = setup.workers
-        self.is_whole = setup.device != "cpu"
-        is_cut = halo and not self.is_whole
+        is_cut = halo and not setup.is_gpu
         most = max(1, height // max(_HALOS * halo, _LEAST)) if is_cut else 1
         self.workers = min(threads, most)
         rows = -(-height // (most // self.workers * self.workers))
@@ -54,7 +53,7 @@ class Bands:
         self._height = height
         data = graph(self._spans[0].size)
         share = setup.with_threads(threads // self.workers)
-        engines = [share.open(data, frugal=True, steady=self.is_whole) for _ in range(self.workers)]
+        engines = [share.open(data, frugal=True, steady=setup.is_gpu) for _ in range(self.workers)]
         self.device = engines[0].name
         self._engines = engines
         self._idle: SimpleQueue[Engine] = SimpleQueue()

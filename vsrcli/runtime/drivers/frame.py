@@ -48,10 +48,10 @@ class FrameDriver:
         self.device = next(iter(self._bands.values())).device
         workers = max(bands.workers for bands in self._bands.values())
         self._pool = ThreadPoolExecutor(workers, "vsr-band") if workers > 1 else None
-        self._is_whole = all(bands.is_whole for bands in self._bands.values())
+        self._in_flight = setup.is_gpu
 
     def push(self, frame: Frame) -> list[Frame]:
-        planes = self._start(frame) if self._is_whole else self._in_bands(frame)
+        planes = self._start(frame) if self._in_flight else self._in_bands(frame)
         return [frame.scaled(planes, self.scale)]
 
     def _start(self, frame: Frame) -> Arriving:

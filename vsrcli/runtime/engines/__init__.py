@@ -28,9 +28,14 @@ class Setup:
     """0 is one a core."""
 
     @property
+    def is_gpu(self) -> bool:
+        """Graphs run beside the processor: planes have to go there and come back."""
+        return self.device != "cpu"
+
+    @property
     def workers(self) -> int:
         """Threads that a driver may keep busy at once: those of the engine, or one for a GPU."""
-        return (self.threads or os.cpu_count() or 1) if self.device == "cpu" else 1
+        return 1 if self.is_gpu else self.threads or os.cpu_count() or 1
 
     def with_threads(self, threads: int) -> Setup:
         """The same with so many threads an engine."""
@@ -60,7 +65,7 @@ class Setup:
                     "OpenVINO is not installed; install vsrcli[openvino] or use "
                     "--engine onnxruntime --precision fp32"
                 )
-            if self.device != "cpu":
+            if self.is_gpu:
                 raise DeviceError(f"OpenVINO runs on the CPU here, not {self.device}")
             from vsrcli.runtime.engines.openvino import OpenVinoEngine  # 200 ms to import
 

@@ -26,6 +26,11 @@ class Port:
     shape: tuple[int | None, ...]
     """None where the size is free."""
 
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The shape of a port whose size is fixed."""
+        return tuple(side or 0 for side in self.shape)
+
 
 class Engine(Protocol):
     """A loaded graph. Not safe for use by two threads at once; `close` frees the device."""

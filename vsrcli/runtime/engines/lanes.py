@@ -41,8 +41,8 @@ class Lane:
     ) -> None:
         """`recording` is the number of this lane's CUDA graph; None if none is made."""
         self._session, self._binding = session, session.io_binding()
-        self._inputs = {name: put(zeros(port)) for name, port in inputs.items()}
-        self._outputs = {name: put(zeros(port)) for name, port in outputs.items()}
+        self._inputs = {name: put(np.zeros(p.sides, p.dtype)) for name, p in inputs.items()}
+        self._outputs = {name: put(np.zeros(p.sides, p.dtype)) for name, p in outputs.items()}
         for name, value in {**self._inputs, **bound_inputs}.items():
             self._binding.bind_ortvalue_input(name, value)
         for name, value in {**self._outputs, **bound_outputs}.items():
@@ -76,11 +76,6 @@ def run_options(recording: int | None) -> ort.RunOptions:
     options = ort.RunOptions()
     options.add_run_config_entry(_RECORDING, "-1" if recording is None else str(recording))
     return options
-
-
-def zeros(port: Port) -> Array:
-    """What a port takes, empty; its size must be fixed."""
-    return np.zeros([side or 0 for side in port.shape], port.dtype)
 
 
 def _on_host(value: ort.OrtValue) -> Array:

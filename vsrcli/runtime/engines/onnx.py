@@ -18,7 +18,7 @@ import onnxruntime as ort
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
 from vsrcli.runtime.engines.failures import first_line, run_error
-from vsrcli.runtime.engines.lanes import Lane, run_options, zeros
+from vsrcli.runtime.engines.lanes import Lane, run_options
 from vsrcli.runtime.engines.providers import Provider, place_of
 
 log = logging.getLogger("vsr")
@@ -56,7 +56,8 @@ class OnnxEngine:
         self.outputs = {p.name: p for p in map(_port, self._session.get_outputs())}
         self._given = tuple(self.outputs)
         self._next = dict(held or {})
-        self._zeros = {name: zeros(self.inputs.pop(name)) for name in self._next}
+        ports = {name: self.inputs.pop(name) for name in self._next}
+        self._zeros = {name: np.zeros(p.sides, p.dtype) for name, p in ports.items()}
         for output in self._next.values():
             del self.outputs[output]
         # Each in two buffers that swap roles, so that nothing is copied between runs.
@@ -115,7 +116,7 @@ class OnnxEngine:
 
     def start(self, feeds: Mapping[str, Array]) -> Landed:
         if self._memory[0] == "cpu":
-            into = {name: _room(port) for name, port in self.outputs.items()}
+            into = {name: np.empty(p.sides, p.dtype) for name, p in self.outputs.items()}
             self.run(feeds, into)
             return lambda: into
         self._lanes = self._lanes or (self._lane(0), self._lane(1))
@@ -225,11 +226,6 @@ def _port(arg: ort.NodeArg) -> Port:
         raise WeightsError(f"graph port {arg.name} has the unsupported type {arg.type}")
     shape = tuple(side if isinstance(side, int) else None for side in arg.shape)
     return Port(name=arg.name, dtype=np.dtype(dtype), shape=shape)
-
-
-def _room(port: Port) -> Array:
-    """For an output; its size must be fixed."""
-    return np.empty([side or 0 for side in port.shape], port.dtype)
 
 
 def _contiguous(value: Array | Tensor) -> Array | Tensor:

@@ -108,7 +108,7 @@ class OpenVinoEngine:
         port = self.outputs[name]
         if None in port.shape:
             return None
-        array = np.empty([side or 0 for side in port.shape], port.dtype)
+        array = np.empty(port.sides, port.dtype)
         self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
         return array
 
