@@ -175,6 +175,32 @@ def test_engines_agree_on_a_cell_with_its_state(cell: bytes) -> None:
         assert np.abs(a.astype(int) - b).max() <= 1
 
 
+@needs_openvino
+def test_a_wide_state_may_be_read_by_anything() -> None:
+    """Such states lie channels last inside; one reader is a concat, others are not."""
+    graph, shape = Builder(), (1, 8, *SIDES)
+    weight = np.random.default_rng(4).normal(0, 0.1, (8, 9, 3, 3)).astype(np.float32)
+    both = graph.node("Concat", ["x", "state"], axis=1)
+    made = graph.node("Conv", [both, weight], pads=(1, 1, 1, 1))
+    graph.node("Add", [graph.node("Relu", [made]), "state"], "state_next")
+    graph.node("ReduceMax", ["state"], "y", axes=(1,))
+    ports = field(INPUT, port("x", FLOAT, (1, 1, *SIDES)))
+    ports += field(INPUT, port("state", FLOAT, shape))
+    ports += field(OUTPUT, port("y", FLOAT, (1, 1, *SIDES)))
+    ports += field(OUTPUT, port("state_next", FLOAT, shape))
+    whole = model_of(graph.take() + ports)
+    one, other = (Setup(engine=e, threads=1).open(whole, held=HELD) for e in ENGINES)
+    begin = {"state": np.random.default_rng(5).random(shape, np.float32)}
+    for engine in (one, other):
+        engine.hold(begin)
+    for index in range(4):
+        feeds = {"x": np.random.default_rng(index).random((1, 1, *SIDES), np.float32)}
+        np.testing.assert_allclose(other.run(feeds)["y"], one.run(feeds)["y"], atol=1e-4)
+    np.testing.assert_allclose(other.held()["state"], one.held()["state"], atol=1e-4)
+    one.close()
+    other.close()
+
+
 @needs_bf16
 def test_bf16_stays_near_and_its_state_narrow(cell: bytes) -> None:
     narrow = Setup(engine="openvino", precision="bf16", threads=1)

@@ -56,7 +56,8 @@ def from_rgb(graph: Builder, rgb: str, picture: Picture, outputs: list[str]) -> 
             to_codes(graph, plane, layout.bits, output=name)
         return
     weight, offset = _encoding(picture)
-    luma, *chroma = _split(graph, _mix(graph, rgb, weight, offset))
+    # Three convolutions: to cut apart what one gives costs more than to read RGB thrice.
+    luma, *chroma = (_mix(graph, rgb, weight[i : i + 1], offset[i : i + 1]) for i in range(3))
     to_codes(graph, luma, layout.bits, output=outputs[0])
     if Role.CHROMA in layout.roles:
         for name, plane in zip(outputs[1:3], chroma, strict=True):

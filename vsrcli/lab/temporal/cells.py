@@ -29,9 +29,10 @@ def rlsp_cell(net: Rlsp) -> onnx.ModelProto:
     for layer in net.body:
         weight, bias = numbers(layer.weight), numbers(layer.bias)  # type: ignore[arg-type]
         x = graph.add("Relu", graph.conv(x, weight, bias, pad=1))
-    out = graph.conv(x, numbers(net.head.weight), numbers(net.head.bias), pad=1)  # type: ignore[arg-type]
-    residual = channels(graph, out, 0, net.phases)
-    hidden = channels(graph, out, net.phases, net.phases + net.features)
+    weight, bias = numbers(net.head.weight), numbers(net.head.bias)  # type: ignore[arg-type]
+    # Two convolutions: to cut apart what one gives costs more than to read its input twice.
+    residual = graph.conv(x, weight[: net.phases], bias[: net.phases], pad=1)
+    hidden = graph.conv(x, weight[net.phases :], bias[net.phases :], pad=1)
     centre = channels(graph, "frames", 3, 6)
     index = np.repeat(np.arange(3), net.scale**2)
     repeated = graph.add("Gather", centre, graph.constant(index), axis=1)

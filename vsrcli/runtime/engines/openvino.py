@@ -1,9 +1,10 @@
 """The OpenVINO engine: a processor's bf16 and int8 units behind the same small interface.
 
-What a graph holds from run to run lives in OpenVINO's own variables, in its precision and layout.
-bf16 is written into the graph itself and not left to OpenVINO's hint: convolutions and what lies
-between them are narrow; what leads to an output that is seen, and to the positions that a warp
-samples at, stays float32.
+What a graph holds from run to run lies in two tensors of its own precision, one read, the other
+written (OpenVINO's variables would be copied in every run); wide ones have their channels last, as
+convolutions have it. bf16 is written into the graph itself and not left to OpenVINO's hint:
+convolutions and what lies between them are narrow; what leads to an output that is seen, and to the
+positions that a warp samples at, stays float32.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
-from openvino.passes import MakeStateful, Manager
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
@@ -32,6 +32,8 @@ _NARROW = _CONVOLUTIONS | {
 }
 """Operators that may run in bf16."""
 _WARP = "GridSample"
+_LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+"""Axes that bring channels to the end, and back."""
 _BF16 = ov.Type.bf16
 
 
@@ -54,13 +56,9 @@ class OpenVinoEngine:
         }
         if precision == "bf16":
             _narrow(model, self._held)
-        if self._held:
-            passes = Manager()
-            passes.register_pass(MakeStateful(self._held))
-            passes.run_passes(model)
+        self._turned = {name for name, later in self._held.items() if _turn(model, name, later)}
         self._request = _compile(model, threads, precision).create_infer_request()
-        names = {source + target: source for source, target in self._held.items()}
-        self._states = {names[state.name]: state for state in self._request.query_state()}
+        self._states = {name: _pair(model.input(name)) for name in self._held}
         self.hold({})
         self.name = f"openvino cpu {precision}" if precision != "fp32" else "openvino cpu"
 
@@ -72,11 +70,15 @@ class OpenVinoEngine:
         kept = {name: np.ascontiguousarray(value) for name, value in feeds.items()}
         for name, value in (*kept.items(), *into.items()):
             self._request.set_tensor(name, ov.Tensor(value, shared_memory=True))
+        for name, (now, later) in self._states.items():
+            self._request.set_tensor(name, now)
+            self._request.set_tensor(self._held[name], later)
         made = {name: self._new(name) for name in self.outputs if name not in into}
         try:
             self._request.infer()
         except RuntimeError as exc:
             raise _run_error(exc) from exc
+        self._states = {name: (later, now) for name, (now, later) in self._states.items()}
         return {name: self._taken(name) if out is None else out for name, out in made.items()}
 
     def start(self, feeds: Mapping[str, Array]) -> Landed:
@@ -90,14 +92,15 @@ class OpenVinoEngine:
         return np.array(tensor)
 
     def held(self) -> dict[str, Array]:
-        return {name: _as_float(state.state) for name, state in self._states.items()}
+        found = {name: _as_float(now) for name, (now, _) in self._states.items()}
+        return {n: a.transpose(_FIRST) if n in self._turned else a for n, a in found.items()}
 
     def hold(self, arrays: Mapping[str, Array]) -> None:
-        for name, state in self._states.items():
-            if name in arrays:
-                state.state = _as_state(arrays[name], state.state.element_type)
-            else:
-                state.reset()
+        for name, (now, _) in self._states.items():
+            array = arrays.get(name)
+            if array is not None and name in self._turned:
+                array = array.transpose(_LAST)
+            _fill(now, array)
 
     def close(self) -> None:
         self._states.clear()
@@ -166,6 +169,42 @@ def _narrow(model: ov.Model, held: Mapping[str, str]) -> None:
     model.validate_nodes_and_infer_types()
 
 
+def _turn(model: ov.Model, name: str, later: str) -> bool:
+    """Gives a wide state its channels last, at both ends; whether it is one.
+
+    The transposes cost nothing, since convolutions have that order: OpenVINO drops them. A concat
+    has to be turned itself, or it would be done in planes.
+    """
+    state, result = model.input(name).get_node(), model.output(later).get_node()
+    shape = state.get_partial_shape()
+    if len(shape) != len(_LAST) or shape[1].get_length() < _WIDE:
+        return False
+    readers = list(state.output(0).get_target_inputs())
+    state.set_partial_shape(ov.PartialShape([shape[axis] for axis in _LAST]))
+    state.validate_and_infer_types()
+    for reader in readers:
+        node = reader.get_node()
+        if node.get_type_name() == "Concat" and node.get_attributes()["axis"] == 1:
+            parts = [port.get_source_output() for port in node.inputs()]
+            own = [part.get_node().get_name() == state.get_name() for part in parts]
+            ends = [p if o else _transposed(p, _LAST) for p, o in zip(parts, own, strict=True)]
+            node.output(0).replace(_transposed(ops.concat(ends, -1).output(0), _FIRST))
+        else:
+            reader.replace_source_output(_transposed(state.output(0), _FIRST))
+    made = result.input(0).get_source_output()
+    names = made.get_names()
+    made.set_names(set())
+    turned = _transposed(made, _LAST)
+    turned.set_names(names)
+    result.input(0).replace_source_output(turned)
+    model.validate_nodes_and_infer_types()
+    return True
+
+
+def _transposed(values: Any, axes: tuple[int, ...]) -> Any:  # noqa: ANN401  # ov.Output, as above
+    return ops.transpose(values, np.array(axes, np.int64)).output(0)
+
+
 def _feed(node: Any, kind: ov.Type) -> None:  # noqa: ANN401  # ov.Node, whose stub lacks methods
     """Converts what floats a node takes to one type."""
     for port in node.inputs():
@@ -203,15 +242,21 @@ def _as_float(tensor: ov.Tensor) -> Array:
     return bits.view(np.float32)
 
 
-def _as_state(array: Array, kind: ov.Type) -> ov.Tensor:
-    """float32 as a tensor of a state's type. Exact for what `_as_float` gave."""
-    if kind != _BF16:
-        return ov.Tensor(np.ascontiguousarray(array))
-    tensor = ov.Tensor(_BF16, ov.Shape(array.shape))
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to nearest, ties to even
-    tensor.data.view(np.uint16)[:] = rounded.astype(np.uint16)
-    return tensor
+def _fill(tensor: ov.Tensor, array: Array | None) -> None:
+    """Writes float32 to a tensor, exactly what `_as_float` gave, or zeros."""
+    if array is None:
+        tensor.data.view(np.uint8)[:] = 0
+    elif tensor.element_type != _BF16:
+        tensor.data[:] = array
+    else:
+        bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+        rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to nearest, ties to even
+        tensor.data.view(np.uint16)[:] = rounded.astype(np.uint16)
+
+
+def _pair(port: Any) -> tuple[ov.Tensor, ov.Tensor]:  # noqa: ANN401  # as above
+    """Two tensors for what this input takes."""
+    return ov.Tensor(port.element_type, port.shape), ov.Tensor(port.element_type, port.shape)
 
 
 def _run_error(exc: RuntimeError) -> DeviceError:
