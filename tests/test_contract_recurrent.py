@@ -11,6 +11,7 @@ import pytest
 from conftest import SHARED
 from test_contract import MODELS, frame_of, noise
 from test_cuts import scene
+from test_engines import needs_openvino
 from tiny_recurrent import write_random_recurrent
 
 from vsrcli.frames import Color, Frame, Picture
@@ -47,6 +48,7 @@ def driver_of(
     size: tuple[int, int],
     *,
     warm_up: int = 0,
+    engine: str = "auto",
     precision: str = "auto",
 ) -> Iterator[Driver]:
     driver = open_driver(
@@ -55,6 +57,7 @@ def driver_of(
         picture=Picture(layout=layout_of(pix_fmt), color=Color(), width=size[0], height=size[1]),
         device="cpu",
         threads=1,
+        engine=engine,
         warm_up=warm_up,
         precision=precision,
     )
@@ -102,15 +105,18 @@ def test_a_new_shot_knows_nothing_of_the_last(name: str, scale: int, random_mode
 INT8 = [n for n, m in SHIPPED.items() if any(g.precision == "int8" for g in m.graphs)]
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", pytest.param("openvino", marks=needs_openvino)])
 @pytest.mark.parametrize("name", INT8)
-def test_int8_stays_near(name: str) -> None:
+def test_int8_stays_near(name: str, engine: str) -> None:
     """Frame after frame: what is carried does not wander off."""
     lumas = scene(3, 8, (48, 64))
     layout, size = layout_of("gray"), (64, 48)
     frames = [frame_of((luma,), layout, size, i) for i, luma in enumerate(lumas)]
     made = []
     for precision in ("fp32", "int8"):
-        with driver_of(SHIPPED[name], 4, "gray", size, precision=precision) as driver:
+        with driver_of(
+            SHIPPED[name], 4, "gray", size, engine=engine, precision=precision
+        ) as driver:
             made.append([out.planes[0].astype(float) for out in run(driver, frames)])
     errors = [np.square(one - other).mean() for one, other in zip(*made, strict=True)]
     assert 0 < max(errors) < 4  # 42 dB

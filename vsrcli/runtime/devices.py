@@ -56,10 +56,11 @@ def choose_setup(
     arithmetic, where it is installed: their wide convolutions run twice as fast as onnxruntime's
     float32 without AMX and five times as fast with it. In the small graphs of single-frame models
     onnxruntime spends less on what is not convolution. `precision` auto is bf16 in that case alone.
+    The int8 graphs of recurrent models run there too, which has AMX's int8 units.
 
     Raises DeviceError if the engine cannot do what is asked for.
     """
-    is_narrow = precision in ("auto", "bf16") and has_bf16()
+    is_narrow = precision in ("auto", "bf16", "int8") and has_bf16()
     temporal = Temporal.FRAME if model is None else model.temporal
     is_wide = temporal is not Temporal.FRAME
     if engine == "auto" and device in ("auto", "cpu"):
@@ -78,9 +79,6 @@ def choose_setup(
     )
     if setup.precision == "bf16":
         _check_bf16(setup)
-    if (setup.engine, setup.precision) == ("openvino", "int8") and temporal is Temporal.RECURRENT:
-        # Its passes for int8 graphs break the variables that states are held in (2026.4).
-        raise DeviceError("OpenVINO has no int8 for recurrent models; use --engine onnxruntime")
     log.info("%s on %s in %s", setup.engine, setup.device, setup.precision)
     return setup
 
