@@ -16,6 +16,7 @@ from vsrcli.lab.clips import read_frames
 from vsrcli.lab.degrade import DEGRADATIONS, bd
 from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.metrics import psnr
+from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.restore.texture import texture_distance
 from vsrcli.lab.sequence import Means, recurrent
 from vsrcli.lab.temporal import adversarial
@@ -26,6 +27,7 @@ from vsrcli.lab.temporal.export import export_recurrent
 from vsrcli.lab.temporal.feed import GRIDS, Batch, Degrade, Sources
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.recipe import WAYS, Recipe
+from vsrcli.lab.temporal.revive import dead_share, revive
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
 from vsrcli.lab.temporal.train import build, picture_loss, train
 from vsrcli.media.images import read_rgb, write_png
@@ -271,6 +273,37 @@ def test_texture_is_a_part_of_the_adversarial_lesson():
     distance = texture_distance(made, batch.hr.flatten(0, 1)).item()
     assert distance > 0.1
     assert found[1] - found[0] == pytest.approx(0.5 * distance, rel=1e-3)
+
+
+def test_filters_that_never_fire_are_drawn_anew():
+    torch.manual_seed(0)
+    net = Rlsp(layers=5, features=16, contrast=8.0)
+    optimiser = make_optimiser("muon", net.parameters(), 1e-3, 1.0)
+    frames = torch.rand(2, 4, 3, 24, 24)
+
+    def learn() -> None:
+        for _ in range(2):
+            optimiser.zero_grad()
+            net(frames).square().mean().backward()
+            optimiser.step()
+
+    with torch.no_grad():
+        for layer in net.body:
+            layer.bias[:5] = -1e3
+        net.head.bias[net.phases : net.phases + 4] = -1e3
+    learn()
+    average = {key: value.clone() for key, value in net.state_dict().items()}
+    assert dead_share(net, frames) == pytest.approx(24 / 80)
+    with torch.no_grad():
+        before = net(frames)
+        assert revive(net, [frames], average, optimiser) == 24
+        assert dead_share(net, frames) == 0
+        assert torch.equal(net(frames), before)
+    assert all(torch.equal(average[key], value) for key, value in net.state_dict().items())
+    assert revive(net, [frames], average, optimiser) == 0
+    unread = [net.body[1].weight[:, :5], net.body[0].weight[:, 9:13]]
+    learn()
+    assert all((part != 0).any() for part in unread)
 
 
 def test_a_judge_needs_a_flow(tmp_path):

@@ -77,7 +77,9 @@ def _recurrent(args: argparse.Namespace, path: Path) -> Path:
         sys.stderr.write(
             f"{report.minutes:7.2f} min  step {report.step:6d}  loss {report.loss:.3e}  "
             f"{report.recurrent:.3f} dB, without state {report.stateless:.3f}, "
-            f"without neighbours {report.static:.3f}\n"
+            f"without neighbours {report.static:.3f}"
+            + (f", {report.revived} filters drawn anew" if report.revived else "")
+            + "\n"
         )
 
     return train(

@@ -31,8 +31,8 @@ def rlsp_cell(net: Rlsp) -> onnx.ModelProto:
         x = graph.add("Relu", graph.conv(x, weight, bias, pad=1))
     weight, bias = numbers(net.head.weight), numbers(net.head.bias)  # type: ignore[arg-type]
     # Two convolutions: to cut apart what one gives costs more than to read its input twice.
-    residual = graph.conv(x, weight[: net.phases], bias[: net.phases], pad=1)
     hidden = graph.conv(x, weight[net.phases :], bias[net.phases :], pad=1)
+    residual = graph.conv(x, weight[: net.phases], bias[: net.phases], pad=1)
     centre = channels(graph, "frames", 3, 6)
     index = np.repeat(np.arange(3), net.scale**2)
     repeated = graph.add("Gather", centre, graph.constant(index), axis=1)

@@ -162,11 +162,14 @@ def _cell(path: Path, net: Rlsp | Egvsr) -> Weights:
     if isinstance(net, Egvsr):
         return net_weights(graph)
     tensors = initializers(graph)
-    names = [f"body.{i}" for i in range(len(net.body))] + ["head"]
+    names = [f"body.{i}" for i in range(len(net.body))] + ["hidden", "phases"]
     convs = [node for node in graph.node if node.op_type == "Conv"]
     if len(convs) != len(names) or any(len(node.input) != 3 for node in convs):
-        raise WeightsError(f"{file} is not an RLSP of {len(names)} layers")
+        raise WeightsError(f"{file} is not an RLSP of {len(names) - 1} layers")
     weights = {}
     for name, node in zip(names, convs, strict=True):
         weights[f"{name}.weight"], weights[f"{name}.bias"] = (tensors[i] for i in node.input[1:])
+    for kind in ("weight", "bias"):  # the cell has the head in two
+        parts = [weights.pop(f"{name}.{kind}") for name in ("phases", "hidden")]
+        weights[f"head.{kind}"] = torch.cat(parts)
     return unfolded(weights, net.contrast)

@@ -55,6 +55,8 @@ class Recipe:
     the grid jumps."""
     contrast: float = 0.0
     """RLSP: gain on differences in time while training; folded away at export."""
+    revive: int = 0
+    """RLSP: every so many-th step, filters that never fire are drawn anew (see `revive`)."""
     closed: tuple[str, ...] = ()
     """RLSP: ways through time that stay shut (neighbours, feedback, hidden), for ablations."""
     flow_weight: float = 0.0

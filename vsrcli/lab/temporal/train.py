@@ -27,6 +27,7 @@ from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.feed import Batch, Feed, Sources
 from vsrcli.lab.temporal.grow import begin_from
 from vsrcli.lab.temporal.recipe import WAYS, Recipe
+from vsrcli.lab.temporal.revive import revive
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
 from vsrcli.lab.train import rate
 
@@ -36,6 +37,8 @@ LESSON_BATCH, LESSON_PATCH = 32, 32
 PSNR_UNIT, PSNR_FLOOR = 2e-3, 1e-5
 """A usual mean square error, by which the logarithm's gradient is as large as that of the error
 itself; and what is added to one before the logarithm (50 dB)."""
+REVIVE_UNTIL, REVIVE_BATCHES = 0.7, 3
+"""Share of the run after which no filter is drawn anew, and batches in which one must not fire."""
 Net = Rlsp | Egvsr
 
 
@@ -49,6 +52,8 @@ class Report:
     recurrent: float
     stateless: float
     static: float
+    revived: int = 0
+    """Filters since the report before."""
 
 
 @dataclass(kw_only=True)
@@ -61,6 +66,8 @@ class State:
     step: int = 0
     spent_s: float = 0.0
     losses: list[float] = field(default_factory=list)
+    revived: int = 0
+    """Filters since the last report."""
     court: Court | None = None
     """Of an adversarial training."""
 
@@ -97,6 +104,8 @@ def train(
         report_s=REPORT_S,
     ):
         state.spent_s = now.spent_s
+        if _is_revival(recipe, state.step, now.progress):
+            _revive(state, feed, generator, now.progress)
         _step(state, recipe, feed, generator, now.progress)
         if now.due:
             report = _report(state, recipe, feed.held())
@@ -129,6 +138,16 @@ def _step(
     with torch.no_grad():
         for key, value in state.net.state_dict().items():
             state.average[key].lerp_(value, 1 - keep)
+
+
+def _is_revival(recipe: Recipe, step: int, progress: float) -> bool:
+    return bool(recipe.revive) and step % recipe.revive == 0 and progress < REVIVE_UNTIL
+
+
+def _revive(state: State, feed: Feed, generator: torch.Generator, progress: float) -> None:
+    if isinstance(state.net, Rlsp):
+        batches = [feed.batch(progress, generator).lr for _ in range(REVIVE_BATCHES)]
+        state.revived += revive(state.net, batches, state.average, state.optimiser)
 
 
 def _is_lesson(recipe: Recipe, step: int, progress: float) -> bool:
@@ -187,6 +206,7 @@ def _report(state: State, recipe: Recipe, held: Batch) -> Report:
         return float(np.mean([-10 * log10(float(e.square().mean())) for e in error]))
 
     recent, state.losses = float(np.mean(state.losses)), []
+    revived, state.revived = state.revived, 0
     return Report(
         step=state.step,
         minutes=state.spent_s / 60,
@@ -194,6 +214,7 @@ def _report(state: State, recipe: Recipe, held: Batch) -> Report:
         recurrent=psnr(),
         stateless=psnr(stateless=True),
         static=psnr(static=True),
+        revived=revived,
     )
 
 
