@@ -53,8 +53,8 @@ def choose_setup(
     """Who runs a model, where and in what. None is a bare single-frame graph.
 
     `engine` auto is OpenVINO for recurrent and bidirectional models on a processor with bf16
-    arithmetic, where it is installed: their wide convolutions run twice as fast as onnxruntime's
-    float32 without AMX and five times as fast with it. In the small graphs of single-frame models
+    arithmetic, where it is installed: their wide convolutions run two to three times as fast as
+    onnxruntime's float32. In the small graphs of single-frame models
     onnxruntime spends less on what is not convolution. `precision` auto is bf16 in that case alone.
     The int8 graphs of recurrent models run there too, which has AMX's int8 units.
 

@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vsrcli.lab.temporal.grow import WINDOW
 from vsrcli.lab.temporal.rlsp import Rlsp
-
-_WINDOW = 9
-"""Channels of the frames, before the state's."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def _parts(net: Rlsp) -> list[_Filters]:
     """In the order in which a step computes them, so that new filters may read new ones."""
     names = [*(f"body.{i}" for i in range(len(net.body))), "head"]
     parts = [_Filters(name, 0, reader, 0) for name, reader in pairwise(names)]
-    return [*parts, _Filters("head", net.phases, "body.0", _WINDOW)]
+    return [*parts, _Filters("head", net.phases, "body.0", WINDOW)]
 
 
 def _made(net: Rlsp, frames: Tensor, part: _Filters) -> Tensor:
