@@ -323,6 +323,7 @@ def test_a_net_begins_from_a_shipped_cell(tmp_path: Path, contrast: float) -> No
     torch.manual_seed(0)
     trained = random_net(8, 6.0)
     (tmp_path / "net-x4.onnx").write_bytes(rlsp_cell(trained.folded()).SerializeToString())
+    (tmp_path / "net-x4-int8.onnx").write_bytes(b"not what a training reads")
     net = random_net(8, contrast)
     begin_from(tmp_path, net)
     frames = torch.rand(1, 5, 3, 9, 14)

@@ -154,7 +154,7 @@ def _checkpoint(path: Path, net: Rlsp | Egvsr) -> Weights:
 def _cell(path: Path, net: Rlsp | Egvsr) -> Weights:
     file = path
     if path.is_dir():
-        found = sorted(path.glob(f"*x{net.scale}*.onnx"))
+        found = sorted(path.glob(f"*x{net.scale}.onnx"))  # not its int8 or fp16
         if not found:
             raise WeightsError(f"{path} holds no x{net.scale} graph")
         file = found[0]
