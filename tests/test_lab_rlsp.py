@@ -306,10 +306,13 @@ def test_filters_that_never_fire_are_drawn_anew():
     assert all((part != 0).any() for part in unread)
 
 
-def test_a_judge_needs_a_flow(tmp_path):
+@pytest.mark.parametrize(
+    ("family", "key", "reason"), [("rlsp", "judge", "flow"), ("egvsr", "revive", "rlsp")]
+)
+def test_a_key_of_the_other_family_is_refused(tmp_path, family, key, reason):
     path = tmp_path / "r.toml"
-    path.write_text('id = "r"\nfamily = "rlsp"\njudge = 8\n')
-    with pytest.raises(InputError, match="flow"):
+    path.write_text(f'id = "r"\nfamily = "{family}"\n{key} = 8\n')
+    with pytest.raises(InputError, match=reason):
         recipe_module.load_recipe(path)
 
 

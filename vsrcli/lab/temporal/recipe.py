@@ -120,6 +120,8 @@ def load_recipe(path: Path) -> Recipe:
         raise InputError(f"recipe {path}: closed takes {', '.join(WAYS)}")
     if recipe.judge and recipe.family != "egvsr":
         raise InputError(f"recipe {path}: a judge needs the flow of an egvsr")
+    if recipe.revive and recipe.family != "rlsp":
+        raise InputError(f"recipe {path}: revive is for an rlsp, whose filters fall silent")
     if recipe.patch % 8:
         raise InputError(f"recipe {path}: patch must be a multiple of 8")
     return replace(recipe, stages=stages) if stages else recipe
