@@ -169,7 +169,7 @@ def test_turn_is_the_matrix(matrix: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "gbrp10le"])
 def test_autorotate_turns_the_picture(tmp_path: Path, upscale: Vsr, pix_fmt: str) -> None:
-    """As FFmpeg's transpose does, bit for bit where the format stays."""
+    """As FFmpeg's transpose does; each way round it is within a code value of exact bicubic."""
     clip = Clip(frames=2, codec="ffv1", pix_fmt=pix_fmt, rotation=90, audio=())
     source = make(tmp_path / "in.mkv", clip)
     out = tmp_path / "out.mkv"
@@ -182,7 +182,7 @@ def test_autorotate_turns_the_picture(tmp_path: Path, upscale: Vsr, pix_fmt: str
         seen = next(file.decode(video=0)).to_ndarray(format="gray").astype(int)
     with av.open(str(tmp_path / "kept.mkv")) as file:
         kept = next(file.decode(video=0)).to_ndarray(format="gray").astype(int)
-    assert np.abs(seen - np.rot90(kept)).max() <= 1
+    assert np.abs(seen - np.rot90(kept)).max() <= 2
 
 
 def test_pixels_turn_with_the_picture(tmp_path: Path, upscale: Vsr) -> None:

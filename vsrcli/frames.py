@@ -122,18 +122,19 @@ class Arriving(Sequence[Plane]):
         self._collect = collect
 
     @cached_property
-    def _planes(self) -> tuple[Plane, ...]:
-        return tuple(self._collect())
+    def landed(self) -> Sequence[Plane]:
+        """What `collect` gave, once it is there."""
+        return self._collect()
 
     @overload
     def __getitem__(self, index: int) -> Plane: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Plane, ...]: ...
-    def __getitem__(self, index: int | slice) -> Plane | tuple[Plane, ...]:
-        return self._planes[index]
+    def __getitem__(self, index: slice) -> Sequence[Plane]: ...
+    def __getitem__(self, index: int | slice) -> Plane | Sequence[Plane]:
+        return self.landed[index]
 
     def __len__(self) -> int:
-        return len(self._planes)
+        return len(self.landed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from vsrcli.media.ffmpeg import SCALERS
 from vsrcli.models import Model
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.devices import choose_setup
-from vsrcli.runtime.engines import Setup
+from vsrcli.runtime.engines import ENGINES, Setup
 
 Say = Callable[[str], None]
 _PEAKED = ("fp32", "bf16")
@@ -92,12 +92,13 @@ class _Bench:
         except (DeviceError, ModelError) as exc:
             return Figures(case=case, reason=str(exc))
         exact = self._psnr_of(replace(case, engine="onnxruntime", precision="fp32"))
+        by_engine = device.split()[0] in ENGINES  # libswscale does not run the graph
         return Figures(
             case=case,
             device=device,
             model_ms=ms,
-            gflop=gflop_of(case, model),
-            peak_gflops=self._peak(setup),
+            gflop=gflop_of(case, model) if by_engine else None,
+            peak_gflops=self._peak(setup) if by_engine else None,
             psnr_db=psnr,
             psnr_change_db=psnr - exact,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Self
 
 import av
 import numpy as np
@@ -12,7 +13,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vsrcli.errors import InputError
-from vsrcli.frames import Layout, Plane, Role
+from vsrcli.frames import Arriving, Layout, Plane, Role
 
 _DEPTHS = ("", "9le", "10le", "12le", "14le", "16le")
 _YUV = tuple(f"yuv{s}p{d}" for s in ("420", "422", "444", "440", "411", "410") for d in _DEPTHS)
@@ -67,8 +68,23 @@ def _view(plane: VideoPlane, layout: Layout) -> Plane:
     return lines[: plane.height, : plane.width]
 
 
+class OwnPlanes(tuple[Plane, ...]):
+    """All planes of an FFmpeg frame that was made for them, as views: `to_av` gives it back."""
+
+    frame: av.VideoFrame
+
+    def __new__(cls, frame: av.VideoFrame, layout: Layout) -> Self:
+        planes = super().__new__(cls, planes_of(frame, layout))
+        planes.frame = frame
+        return planes
+
+
 def to_av(planes: Sequence[Plane], layout: Layout) -> av.VideoFrame:
-    """A new FFmpeg frame that holds copies of these planes."""
+    """The FFmpeg frame of OwnPlanes, else a new one that holds copies of these planes."""
+    if isinstance(planes, Arriving):
+        planes = planes.landed
+    if isinstance(planes, OwnPlanes):
+        return planes.frame
     height, width = planes[0].shape
     frame = av.VideoFrame(width, height, layout.name)
     for target, plane in zip(planes_of(frame, layout), planes, strict=True):

@@ -8,8 +8,8 @@ GPU the planes of one frame cross to the host while those of the next are comput
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from functools import partial
 from queue import SimpleQueue
 
 import numpy as np
@@ -59,6 +59,7 @@ class Bands:
         self._idle: SimpleQueue[Engine] = SimpleQueue()
         for engine in engines:
             self._idle.put(engine)
+        self._pool = ThreadPoolExecutor(self.workers, "vsr-band") if self.workers > 1 else None
 
     def start(self, planes: Sequence[Plane]) -> Callable[[], Array]:
         """Enlarges whole planes; the function waits for them, (N, rH, rW). Raises DeviceError."""
@@ -66,29 +67,33 @@ class Bands:
             landed = self._engines[0].start({SOURCE: np.stack(planes)[:, None]})
         return lambda: landed()[TARGET][:, 0]
 
-    def jobs(self, planes: Sequence[Plane]) -> tuple[Array, Sequence[Callable[[], None]]]:
-        """Where the enlarged planes (N, rH, rW) will stand once all of these are done, in whatever
-        order and on whatever threads. A job raises DeviceError."""
-        height, width = self._height * self._scale, self._width * self._scale
-        large = np.empty((self._count, 1, height, width), planes[0].dtype)
-        jobs = [partial(self._run, planes, span, large) for span in self._spans]
-        return large[:, 0], jobs
+    def enlarge(self, planes: Sequence[Plane], large: Sequence[Plane]) -> None:
+        """Fills the large planes, which may be less than a sample smaller at their ends. Raises
+        DeviceError, the first of any band."""
+        if self._pool is None:
+            for span in self._spans:
+                self._run(planes, span, large)
+            return
+        futures = [self._pool.submit(self._run, planes, span, large) for span in self._spans]
+        wait(futures)  # all, even if one fails: they share memory
+        for future in futures:
+            future.result()
 
-    def _run(self, planes: Sequence[Plane], span: Span, large: Array) -> None:
-        """One band. The engine writes into our own array: memory of its own would be copied out,
-        which costs as much as the bicubic itself."""
+    def _run(self, planes: Sequence[Plane], span: Span, large: Sequence[Plane]) -> None:
+        """One band. The engine writes into our own array: memory of its own would be copied out."""
         rows = slice(span.start, span.start + span.size)
         batch = np.stack([plane[rows] for plane in planes])[:, None]
-        is_whole = len(self._spans) == 1
-        out = large if is_whole else np.empty(self._band(span), large.dtype)
+        made = np.empty(self._band(span), batch.dtype)
         engine = self._idle.get()
         try:
             with self._naming(span.size):
-                engine.run({SOURCE: batch}, {TARGET: out})
+                engine.run({SOURCE: batch}, {TARGET: made})
         finally:
             self._idle.put(engine)
-        if not is_whole:
-            large[:, :, span.core(scale=self._scale)] = out[:, :, span.inside(scale=self._scale)]
+        core, inside = span.core(scale=self._scale), span.inside(scale=self._scale)
+        for target, (plane,) in zip(large, made, strict=True):
+            lines = target[core]
+            lines[:] = plane[inside][: lines.shape[0], : lines.shape[1]]
 
     @contextmanager
     def _naming(self, rows: int) -> Iterator[None]:
@@ -104,5 +109,7 @@ class Bands:
 
     def close(self) -> None:
         """Frees the engines."""
+        if self._pool:
+            self._pool.shutdown()
         for engine in self._engines:
             engine.close()

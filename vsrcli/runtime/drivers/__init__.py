@@ -18,6 +18,8 @@ from vsrcli.runtime.tiling import Tiling, plan_tiling
 
 __all__ = ["Carried", "Driver", "open_driver"]
 log = logging.getLogger("vsr")
+BICUBIC = "bicubic"
+"""The family of the model that is no net: libswscale computes it, unless an engine is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,24 @@ class Driver(Protocol):
         ...
 
 
+class Memoryless:
+    """What drivers have in common whose frames leave nothing behind."""
+
+    def flush(self) -> list[Frame]:
+        """None are held back."""
+        return []
+
+    def reset(self) -> None:
+        """There is nothing to forget."""
+
+    def save(self) -> Carried:
+        """Nothing."""
+        return Carried()
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], held: Sequence[Frame]) -> None:
+        """There is nothing to take up."""
+
+
 def open_driver(
     model: Model,
     scale: int,
@@ -93,12 +113,15 @@ def open_driver(
     setup = choose_setup(model, device=device, engine=engine, precision=precision, threads=threads)
     device = setup.device
     if model.temporal is Temporal.FRAME and model.color == "y":
-        from vsrcli.runtime.drivers.frame import FrameDriver
+        from vsrcli.runtime.drivers.frame import BicubicDriver, FrameDriver
         from vsrcli.runtime.drivers.tiled import TiledFrames
 
         data, studio = graph.load(), model.levels == "studio"
+        is_plain = model.family == BICUBIC and engine == "auto" and not setup.is_gpu
 
         def on(picture: Picture) -> Driver:
+            if is_plain:
+                return BicubicDriver(picture, scale, threads=threads)
             return FrameDriver(
                 data, scale, picture=picture, studio=studio, border=graph.border, setup=setup
             )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from vsrcli.errors import OutOfMemoryError
 from vsrcli.frames import Frame, Picture
-from vsrcli.runtime.drivers import Carried, Driver
-from vsrcli.runtime.engines import Array
+from vsrcli.runtime.drivers import Driver, Memoryless
 from vsrcli.runtime.tiles import cut, paste, subsampling
 from vsrcli.runtime.tiling import Tiling
 
 
-class TiledFrames:
+class TiledFrames(Memoryless):
     """Another driver of single frames, run on whole pictures while they fit. See `drivers.Driver`.
 
     `open_` gives the driver for pictures of one size.
@@ -49,18 +48,6 @@ class TiledFrames:
                 for i, plane in enumerate(made.planes):
                     paste(plane, large[i], tile, sub=subsampling(layout, i), scale=self.scale)
         return [frame.scaled(large, self.scale)]
-
-    def flush(self) -> list[Frame]:
-        return []
-
-    def reset(self) -> None:
-        """A single frame leaves nothing behind."""
-
-    def save(self) -> Carried:
-        return Carried()
-
-    def load(self, arrays: Mapping[str, Array], held: Sequence[Frame]) -> None:
-        """A single frame leaves nothing behind."""
 
     def close(self) -> None:
         self._driver.close()

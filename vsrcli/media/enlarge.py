@@ -1,0 +1,79 @@
+"""Plain bicubic by libswscale: what no net upscales, at the speed of ffmpeg's own scaler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from vsrcli.frames import Layout, Picture, Plane, Role, Siting
+from vsrcli.media.pixels import OwnPlanes, planes_of, to_av
+
+_KERNEL = "flags=bicubic:param0=0:param1=0.5"
+"""Keys' cubic with a = -0.5, as in `runtime.resample`."""
+
+
+class Enlarger:
+    """Enlarges the planes of pictures of one layout and size by a whole factor.
+
+    Samples keep their place on the luma grid; edges repeat. For one thread at a time; `threads`
+    work on a picture, 0: one a core.
+    """
+
+    device = "libswscale cpu"
+
+    def __init__(self, picture: Picture, scale: int, *, threads: int = 0) -> None:
+        layout = self._layout = picture.layout
+        self._size = (picture.width * scale, picture.height * scale)
+        # At odd sizes the last chroma sample reaches past the picture; libswscale would squeeze it.
+        width = -(-picture.width // layout.chroma_w) * layout.chroma_w
+        height = -(-picture.height // layout.chroma_h) * layout.chroma_h
+        self._padded = [layout.size(i, width, height) for i in range(len(layout.roles))]
+        self._graph = _graph(layout, (width, height), scale, picture.color.siting, threads)
+
+    @staticmethod
+    def is_exact(picture: Picture) -> bool:
+        """Whether it comes within a code value.
+
+        It cuts off at white between rows and columns, which shows in full range and in alpha; more
+        bits show how it rounds; and RGB goes to YUV and back.
+        """
+        layout = picture.layout
+        is_studio = not picture.color.full_range and {Role.LUMA, Role.CHROMA} >= set(layout.roles)
+        return is_studio and layout.bits == 8
+
+    def enlarge(self, planes: Sequence[Plane]) -> Sequence[Plane]:
+        """The planes of the large picture, views of one new FFmpeg frame."""
+        whole = [_grown(plane, size) for plane, size in zip(planes, self._padded, strict=True)]
+        self._graph.vpush(to_av(whole, self._layout))
+        made = self._graph.vpull()
+        if (made.width, made.height) == self._size:
+            return OwnPlanes(made, self._layout)
+        sizes = [self._layout.size(i, *self._size) for i in range(len(planes))]
+        large = zip(planes_of(made, self._layout), sizes, strict=True)
+        return tuple(plane[:height, :width] for plane, (height, width) in large)
+
+    def close(self) -> None:
+        """Nothing outlives it."""
+
+
+def _graph(
+    layout: Layout, size: tuple[int, int], scale: int, siting: Siting, threads: int
+) -> av.filter.Graph:
+    width, height = size
+    graph = av.filter.Graph()
+    graph.threads = threads
+    pixels = av.VideoFormat(layout.name)
+    source = graph.add_buffer(width=width, height=height, format=pixels, time_base=Fraction(1, 25))
+    place = f"in_chroma_loc={siting.value}:out_chroma_loc={siting.value}"
+    scaler = graph.add("scale", f"{width * scale}:{height * scale}:{_KERNEL}:{place}")
+    graph.link_nodes(source, scaler, graph.add("buffersink")).configure()
+    return graph
+
+
+def _grown(plane: Plane, size: tuple[int, int]) -> Plane:
+    """The plane with its last row and column repeated up to a size (height, width)."""
+    missing = [wanted - there for wanted, there in zip(size, plane.shape, strict=True)]
+    return np.pad(plane, [(0, m) for m in missing], mode="edge") if any(missing) else plane

@@ -1,0 +1,81 @@
+"""Plain bicubic for whatever no net upscales: by libswscale where that is exact, else by graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from vsrcli.frames import Picture, Plane, Role
+from vsrcli.media.enlarge import Enlarger
+from vsrcli.runtime.bands import Bands
+from vsrcli.runtime.engines import Setup
+from vsrcli.runtime.graphs import bicubic_graph
+from vsrcli.runtime.resample import REACH
+
+
+class Bicubic(Protocol):
+    """Enlarges the planes of pictures of one layout and size, on the CPU."""
+
+    device: str
+    """Who computes it, and on what."""
+
+    def enlarge(self, planes: Sequence[Plane]) -> Sequence[Plane]:
+        """New large planes, in the layout's order."""
+        ...
+
+    def close(self) -> None:
+        """Frees what it holds."""
+        ...
+
+
+def open_bicubic(
+    picture: Picture, scale: int, *, but: Collection[int] = (), threads: int = 0
+) -> Bicubic:
+    """For pictures like this. What comes in the planes `but` is undefined: somebody else fills
+    them. Samples keep their place on the luma grid."""
+    if Enlarger.is_exact(picture):
+        return Enlarger(picture, scale, threads=threads)
+    return _Graphs(picture, scale, but=but, threads=threads)
+
+
+class _Graphs:
+    """Each role's planes through a graph made for their siting."""
+
+    def __init__(self, picture: Picture, scale: int, *, but: Collection[int], threads: int) -> None:
+        layout = self._layout = picture.layout
+        self._size = (picture.width * scale, picture.height * scale)
+        self._setup, self._bands = Setup(threads=threads), dict[Role, Bands]()
+        self.device = f"{self._setup.engine} cpu"
+        for role in dict.fromkeys(layout.roles):
+            if not set(layout.planes_of(role)) <= set(but):
+                self._bands[role] = self._open(picture, role, scale)
+
+    def _open(self, picture: Picture, role: Role, scale: int) -> Bands:
+        layout, is_chroma = picture.layout, role is Role.CHROMA
+        indices = layout.planes_of(role)
+        height, width = layout.size(indices[0], picture.width, picture.height)
+        sub = (layout.chroma_w, layout.chroma_h) if is_chroma else (1, 1)
+
+        def graph(rows: int) -> bytes:
+            shape = (len(indices), rows, width)
+            return bicubic_graph(
+                scale, bits=layout.bits, shape=shape, siting=picture.color.siting, sub=sub
+            )
+
+        shape = (len(indices), height, width)
+        return Bands(graph, scale, shape=shape, halo=REACH, setup=self._setup)
+
+    def enlarge(self, planes: Sequence[Plane]) -> Sequence[Plane]:
+        layout = self._layout
+        sizes = [layout.size(i, *self._size) for i in range(len(planes))]
+        large = [np.empty(size, layout.dtype) for size in sizes]
+        for role, bands in self._bands.items():
+            indices = layout.planes_of(role)
+            bands.enlarge([planes[i] for i in indices], [large[i] for i in indices])
+        return large
+
+    def close(self) -> None:
+        for bands in self._bands.values():
+            bands.close()
