@@ -13,6 +13,10 @@ from vsrcli.media.pixels import OwnPlanes, planes_of, to_av
 
 _KERNEL = "flags=bicubic:param0=0:param1=0.5"
 """Keys' cubic with a = -0.5, as in `runtime.resample`."""
+_STEPS = 1 << 16
+"""Of a sample, in which libswscale counts where it is."""
+_LEAST, _MOST = 8, 2048
+"""Samples to a side: of fewer the kernel is cut short, of more a third adds up to 0.03 px."""
 
 
 class Enlarger:
@@ -34,15 +38,18 @@ class Enlarger:
         self._graph = _graph(layout, (width, height), scale, picture.color.siting, threads)
 
     @staticmethod
-    def is_exact(picture: Picture) -> bool:
-        """Whether it comes within a code value.
+    def is_exact(picture: Picture, scale: int) -> bool:
+        """Whether it comes within a code value on pictures (white noise: 4).
 
         It cuts off at white between rows and columns, which shows in full range and in alpha; more
-        bits show how it rounds; and RGB goes to YUV and back.
+        bits show how it rounds; RGB goes to YUV and back; and positions count in 65536ths.
         """
         layout = picture.layout
         is_studio = not picture.color.full_range and {Role.LUMA, Role.CHROMA} >= set(layout.roles)
-        return is_studio and layout.bits == 8
+        planes = range(len(layout.roles))
+        sides = [side for i in planes for side in layout.size(i, picture.width, picture.height)]
+        drifts = _STEPS % scale != 0 and max(sides) > _MOST
+        return is_studio and layout.bits == 8 and min(sides) >= _LEAST and not drifts
 
     def enlarge(self, planes: Sequence[Plane]) -> Sequence[Plane]:
         """The planes of the large picture, views of one new FFmpeg frame."""

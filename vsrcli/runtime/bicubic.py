@@ -35,7 +35,7 @@ def open_bicubic(
 ) -> Bicubic:
     """For pictures like this. What comes in the planes `but` is undefined: somebody else fills
     them. Samples keep their place on the luma grid."""
-    if Enlarger.is_exact(picture):
+    if Enlarger.is_exact(picture, scale):
         return Enlarger(picture, scale, threads=threads)
     return _Graphs(picture, scale, but=but, threads=threads)
 
