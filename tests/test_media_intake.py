@@ -169,20 +169,21 @@ def test_turn_is_the_matrix(matrix: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "gbrp10le"])
 def test_autorotate_turns_the_picture(tmp_path: Path, upscale: Vsr, pix_fmt: str) -> None:
-    """As FFmpeg's transpose does; each way round it is within a code value of exact bicubic."""
+    """As FFmpeg's transpose does, bit for bit where the format stays."""
     clip = Clip(frames=2, codec="ffv1", pix_fmt=pix_fmt, rotation=90, audio=())
     source = make(tmp_path / "in.mkv", clip)
     out = tmp_path / "out.mkv"
-    upscale(source, "-o", out, "--autorotate", "-c:v", "ffv1")
+    exact = ("-c:v", "ffv1", "--engine", "onnxruntime")  # libswscale rounds each way a bit else
+    upscale(source, "-o", out, "--autorotate", *exact)
     after = facts(out)
     assert (after.size, after.rotation) == ((128, 192), 0)
-    upscale(source, "-o", tmp_path / "kept.mkv", "-c:v", "ffv1")
+    upscale(source, "-o", tmp_path / "kept.mkv", *exact)
     assert facts(tmp_path / "kept.mkv").rotation == 90
     with av.open(str(out)) as file:
         seen = next(file.decode(video=0)).to_ndarray(format="gray").astype(int)
     with av.open(str(tmp_path / "kept.mkv")) as file:
         kept = next(file.decode(video=0)).to_ndarray(format="gray").astype(int)
-    assert np.abs(seen - np.rot90(kept)).max() <= 2
+    assert np.abs(seen - np.rot90(kept)).max() <= 1
 
 
 def test_pixels_turn_with_the_picture(tmp_path: Path, upscale: Vsr) -> None:
