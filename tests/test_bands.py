@@ -10,6 +10,7 @@ from vsrcli.errors import DeviceError
 from vsrcli.frames import Color, Frame, Picture
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model
+from vsrcli.runtime.bicubic import _Graphs, open_bicubic
 from vsrcli.runtime.drivers.frame import FrameDriver
 from vsrcli.runtime.engines import Setup
 
@@ -57,6 +58,12 @@ def test_more_threads_than_bands_work_inside_them() -> None:
     driver = opened(MODELS["espcn"], "yuv420p", 4, 8)
     assert driver._bands.workers == 2
     driver.close()
+    deep = Picture(layout=layout_of("yuv420p10le"), color=Color(), width=SIZE[0], height=SIZE[1])
+    graphs = open_bicubic(deep, 2, but=[0], threads=8)
+    assert isinstance(graphs, _Graphs)
+    (chroma,) = graphs._bands.values()
+    assert chroma.workers == 2
+    graphs.close()
 
 
 def test_an_error_in_one_band_is_the_frames() -> None:

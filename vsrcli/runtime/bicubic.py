@@ -13,6 +13,7 @@ from vsrcli.runtime.bands import Bands
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.graphs import bicubic_graph
 from vsrcli.runtime.resample import REACH
+from vsrcli.runtime.tiles import subsampling
 
 
 class Bicubic(Protocol):
@@ -53,15 +54,15 @@ class _Graphs:
                 self._bands[role] = self._open(picture, role, scale)
 
     def _open(self, picture: Picture, role: Role, scale: int) -> Bands:
-        layout, is_chroma = picture.layout, role is Role.CHROMA
+        layout, siting = picture.layout, picture.color.siting
         indices = layout.planes_of(role)
         height, width = layout.size(indices[0], picture.width, picture.height)
-        sub = (layout.chroma_w, layout.chroma_h) if is_chroma else (1, 1)
+        down, across = subsampling(layout, indices[0])
 
         def graph(rows: int) -> bytes:
             shape = (len(indices), rows, width)
             return bicubic_graph(
-                scale, bits=layout.bits, shape=shape, siting=picture.color.siting, sub=sub
+                scale, bits=layout.bits, shape=shape, siting=siting, sub=(across, down)
             )
 
         shape = (len(indices), height, width)
