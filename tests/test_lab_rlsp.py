@@ -95,6 +95,31 @@ def test_egvsr_cell_equals_the_network_over_time():
             last = made["last_next"]
 
 
+@pytest.mark.parametrize(
+    "net", [Rlsp(layers=3, features=8, contrast=6.0), Egvsr(blocks=1, features=16)]
+)
+@pytest.mark.parametrize("lead", [1, 3])
+def test_a_lead_runs_back_to_the_first_frame_and_teaches_nothing(net, lead):
+    """As if the sequence began so; where the state comes from has no part in the gradient."""
+    torch.manual_seed(0)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.03)
+    frames = torch.rand(1, 4, 3, 16, 16)
+    led = torch.cat([frames[:, 1 : lead + 1].flip(1), frames], 1).requires_grad_()
+    whole = net(led)[:, lead:]
+    only = frames.clone().requires_grad_()
+    made = net(only, lead=lead)
+    np.testing.assert_allclose(made.detach().numpy(), whole.detach().numpy(), atol=1e-6)
+    assert not torch.allclose(made[:, 0], net(only)[:, 0], atol=1e-4)
+
+    def gradient(outputs: torch.Tensor) -> torch.Tensor:
+        return torch.cat(
+            [g.flatten() for g in torch.autograd.grad(outputs.sum(), [*net.parameters()])]
+        )
+
+    assert not torch.allclose(gradient(made), gradient(whole))
+
+
 def test_ablation_closes_each_way_through_time():
     """With all three closed, a frame's output does not depend on any other frame."""
     torch.manual_seed(0)
@@ -312,6 +337,16 @@ def test_filters_that_never_fire_are_drawn_anew():
 def test_a_key_of_the_other_family_is_refused(tmp_path, family, key, reason):
     path = tmp_path / "r.toml"
     path.write_text(f'id = "r"\nfamily = "{family}"\n{key} = 8\n')
+    with pytest.raises(InputError, match=reason):
+        recipe_module.load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"), [("length = 4\nlead = 4", "less than"), ("judge = 8\nlead = 2", "judge")]
+)
+def test_a_lead_that_cannot_be_is_refused(tmp_path, keys, reason):
+    path = tmp_path / "r.toml"
+    path.write_text(f'id = "r"\nfamily = "egvsr"\n{keys}\n')
     with pytest.raises(InputError, match=reason):
         recipe_module.load_recipe(path)
 

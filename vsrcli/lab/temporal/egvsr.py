@@ -96,20 +96,25 @@ class Egvsr(nn.Module):
         y: Tensor = base + detail
         return y
 
-    def forward(self, frames: Tensor, *, stateless: bool = False, static: bool = False) -> Tensor:
-        """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W); see Rlsp.forward for the flags."""
-        return self.run(frames, stateless=stateless, static=static)[0]
+    def forward(
+        self, frames: Tensor, *, lead: int = 0, stateless: bool = False, static: bool = False
+    ) -> Tensor:
+        """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W); see Rlsp.forward for the rest."""
+        return self.run(frames, lead=lead, stateless=stateless, static=static)[0]
 
     def run(
-        self, frames: Tensor, *, stateless: bool = False, static: bool = False
+        self, frames: Tensor, *, lead: int = 0, stateless: bool = False, static: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Phases, and the flows (B, T, 2, H, W) from each frame to the one before."""
         batch, length, _, height, width = frames.shape
         zero = frames.new_zeros(batch, 3, height * self.scale, width * self.scale)
         last, outputs, flows = zero, [], []
+        with torch.no_grad():
+            for t in range(lead, 0, -1):
+                last, _ = self.step(frames[:, t], frames[:, min(t + 1, lead)], last)
         for t in range(length):
             now = frames[:, t]
-            before = now if static or t == 0 else frames[:, t - 1]
+            before = now if static else frames[:, t - 1 if t else min(lead, 1)]
             last, flow = self.step(now, before, zero if stateless else last)
             outputs.append(functional.pixel_unshuffle(last, self.scale))
             flows.append(flow)

@@ -80,6 +80,9 @@ class Recipe:
     lr: float = 3e-3
     batch: int = 4
     length: int = 10
+    lead: int = 0
+    """Frames that run at most before those of a sequence, back to its first, and teach nothing: a
+    state that has settled is another than the first frames'."""
     patch: int = 64
     """Side of a low-resolution patch, px; a multiple of 8."""
     ema: float = 0.998
@@ -122,6 +125,10 @@ def load_recipe(path: Path) -> Recipe:
         raise InputError(f"recipe {path}: a judge needs the flow of an egvsr")
     if recipe.revive and recipe.family != "rlsp":
         raise InputError(f"recipe {path}: revive is for an rlsp, whose filters fall silent")
+    if not 0 <= recipe.lead < recipe.length:
+        raise InputError(f"recipe {path}: lead must be less than length, which is {recipe.length}")
+    if recipe.judge and recipe.lead:
+        raise InputError(f"recipe {path}: a judge's lesson runs there and back; it takes no lead")
     if recipe.patch % 8:
         raise InputError(f"recipe {path}: patch must be a multiple of 8")
     return replace(recipe, stages=stages) if stages else recipe

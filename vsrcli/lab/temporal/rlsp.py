@@ -114,16 +114,24 @@ class Rlsp(nn.Module):
         weight[:, 9 + f :] = detail
         return net
 
-    def forward(self, frames: Tensor, *, stateless: bool = False, static: bool = False) -> Tensor:
+    def forward(
+        self, frames: Tensor, *, lead: int = 0, stateless: bool = False, static: bool = False
+    ) -> Tensor:
         """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W).
 
-        `stateless` zeroes the state before each frame and `static` repeats the current frame in
-        place of its neighbours: what the net is worth without time.
+        `lead` frames run first, without a gradient: from there back to the first. `stateless`
+        zeroes the state before each frame and `static` repeats the current frame in place of its
+        neighbours: what the net is worth without time.
         """
         state, outputs = self.zero_state(frames), []
         last = frames.shape[1] - 1
+        with torch.no_grad():
+            for t in range(lead, 0, -1):
+                window = torch.cat([frames[:, i] for i in (min(t + 1, lead), t, t - 1)], 1)
+                state = self.step(window, state)[1]
         for t in range(last + 1):
-            at = (t, t, t) if static else (max(t - 1, 0), t, min(t + 1, last))
+            former = t - 1 if t else min(lead, 1)
+            at = (t, t, t) if static else (former, t, min(t + 1, last))
             if stateless:
                 state = self.zero_state(frames)
             phases, state = self.step(torch.cat([frames[:, i] for i in at], 1), state)

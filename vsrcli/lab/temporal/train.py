@@ -127,7 +127,8 @@ def _step(
     elif isinstance(state.net, Egvsr) and state.court:
         loss = state.court.loss(state.net, feed.batch(progress, generator), recipe)
     else:
-        loss = _loss(state.net, feed.batch(progress, generator), recipe)
+        lead = int(torch.randint(recipe.lead + 1, (1,), generator=generator))
+        loss = _loss(state.net, feed.batch(progress, generator), recipe, lead)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 1.0)
@@ -156,10 +157,14 @@ def _is_lesson(recipe: Recipe, step: int, progress: float) -> bool:
     return progress < recipe.flow_share or bool(later)
 
 
-def _loss(net: Net, batch: Batch, recipe: Recipe) -> Tensor:
-    """Of the picture; a net with a flow of its own is shown the true one too, where it is known."""
+def _loss(net: Net, batch: Batch, recipe: Recipe, lead: int) -> Tensor:
+    """Of the picture, after `lead` frames that run in; a net with a flow of its own is shown the
+    true one too, where it is known."""
     with torch.autocast(batch.lr.device.type, torch.bfloat16):
-        phases, guessed = (net(batch.lr), None) if isinstance(net, Rlsp) else net.run(batch.lr)
+        if isinstance(net, Rlsp):
+            phases, guessed = net(batch.lr, lead=lead), None
+        else:
+            phases, guessed = net.run(batch.lr, lead=lead)
     target = functional.pixel_unshuffle(batch.hr, recipe.scale)
     loss = picture_loss(phases.float() - target, recipe.loss)
     if guessed is None or batch.flow is None or not recipe.flow_weight:
