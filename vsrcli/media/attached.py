@@ -7,12 +7,13 @@ a frame that has a kind of data newer than itself. Here both are taken off first
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fractions import Fraction
 from typing import cast
 
 import av
 import numpy as np
 from av.sidedata.sidedata import SideData
+
+from vsrcli.media.chain import Filter, open_chain
 
 _CAPTIONS, _MATRIX, _AFD, _PROFILE, _TIMECODE, _HDR10_PLUS, _SURROUND, _EXIF = (
     *(1, 6, 7, 15, 16, 17, 26, 31),
@@ -20,7 +21,7 @@ _CAPTIONS, _MATRIX, _AFD, _PROFILE, _TIMECODE, _HDR10_PLUS, _SURROUND, _EXIF = (
 """FFmpeg's numbers."""
 _UNREADABLE = (_PROFILE, *range(28, 40))
 _HANDED_ON = (_CAPTIONS, _AFD, _PROFILE, _TIMECODE, _HDR10_PLUS, _SURROUND, _EXIF)
-_Chain = tuple[tuple[str, str], ...]
+_Chain = tuple[Filter, ...]
 _READ: _Chain = tuple(("sidedata", f"mode=delete:type={kind}") for kind in _UNREADABLE)
 
 
@@ -88,15 +89,9 @@ class Attached:
         key = (chain, frame.width, frame.height, frame.format.name)
         graph = self._graphs.get(key)
         if graph is None:
-            graph = self._graphs[key] = av.filter.Graph()
-            source = graph.add_buffer(
-                width=frame.width,
-                height=frame.height,
-                format=frame.format,
-                time_base=frame.time_base or Fraction(1, 25),
-            )
-            filters = [graph.add(name, options) for name, options in chain]
-            graph.link_nodes(source, *filters, graph.add("buffersink")).configure()
+            size = (frame.width, frame.height)
+            graph = open_chain(*size, frame.format, chain, tick=frame.time_base)
+            self._graphs[key] = graph
         graph.vpush(frame)
         try:
             return graph.vpull()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 import av
 import numpy as np
 
 from vsrcli.frames import Layout, Picture, Plane, Role, Siting
+from vsrcli.media.chain import open_chain
 from vsrcli.media.pixels import OwnPlanes, planes_of, to_av
 
 _KERNEL = "flags=bicubic:param0=0:param1=0.5"
@@ -70,14 +70,9 @@ def _graph(
     layout: Layout, size: tuple[int, int], scale: int, siting: Siting, threads: int
 ) -> av.filter.Graph:
     width, height = size
-    graph = av.filter.Graph()
-    graph.threads = threads
-    pixels = av.VideoFormat(layout.name)
-    source = graph.add_buffer(width=width, height=height, format=pixels, time_base=Fraction(1, 25))
     place = f"in_chroma_loc={siting.value}:out_chroma_loc={siting.value}"
-    scaler = graph.add("scale", f"{width * scale}:{height * scale}:{_KERNEL}:{place}")
-    graph.link_nodes(source, scaler, graph.add("buffersink")).configure()
-    return graph
+    scaler = ("scale", f"{width * scale}:{height * scale}:{_KERNEL}:{place}")
+    return open_chain(width, height, av.VideoFormat(layout.name), [scaler], threads=threads)
 
 
 def _grown(plane: Plane, size: tuple[int, int]) -> Plane:

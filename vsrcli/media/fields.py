@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 
 from vsrcli.errors import InputError
+from vsrcli.media.chain import open_chain
 from vsrcli.media.pixels import layout_of
 
 log = logging.getLogger("vsr")
@@ -83,20 +84,10 @@ class Deinterlacer:
             raise InputError(f"{planar} cannot be deinterlaced here; use --deinterlace off")
         wanted = "interlaced" if self._mode == "auto" else "all"
         mode = "send_field" if self._mode == "send_field" else "send_frame"
-        graph = av.filter.Graph()
-        nodes = [
-            graph.add_buffer(
-                width=like.width,
-                height=like.height,
-                format=like.format,
-                time_base=like.time_base,
-            )
-        ]
+        filters = [("bwdif", f"mode={mode}:deint={wanted}")]
         if planar != like.format.name.replace("yuvj", "yuv"):
-            nodes.append(graph.add("format", f"pix_fmts={planar}"))
-        nodes.append(graph.add("bwdif", f"mode={mode}:deint={wanted}"))
-        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
-        return graph
+            filters.insert(0, ("format", f"pix_fmts={planar}"))
+        return open_chain(like.width, like.height, like.format, filters, tick=like.time_base)
 
     def _pull(self) -> list[av.VideoFrame]:
         assert self._graph is not None
