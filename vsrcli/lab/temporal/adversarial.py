@@ -33,13 +33,18 @@ class Court:
         self.judge = Judge(features, channels=3 * FRAMES).to(device)
         self._optimiser = torch.optim.Adam(self.judge.parameters(), _RATE, betas=(0.9, 0.99))
 
-    def loss(self, net: Egvsr, batch: Batch, recipe: Recipe) -> Tensor:
-        """Of one batch, for the net; the discriminator takes its own step first."""
+    def loss(
+        self, net: Egvsr, batch: Batch, recipe: Recipe, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Of one batch from a state, for the net, and the state it leaves, again at the batch's
+        first frame; the discriminator takes its own step first."""
         length, scale = batch.lr.shape[1], recipe.scale
         there_and_back = torch.cat([batch.lr, batch.lr[:, :-1].flip(1)], 1)
         with torch.autocast(batch.lr.device.type, torch.bfloat16):
-            phases, flows = net.run(there_and_back)
-        made = functional.pixel_shuffle(phases.float(), scale)
+            run = net.run(there_and_back, state)
+        assert run.flow is not None
+        flows = run.flow
+        made = functional.pixel_shuffle(run.phases.float(), scale)
         forth, back = made[:, :length], made[:, length - 1 :].flip(1)
         real, distance, _ = tried(
             self.judge,
@@ -47,7 +52,7 @@ class Court:
             triples(forth, flows, scale),
             triples(batch.hr, flows, scale),
         )
-        return (
+        loss = (
             (forth - batch.hr).square().mean()
             + recipe.pingpong * (forth - back).square().mean()
             + recipe.warping * _warp_error(there_and_back, flows)
@@ -55,6 +60,7 @@ class Court:
             + recipe.feature * distance
             + recipe.texture * texture_distance(forth.flatten(0, 1), batch.hr.flatten(0, 1))
         )
+        return loss, run.state
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""

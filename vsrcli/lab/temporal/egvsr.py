@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsrcli.lab.temporal.rlsp import Run
+
 FLOW_REACH = 24.0
 """Largest flow, LR px: FNet ends in 24 tanh."""
 FLOW_SIGHT = 66
@@ -96,29 +98,30 @@ class Egvsr(nn.Module):
         y: Tensor = base + detail
         return y
 
-    def forward(
-        self, frames: Tensor, *, lead: int = 0, stateless: bool = False, static: bool = False
-    ) -> Tensor:
-        """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W); see Rlsp.forward for the rest."""
-        return self.run(frames, lead=lead, stateless=stateless, static=static)[0]
+    def forward(self, frames: Tensor, *, stateless: bool = False, static: bool = False) -> Tensor:
+        """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W); see `Rlsp.run` for the rest."""
+        return self.run(frames, stateless=stateless, static=static).phases
 
     def run(
-        self, frames: Tensor, *, lead: int = 0, stateless: bool = False, static: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Phases, and the flows (B, T, 2, H, W) from each frame to the one before."""
+        self,
+        frames: Tensor,
+        state: Tensor | None = None,
+        *,
+        stateless: bool = False,
+        static: bool = False,
+    ) -> Run:
+        """As `Rlsp.run`, with the flow from each frame to the one before."""
         batch, length, _, height, width = frames.shape
         zero = frames.new_zeros(batch, 3, height * self.scale, width * self.scale)
-        last, outputs, flows = zero, [], []
-        with torch.no_grad():
-            for t in range(lead, 0, -1):
-                last, _ = self.step(frames[:, t], frames[:, min(t + 1, lead)], last)
+        last = zero if state is None else state
+        outputs, flows = [], []
         for t in range(length):
             now = frames[:, t]
-            before = now if static else frames[:, t - 1 if t else min(lead, 1)]
+            before = now if static else frames[:, max(t - 1, 0)]
             last, flow = self.step(now, before, zero if stateless else last)
             outputs.append(functional.pixel_unshuffle(last, self.scale))
             flows.append(flow)
-        return torch.stack(outputs, 1), torch.stack(flows, 1)
+        return Run(phases=torch.stack(outputs, 1), state=last, flow=torch.stack(flows, 1))
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:

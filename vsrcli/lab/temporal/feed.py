@@ -49,6 +49,8 @@ class Batch:
     """(B, T, 3, rH, rW)."""
     flow: Tensor | None
     """(B, T, 2, rH, rW) from each frame to the one before, HR px; None where nobody knows it."""
+    is_clean: bool = True
+    """Whether nothing but a scaler went over it."""
 
 
 class Degrade:
@@ -108,7 +110,7 @@ class Feed:
             return self._clean(self._soft(progress / recipe.slide), progress, generator)
         if self._packs and torch.rand(1, generator=generator).item() < recipe.real:
             lr, hr = self._packs.batch(recipe.batch, recipe.length, recipe.patch, generator)
-            return Batch(lr=lr, hr=self._scaled(hr, recipe.patch), flow=None)
+            return Batch(lr=lr, hr=self._scaled(hr, recipe.patch), flow=None, is_clean=False)
         soft = recipe.soft and torch.rand(1, generator=generator).item() < recipe.soft
         return self._clean(self._soft(1.0) if soft else self._degrade, progress, generator)
 
@@ -116,7 +118,7 @@ class Feed:
         return Degrade(grid, self._recipe.scale, self._device)
 
     def _clean(self, degrade: Degrade, progress: float, generator: torch.Generator) -> Batch:
-        """A batch that nothing but a scaler went over."""
+        """A batch of stills or clips."""
         recipe = self._recipe
         if self._clips and torch.rand(1, generator=generator).item() < recipe.clips:
             side = recipe.patch * recipe.scale

@@ -67,6 +67,9 @@ class Recipe:
     """After that, every so many-th step goes on teaching the flow; 0 for none."""
     judge: int = 0
     """Features of the discriminator; 0: pixels and flow alone teach (see `adversarial`)."""
+    judges_clean: bool = True
+    """Whether it sees clean batches, too. Else pixels alone teach there, and texture is invented
+    only where something took it away."""
     adversarial: float = 3e-4
     feature: float = 2e-3
     pingpong: float = 0.5
@@ -80,9 +83,8 @@ class Recipe:
     lr: float = 3e-3
     batch: int = 4
     length: int = 10
-    lead: int = 0
-    """Frames that run at most before those of a sequence, back to its first, and teach nothing: a
-    state that has settled is another than the first frames'."""
+    carry: float = 0.0
+    """Share of the steps that go on with an earlier batch from the state it left (see `carry`)."""
     patch: int = 64
     """Side of a low-resolution patch, px; a multiple of 8."""
     ema: float = 0.998
@@ -125,10 +127,8 @@ def load_recipe(path: Path) -> Recipe:
         raise InputError(f"recipe {path}: a judge needs the flow of an egvsr")
     if recipe.revive and recipe.family != "rlsp":
         raise InputError(f"recipe {path}: revive is for an rlsp, whose filters fall silent")
-    if not 0 <= recipe.lead < recipe.length:
-        raise InputError(f"recipe {path}: lead must be less than length, which is {recipe.length}")
-    if recipe.judge and recipe.lead:
-        raise InputError(f"recipe {path}: a judge's lesson runs there and back; it takes no lead")
+    if not 0 <= recipe.carry < 1:
+        raise InputError(f"recipe {path}: carry is a share below 1, or nothing new would come")
     if recipe.patch % 8:
         raise InputError(f"recipe {path}: patch must be a multiple of 8")
     return replace(recipe, stages=stages) if stages else recipe

@@ -23,6 +23,18 @@ class Ablation:
     hidden: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a net makes of sequences."""
+
+    phases: Tensor
+    """(B, T, 3r², H, W) of the outputs."""
+    state: Tensor
+    """After the last frame."""
+    flow: Tensor | None = None
+    """(B, T, 2, H, W) from each frame to the one before, LR px, of a net that has one."""
+
+
 class Rlsp(nn.Module):
     """RLSP-n-f for RGB in 0..1. State and output are r² phases at low resolution."""
 
@@ -114,26 +126,29 @@ class Rlsp(nn.Module):
         weight[:, 9 + f :] = detail
         return net
 
-    def forward(
-        self, frames: Tensor, *, lead: int = 0, stateless: bool = False, static: bool = False
-    ) -> Tensor:
-        """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W).
+    def forward(self, frames: Tensor, *, stateless: bool = False, static: bool = False) -> Tensor:
+        """(B, T, 3, H, W) in 0..1 to phases (B, T, 3r², H, W); see `run`."""
+        return self.run(frames, stateless=stateless, static=static).phases
 
-        `lead` frames run first, without a gradient: from there back to the first. `stateless`
-        zeroes the state before each frame and `static` repeats the current frame in place of its
-        neighbours: what the net is worth without time.
+    def run(
+        self,
+        frames: Tensor,
+        state: Tensor | None = None,
+        *,
+        stateless: bool = False,
+        static: bool = False,
+    ) -> Run:
+        """Over frames (B, T, 3, H, W) in 0..1, from an empty state if none is given.
+
+        `stateless` zeroes the state before each frame and `static` repeats the current frame in
+        place of its neighbours: what the net is worth without time.
         """
-        state, outputs = self.zero_state(frames), []
-        last = frames.shape[1] - 1
-        with torch.no_grad():
-            for t in range(lead, 0, -1):
-                window = torch.cat([frames[:, i] for i in (min(t + 1, lead), t, t - 1)], 1)
-                state = self.step(window, state)[1]
+        state = self.zero_state(frames) if state is None else state
+        outputs, last = [], frames.shape[1] - 1
         for t in range(last + 1):
-            former = t - 1 if t else min(lead, 1)
-            at = (t, t, t) if static else (former, t, min(t + 1, last))
+            at = (t, t, t) if static else (max(t - 1, 0), t, min(t + 1, last))
             if stateless:
                 state = self.zero_state(frames)
             phases, state = self.step(torch.cat([frames[:, i] for i in at], 1), state)
             outputs.append(phases)
-        return torch.stack(outputs, 1)
+        return Run(phases=torch.stack(outputs, 1), state=state)

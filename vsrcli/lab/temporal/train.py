@@ -23,6 +23,7 @@ from torch.nn import functional
 from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.temporal.adversarial import Court
+from vsrcli.lab.temporal.carry import Carried, backwards
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.feed import Batch, Feed, Sources
 from vsrcli.lab.temporal.grow import begin_from
@@ -58,11 +59,13 @@ class Report:
 
 @dataclass(kw_only=True)
 class State:
-    """Everything a checkpoint holds."""
+    """Where a training is, for a checkpoint."""
 
     net: Net
     average: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
+    carried: Carried
+    """Not in the checkpoint: a run that goes on begins anew with these."""
     step: int = 0
     spent_s: float = 0.0
     losses: list[float] = field(default_factory=list)
@@ -124,11 +127,10 @@ def _step(
     if isinstance(state.net, Egvsr) and _is_lesson(recipe, state.step, progress):
         pairs = feed.moving(LESSON_BATCH, 2, LESSON_PATCH, progress, generator)
         loss = _flow_loss(state.net, pairs, recipe)
-    elif isinstance(state.net, Egvsr) and state.court:
-        loss = state.court.loss(state.net, feed.batch(progress, generator), recipe)
     else:
-        lead = int(torch.randint(recipe.lead + 1, (1,), generator=generator))
-        loss = _loss(state.net, feed.batch(progress, generator), recipe, lead)
+        carried = state.carried.draw(generator)
+        batch, begin = carried or (feed.batch(progress, generator), None)
+        loss = _loss(state, batch, begin, recipe)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 1.0)
@@ -157,19 +159,23 @@ def _is_lesson(recipe: Recipe, step: int, progress: float) -> bool:
     return progress < recipe.flow_share or bool(later)
 
 
-def _loss(net: Net, batch: Batch, recipe: Recipe, lead: int) -> Tensor:
-    """Of the picture, after `lead` frames that run in; a net with a flow of its own is shown the
-    true one too, where it is known."""
-    with torch.autocast(batch.lr.device.type, torch.bfloat16):
-        if isinstance(net, Rlsp):
-            phases, guessed = net(batch.lr, lead=lead), None
-        else:
-            phases, guessed = net.run(batch.lr, lead=lead)
-    target = functional.pixel_unshuffle(batch.hr, recipe.scale)
-    loss = picture_loss(phases.float() - target, recipe.loss)
-    if guessed is None or batch.flow is None or not recipe.flow_weight:
+def _loss(state: State, batch: Batch, begin: Tensor | None, recipe: Recipe) -> Tensor:
+    """Of the picture, from a state; a net with a flow of its own is shown the true one too, where
+    it is known. What is left is kept to go on from."""
+    net = state.net
+    is_judged = recipe.judges_clean or not batch.is_clean
+    if isinstance(net, Egvsr) and state.court and is_judged:
+        loss, end = state.court.loss(net, batch, recipe, begin)
+        state.carried.put(batch, end)
         return loss
-    error = (guessed - _small(batch.flow, recipe.scale))[:, 1:].abs().mean()
+    with torch.autocast(batch.lr.device.type, torch.bfloat16):
+        run = net.run(batch.lr, begin)
+    state.carried.put(backwards(batch), run.state)
+    target = functional.pixel_unshuffle(batch.hr, recipe.scale)
+    loss = picture_loss(run.phases.float() - target, recipe.loss)
+    if run.flow is None or batch.flow is None or not recipe.flow_weight:
+        return loss
+    error = (run.flow - _small(batch.flow, recipe.scale))[:, 1:].abs().mean()
     return loss + recipe.flow_weight * error
 
 
@@ -233,6 +239,7 @@ def _start(recipe: Recipe, checkpoint: Path, device: torch.device, begin: Path |
         net=net,
         average={k: v.clone() for k, v in net.state_dict().items()},
         optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr, 1.0),
+        carried=Carried(recipe.carry),
     )
     if recipe.judge:
         state.court = Court(recipe.judge, device)
