@@ -39,7 +39,7 @@ from vsrcli.lab.temporal.motion import Stills
 from vsrcli.lab.temporal.pack import Packs
 from vsrcli.lab.temporal.recipe import Recipe, load_recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
-from vsrcli.lab.temporal.train import train
+from vsrcli.lab.temporal.train import Report, train
 from vsrcli.media.images import write_png
 from vsrcli.media.recode import Coding, recode
 
@@ -235,6 +235,23 @@ REAL = Recipe(
     id="real", layers=3, features=8, batch=2, length=3, patch=16, degrade="real", clips=0.5,
     contrast=4.0, shrinks=(1.0,),
 )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("real", "judges_clean", "is_judged"),
+    [(1.0, False, True), (0.0, False, False), (0.0, True, True)],
+)
+def test_clean_batches_go_unjudged_if_asked(
+    sources: Sources, tmp_path: Path, real: float, judges_clean: bool, is_judged: bool
+) -> None:
+    """The optimiser of a discriminator that saw a batch has moments."""
+    net = {"family": "egvsr", "layers": 1, "features": 16, "contrast": 0.0, "judge": 16}
+    recipe = replace(REAL, **net, real=real, judges_clean=judges_clean)
+    reports: list[Report] = []
+    checkpoint = train(recipe, sources, tmp_path, minutes=0.001, on_report=reports.append)
+    assert reports[-1].step > 0
+    saved = torch.load(checkpoint, weights_only=True)
+    assert bool(saved["court"]["optimiser"]["state"]) == is_judged
 
 
 def test_a_recipe_mixes_its_sources(sources: Sources) -> None:
