@@ -13,6 +13,7 @@ from vsrcli.models import Model
 from vsrcli.runtime.bicubic import _Graphs, open_bicubic
 from vsrcli.runtime.drivers.frame import FrameDriver
 from vsrcli.runtime.engines import Setup
+from vsrcli.runtime.graphs import shuffle
 
 SIZE = (22, 301)
 
@@ -64,6 +65,21 @@ def test_more_threads_than_bands_work_inside_them() -> None:
     (chroma,) = graphs._bands.values()
     assert chroma.workers == 2
     graphs.close()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_phases_are_put_in_their_places(scale: int, dtype: type) -> None:
+    """Also in planes whose rows end in padding, and from a part of an array."""
+    height, width = 5, 7
+    wanted = np.arange(height * width * scale**2).astype(dtype).reshape(height * scale, -1)
+    phases = np.zeros((height + 2, width, scale**2), dtype)
+    for y, x, i, j in np.ndindex(height, width, scale, scale):
+        phases[y + 1, x, i * scale + j] = wanted[y * scale + i, x * scale + j]
+    padded = np.zeros((height * scale, width * scale + 3), dtype)
+    shuffle(phases[1:-1], padded[:, : width * scale])
+    np.testing.assert_array_equal(padded[:, : width * scale], wanted)
+    assert not padded[:, width * scale :].any()
 
 
 def test_an_error_in_one_band_is_the_frames() -> None:

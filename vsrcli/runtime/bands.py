@@ -17,7 +17,7 @@ import numpy as np
 from vsrcli.errors import DeviceError
 from vsrcli.frames import Plane
 from vsrcli.runtime.engines import Array, Engine, Setup
-from vsrcli.runtime.graphs import SOURCE, TARGET
+from vsrcli.runtime.graphs import PHASES, SOURCE, TARGET, shuffle
 from vsrcli.runtime.tiles import Span, spans_of
 
 _HALOS = 32
@@ -56,10 +56,13 @@ class Bands:
         engines = [share.open(data, frugal=True, steady=setup.is_gpu) for _ in range(self.workers)]
         self.device = engines[0].name
         self._engines = engines
-        self._idle: SimpleQueue[Engine] = SimpleQueue()
+        self._target = next(iter(engines[0].outputs))
+        self._idle: SimpleQueue[tuple[Engine, Array]] = SimpleQueue()
+        """Each with an array that it writes into: memory of its own would be copied out."""
         for engine in engines:
-            self._idle.put(engine)
-        self._pool = ThreadPoolExecutor(self.workers, "vsr-band") if self.workers > 1 else None
+            made = engine.outputs[self._target]
+            self._idle.put((engine, np.empty(made.sides, made.dtype)))
+        self._pool = ThreadPoolExecutor(self.workers - 1, "vsr-band") if self.workers > 1 else None
 
     def start(self, planes: Sequence[Plane]) -> Callable[[], Array]:
         """Enlarges whole planes; the function waits for them, (N, rH, rW). Raises DeviceError."""
@@ -70,30 +73,40 @@ class Bands:
     def enlarge(self, planes: Sequence[Plane], large: Sequence[Plane]) -> None:
         """Fills the large planes, which may be less than a sample smaller at their ends. Raises
         DeviceError, the first of any band."""
-        if self._pool is None:
-            for span in self._spans:
+        todo = iter(self._spans)  # one step of which is atomic
+
+        def work() -> None:
+            for span in todo:
                 self._run(planes, span, large)
-            return
-        futures = [self._pool.submit(self._run, planes, span, large) for span in self._spans]
-        wait(futures)  # all, even if one fails: they share memory
+
+        futures = [self._pool.submit(work) for _ in range(self.workers - 1)] if self._pool else []
+        try:
+            work()  # this thread would only wait
+        finally:
+            wait(futures)  # all, even if one fails: they share memory
         for future in futures:
             future.result()
 
     def _run(self, planes: Sequence[Plane], span: Span, large: Sequence[Plane]) -> None:
-        """One band. The engine writes into our own array: memory of its own would be copied out."""
+        """One band."""
         rows = slice(span.start, span.start + span.size)
         batch = np.stack([plane[rows] for plane in planes])[:, None]
-        made = np.empty(self._band(span), batch.dtype)
-        engine = self._idle.get()
+        engine, made = self._idle.get()
         try:
             with self._naming(span.size):
-                engine.run({SOURCE: batch}, {TARGET: made})
+                engine.run({SOURCE: batch}, {self._target: made})
+            for target, values in zip(large, made, strict=True):
+                self._settle(values, span, target[span.core(scale=self._scale)])
         finally:
-            self._idle.put(engine)
-        core, inside = span.core(scale=self._scale), span.inside(scale=self._scale)
-        for target, (plane,) in zip(large, made, strict=True):
-            lines = target[core]
-            lines[:] = plane[inside][: lines.shape[0], : lines.shape[1]]
+            self._idle.put((engine, made))
+
+    def _settle(self, values: Array, span: Span, lines: Plane) -> None:
+        """The core of what an engine made in its place."""
+        if self._target == PHASES:
+            shuffle(values[span.inside()], lines)
+        else:
+            plane = values[0]
+            lines[:] = plane[span.inside(scale=self._scale)][: lines.shape[0], : lines.shape[1]]
 
     @contextmanager
     def _naming(self, rows: int) -> Iterator[None]:
@@ -103,9 +116,6 @@ class Bands:
         except DeviceError as exc:
             size = f"a {self._width}x{rows} plane, x{self._scale}"
             raise type(exc)(f"{exc} ({size})") from exc
-
-    def _band(self, span: Span) -> tuple[int, int, int, int]:
-        return (self._count, 1, span.size * self._scale, self._width * self._scale)
 
     def close(self) -> None:
         """Frees the engines."""

@@ -7,11 +7,12 @@ Both are made for one plane size, which lets the engine plan its memory once.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from vsrcli.frames import Siting
+from vsrcli.frames import Plane, Siting
 from vsrcli.runtime.codes import kind_of, to_codes
 from vsrcli.runtime.resample import Shape, enlarge, reshape, settle
 from vsrcli.runtime.wire import (
@@ -30,9 +31,11 @@ from vsrcli.runtime.wire import (
     single_ports,
 )
 
-SOURCE, TARGET = "planes_in", "planes_out"
+SOURCE, TARGET, PHASES = "planes_in", "planes_out", "phases_out"
 _BLACK, _WHITE = np.float32(16 / 255), np.float32(235 / 255)
 _REACH_OF_STUDIO = np.float32(219 / 255)
+_LAST = (0, 2, 3, 1)
+"""Axes that bring channels to the end."""
 
 
 def wrap_planes(
@@ -43,6 +46,8 @@ def wrap_planes(
     shape: Shape,
     studio: bool = False,
     full_range: bool = False,
+    shuffles: bool = True,
+    blocked: bool = True,
 ) -> bytes:
     """A float model (one input, one output, (N, 1, H, W), code / 255) as a graph of code values.
 
@@ -52,6 +57,10 @@ def wrap_planes(
 
     A net trained on `studio` luma has never seen anything beyond, and gives anything for it: full
     range is brought to studio range and back; blacker than black and whiter than white go past it.
+
+    Unless the graph `shuffles`, a net that ends in a shuffle gives PHASES, (N, H, W, r²), for
+    `shuffle` to put in their places. `blocked` is for an engine whose convolutions leave channels
+    in blocks: convolutions alone then add to them, and lay them side by side, at little cost.
     """
     graph = graph_of(model)
     source, target = single_ports(model)
@@ -69,20 +78,31 @@ def wrap_planes(
     levels = _Levels(bits=bits, studio=studio and shuffled, full_range=full_range)
     beyond = levels.enter(ends, values, source)
     head = ends.take()
-    # Rounded before the shuffle, where there is one: it then moves bytes instead of floats. The
-    # phases of a pixel side by side are how convolutions leave them, so that order costs no more.
-    if shuffled:
-        values = last.inputs[0]
-        if beyond:
-            ones = np.ones((scale**2, 1, 1, 1), np.float32)
-            values = ends.node("Add", [values, ends.node("Conv", [beyond, ones])])
-        phases = ends.node("Transpose", [values], perm=(0, 2, 3, 1))
-        _shuffle(ends, levels.leave(ends, phases), scale, shape, TARGET)
-    else:
+    count, height, width = shape
+    name, large = TARGET, (count, 1, height * scale, width * scale)
+    if not shuffled:
         levels.leave(ends, target, TARGET)
-    joined = head + body + ends.take() + _ports(scale, bits, shape)
+    elif shuffles:
+        _shuffled(ends, _phases(ends, last.inputs[0], beyond, levels, scale, blocked), scale, shape)
+    else:
+        name, large = PHASES, (count, height, width, scale**2)
+        _phases(ends, last.inputs[0], beyond, levels, scale, blocked, name)
+    joined = head + body + ends.take() + _ports(bits, shape, large, name)
     rest = b"".join(field(n, p) for n, p in fields(model) if n != GRAPH)
     return rest + field(GRAPH, joined)
+
+
+def shuffle(phases: Plane, large: Plane) -> None:
+    """Puts phases (H, W, r²) in their places in a large plane (rH, rW)."""
+    height, width, count = phases.shape
+    scale = math.isqrt(count)
+    lines = large.reshape(height, scale, width * scale)
+    run = scale * phases.itemsize
+    if run in (2, 4, 8):  # one number to numpy
+        lines.view(f"u{run}")[:] = phases.view(f"u{run}").transpose(0, 2, 1)
+        return
+    for phase in range(count):
+        lines[:, phase // scale, phase % scale :: scale] = phases[:, :, phase]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +162,9 @@ def bicubic_graph(
     values = graph.node("Cast", [SOURCE], to=FLOAT)
     codes = to_codes(graph, enlarge(graph, values, shape, factors, (down, across)), bits)
     settle(graph, codes, shape, factors, TARGET)
-    return model_of(graph.take() + _ports(scale, bits, shape))
+    count, height, width = shape
+    large = (count, 1, height * scale, width * scale)
+    return model_of(graph.take() + _ports(bits, shape, large))
 
 
 def _shift(scale: int, sub: int, cosited: bool) -> float:
@@ -150,16 +172,34 @@ def _shift(scale: int, sub: int, cosited: bool) -> float:
     return (scale - 1) / (2 * scale) * (1 - 1 / sub) if cosited else 0.0
 
 
-def _shuffle(graph: Builder, codes: str, scale: int, shape: Shape, output: str) -> None:
-    """(N, H, W, r²) phases to (N, 1, rH, rW) in one transpose of r bytes each."""
+def _phases(
+    graph: Builder,
+    values: str,
+    beyond: str,
+    levels: _Levels,
+    scale: int,
+    blocked: bool,
+    output: str = "",
+) -> str:
+    """A net's phases as codes, those of a pixel side by side: (N, H, W, r²)."""
+    if not blocked:
+        whole = graph.node("Add", [values, beyond]) if beyond else values
+        return graph.node("Transpose", [levels.leave(graph, whole)], output, perm=_LAST)
+    if beyond:
+        ones = np.ones((scale**2, 1, 1, 1), np.float32)
+        values = graph.node("Add", [values, graph.node("Conv", [beyond, ones])])
+    return levels.leave(graph, graph.node("Transpose", [values], perm=_LAST), output)
+
+
+def _shuffled(graph: Builder, codes: str, scale: int, shape: Shape) -> None:
+    """Phases to the large plane in one transpose of r bytes each: bytes, not floats, move."""
     count, height, width = shape
     pixels = reshape(graph, codes, (count * height, width, scale, scale))
     lines = graph.node("Transpose", [pixels], perm=(0, 2, 1, 3))
-    reshape(graph, lines, (count, 1, height * scale, width * scale), output)
+    reshape(graph, lines, (count, 1, height * scale, width * scale), TARGET)
 
 
-def _ports(scale: int, bits: int, shape: Shape) -> bytes:
+def _ports(bits: int, shape: Shape, large: tuple[int, ...], name: str = TARGET) -> bytes:
     count, height, width = shape
     source = port(SOURCE, kind_of(bits), (count, 1, height, width))
-    target = port(TARGET, kind_of(bits), (count, 1, height * scale, width * scale))
-    return field(INPUT, source) + field(OUTPUT, target)
+    return field(INPUT, source) + field(OUTPUT, port(name, kind_of(bits), large))

@@ -41,7 +41,14 @@ class FrameDriver(Memoryless):
         def graph(rows: int) -> bytes:
             shape = (count, rows, picture.width)
             return wrap_planes(
-                model, scale, bits=layout.bits, shape=shape, studio=studio, full_range=full
+                model,
+                scale,
+                bits=layout.bits,
+                shape=shape,
+                studio=studio,
+                full_range=full,
+                shuffles=setup.is_gpu,
+                blocked=setup.is_blocked,
             )
 
         shape = (count, picture.height, picture.width)

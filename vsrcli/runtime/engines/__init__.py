@@ -33,6 +33,11 @@ class Setup:
         return self.device != "cpu"
 
     @property
+    def is_blocked(self) -> bool:
+        """The engine's convolutions leave channels in blocks, which others would have to undo."""
+        return self.engine == "onnxruntime"
+
+    @property
     def workers(self) -> int:
         """Threads that a driver may keep busy at once: those of the engine, or one for a GPU."""
         return 1 if self.is_gpu else self.threads or os.cpu_count() or 1
