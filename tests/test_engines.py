@@ -15,7 +15,7 @@ from vsrcli.media.pixels import layout_of
 from vsrcli.models import find_model
 from vsrcli.runtime.cells import state_shape, step_graph
 from vsrcli.runtime.engines import ENGINES, Engine, Setup, is_installed
-from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph, wrap_planes
+from vsrcli.runtime.graphs import PHASES, SOURCE, TARGET, bicubic_graph, shuffle, wrap_planes
 from vsrcli.runtime.processor import has_bf16
 from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
 
@@ -166,6 +166,76 @@ def test_engines_agree_on_shipped_models(name: str, bits: int) -> None:
     codes = np.random.default_rng(2).integers(0, 1 << bits, (1, 1, *SIDES)).astype(dtype)
     one, other = (Setup(engine=e, threads=1).open(graph).run({SOURCE: codes}) for e in ENGINES)
     assert np.abs(one[TARGET].astype(int) - other[TARGET]).max() <= 1
+
+
+def luma_graph(name: str, shape: tuple[int, int, int], *, blocked: bool, bits: int = 8) -> bytes:
+    """What a driver runs of a shipped model at x4."""
+    model = find_model(name)
+    return wrap_planes(
+        model.graph(4).load(), 4, bits=bits, shape=shape, studio=model.levels == "studio",
+        shuffles=False, blocked=blocked,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("name", ["esr-max", "espcn-fast"])
+def test_phases_are_those_of_the_shuffled_graph(setup: Setup, name: str, bits: int) -> None:
+    model, shape = find_model(name), (2, *SIDES)
+    dtype = np.uint8 if bits == 8 else np.uint16
+    codes = np.random.default_rng(2).integers(0, 1 << bits, (2, 1, *SIDES)).astype(dtype)
+    whole = wrap_planes(
+        model.graph(4).load(), 4, bits=bits, shape=shape, studio=model.levels == "studio"
+    )
+    wanted = setup.open(whole).run({SOURCE: codes})[TARGET][:, 0]
+    graph = luma_graph(name, shape, blocked=setup.is_blocked, bits=bits)
+    made = np.empty_like(wanted)
+    for phases, plane in zip(setup.open(graph).run({SOURCE: codes})[PHASES], made, strict=True):
+        shuffle(phases, plane)
+    assert np.abs(made.astype(int) - wanted).max() <= (1 if bits == 8 else 2)
+
+
+@needs_bf16
+@pytest.mark.parametrize(("name", "most"), [("esr-max", 0.4), ("espcn", 0.6)])
+def test_bf16_of_luma_is_near_float32(name: str, most: float) -> None:
+    """Root mean square of what it changes, codes; half of it is that both are rounded."""
+    soft = np.random.default_rng(3).normal(0, 1, (40, 60)).cumsum(0).cumsum(1)
+    codes = (16 + 219 * (soft - soft.min()) / np.ptp(soft)).astype(np.uint8)[None, None]
+    exact, narrow = (
+        Setup(engine=engine, precision=precision, threads=1)
+        .open(luma_graph(name, (1, 40, 60), blocked=engine == "onnxruntime"))
+        .run({SOURCE: codes})[PHASES]
+        .astype(int)
+        for engine, precision in (("onnxruntime", "fp32"), ("openvino", "bf16"))
+    )
+    assert 0 < np.sqrt(np.square(narrow - exact).mean()) < most
+
+
+@needs_bf16
+@pytest.mark.parametrize("name", ["esr-max", "esr-max-fast"])
+def test_bf16_leaves_what_is_flat_flat(name: str) -> None:
+    """Each code as float32 makes it: filters are rounded so that they keep their sums."""
+    made = []
+    for engine, precision in (("onnxruntime", "fp32"), ("openvino", "bf16")):
+        graph = luma_graph(name, (1, 8, 8), blocked=engine == "onnxruntime")
+        opened = Setup(engine=engine, precision=precision, threads=1).open(graph)
+        flats = [np.full((1, 1, 8, 8), code, np.uint8) for code in range(0, 256, 5)]
+        made.append(np.stack([opened.run({SOURCE: flat})[PHASES] for flat in flats]))
+    np.testing.assert_array_equal(*made)
+
+
+@needs_bf16
+@pytest.mark.parametrize("pad", [0, 1, 2])
+def test_bf16_adds_each_pixel_to_its_own_detail(pad: int) -> None:
+    graph, rng = Builder("my"), np.random.default_rng(6)
+    kernel = rng.normal(0, 0.2, (4, 1, 5, 5)).astype(np.float32)
+    graph.node("Conv", ["x", kernel], "y", pads=(pad,) * 4)
+    made = (1, 4, *(side - 4 + 2 * pad for side in SIDES))
+    ports = field(INPUT, port("x", FLOAT, (1, 1, *SIDES))) + field(OUTPUT, port("y", FLOAT, made))
+    whole = model_of(graph.take() + ports)
+    feeds = {"x": (rng.integers(0, 256, (1, 1, *SIDES)) / 255).astype(np.float32)}
+    exact = Setup(threads=1).open(whole).run(feeds)["y"]
+    narrow = Setup(engine="openvino", precision="bf16", threads=1).open(whole).run(feeds)["y"]
+    np.testing.assert_allclose(narrow, exact, atol=0.006)
 
 
 @needs_openvino

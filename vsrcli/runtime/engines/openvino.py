@@ -2,9 +2,8 @@
 
 What a graph holds from run to run lies in two tensors of its own precision, one read, the other
 written (OpenVINO's variables would be copied in every run); wide ones have their channels last, as
-convolutions have it. bf16 is written into the graph itself and not left to OpenVINO's hint:
-convolutions and what lies between them are narrow; what leads to an output that is seen, and to the
-positions that a warp samples at, stays float32.
+convolutions have it. bf16 is written into the graph itself (`narrow`) and not left to OpenVINO's
+hint.
 """
 
 from __future__ import annotations
@@ -20,21 +19,12 @@ from openvino import opset13 as ops
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
+from vsrcli.runtime.engines.narrow import BF16, narrow, rounded, widened
 
-_WIDE = 4
-"""Input channels from which on a convolution is worth bf16; below, it mixes colours."""
-_CONVOLUTIONS = {"Convolution", "GroupConvolution", "ConvolutionBackpropData"}
-_NARROW = _CONVOLUTIONS | {
-    *("Parameter", "Constant", "Convert", "Add", "Subtract", "Multiply", "Maximum", "Minimum"),
-    *("Relu", "PRelu", "LeakyRelu", "Clamp", "Sigmoid", "Tanh"),
-    *("Concat", "Split", "VariadicSplit", "Slice", "StridedSlice", "Gather", "Reshape"),
-    *("Transpose", "Squeeze", "Unsqueeze", "DepthToSpace", "SpaceToDepth", "MaxPool", "AvgPool"),
-}
-"""Operators that may run in bf16."""
-_WARP = "GridSample"
 _LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 """Axes that bring channels to the end, and back."""
-_BF16 = ov.Type.bf16
+_WIDE = 4
+"""Channels of a state from which on that order is worth it."""
 
 
 class OpenVinoEngine:
@@ -55,7 +45,7 @@ class OpenVinoEngine:
             p.name: p for p in map(_port, model.outputs) if p.name not in self._held.values()
         }
         if precision == "bf16":
-            _narrow(model, self._held)
+            narrow(model, self._held)
         self._turned = {name for name, later in self._held.items() if _turn(model, name, later)}
         self._request = _compile(model, threads, precision).create_infer_request()
         self._states = {name: _pair(model.input(name)) for name in self._held}
@@ -150,25 +140,6 @@ def _port(port: Any) -> Port:  # noqa: ANN401  # ov.Output, whose stub lacks met
     return Port(name=port.any_name, dtype=np.dtype(port.element_type.to_dtype()), shape=sides)
 
 
-def _narrow(model: ov.Model, held: Mapping[str, str]) -> None:
-    """Turns the model's convolutions, and what lies between them, to bf16."""
-    exact = _exact(model, set(held.values()))
-    for node in model.get_ordered_ops():
-        kind = node.get_type_name()
-        is_narrow = kind in _NARROW and node.get_name() not in exact
-        if kind == "Result":
-            continue
-        if kind == "Parameter":
-            names = node.output(0).get_names()
-            if is_narrow and names & held.keys() and node.get_element_type() == ov.Type.f32:
-                node.set_element_type(_BF16)
-        _feed(node, _BF16 if is_narrow else ov.Type.f32)
-        node.validate_and_infer_types()
-    for source, target in held.items():  # a variable has one type
-        _feed(model.output(target).get_node(), model.input(source).get_element_type())
-    model.validate_nodes_and_infer_types()
-
-
 def _turn(model: ov.Model, name: str, later: str) -> bool:
     """Gives a wide state its channels last, at both ends; whether it is one.
 
@@ -205,53 +176,21 @@ def _transposed(values: Any, axes: tuple[int, ...]) -> Any:  # noqa: ANN401  # o
     return ops.transpose(values, np.array(axes, np.int64)).output(0)
 
 
-def _feed(node: Any, kind: ov.Type) -> None:  # noqa: ANN401  # ov.Node, whose stub lacks methods
-    """Converts what floats a node takes to one type."""
-    for port in node.inputs():
-        source = port.get_source_output()
-        if source.get_element_type() in (_BF16, ov.Type.f32) and source.get_element_type() != kind:
-            port.replace_source_output(ops.convert(source, kind.get_type_name()).output(0))
-
-
-def _exact(model: ov.Model, inside: set[str]) -> set[str]:
-    """Names of the nodes between the last wide convolutions and what has to be exact."""
-    ends = [n for n in model.get_results() if not inside & n.output(0).get_names()]
-    ends += [n for n in model.get_ordered_ops() if n.get_type_name() == _WARP]
-    found: set[str] = set()
-    while ends:
-        node = ends.pop()
-        if node.get_name() in found or _is_wide(node):
-            continue
-        found.add(node.get_name())
-        ends += [port.get_source_output().get_node() for port in node.inputs()]
-    return found
-
-
-def _is_wide(node: Any) -> bool:  # noqa: ANN401  # as above
-    if node.get_type_name() not in _CONVOLUTIONS:
-        return False
-    channels = node.input(0).get_partial_shape()[1]
-    return bool(channels.is_dynamic or channels.get_length() >= _WIDE)
-
-
 def _as_float(tensor: ov.Tensor) -> Array:
     """A copy in float32."""
-    if tensor.element_type != _BF16:
+    if tensor.element_type != BF16:
         return np.array(tensor.data, np.float32)
-    bits = np.array(tensor.data).view(np.uint16).astype(np.uint32) << 16
-    return bits.view(np.float32)
+    return widened(np.array(tensor.data).view(np.uint16))
 
 
 def _fill(tensor: ov.Tensor, array: Array | None) -> None:
     """Writes float32 to a tensor, exactly what `_as_float` gave, or zeros."""
     if array is None:
         tensor.data.view(np.uint8)[:] = 0
-    elif tensor.element_type != _BF16:
+    elif tensor.element_type != BF16:
         tensor.data[:] = array
     else:
-        bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
-        rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to nearest, ties to even
-        tensor.data.view(np.uint16)[:] = rounded.astype(np.uint16)
+        tensor.data.view(np.uint16)[:] = rounded(array)
 
 
 def _pair(port: Any) -> tuple[ov.Tensor, ov.Tensor]:  # noqa: ANN401  # as above
