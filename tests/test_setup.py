@@ -35,7 +35,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def chosen(model: Model, **wishes: str) -> tuple[str, str, str]:
+def chosen(model: Model, **wishes: str | int) -> tuple[str, str, str]:
     setup = choose_setup(model, **wishes)  # type: ignore[arg-type]
     return setup.engine, setup.device, setup.precision
 
@@ -49,6 +49,24 @@ def test_auto_is_bf16_for_models_that_use_time(
     assert chosen(bidirectional) == ("openvino", "cpu", "bf16")
     assert chosen(recurrent, precision="fp32") == ("onnxruntime", "cpu", "fp32")
     assert chosen(recurrent, engine="onnxruntime") == ("onnxruntime", "cpu", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("change", "engine", "narrow"),
+    [(-0.03, "openvino", "bf16"), (0.001, "openvino", "bf16"), (-0.04, "openvino", "fp32")],
+)
+def test_auto_is_bf16_for_luma_where_the_card_says_that_it_costs_little(
+    machine: pytest.MonkeyPatch, frame_model: Model, change: float, engine: str, narrow: str
+) -> None:
+    graphs = [replace(g, measured={"bf16_change_db": change}) for g in frame_model.graphs]
+    known = replace(frame_model, graphs=tuple(graphs))
+    assert chosen(known, scale=2) == (engine, "cpu", narrow)
+    assert chosen(known, scale=2, bits=10) == ("openvino", "cpu", "fp32")
+    assert chosen(known, scale=2, precision="fp32") == ("onnxruntime", "cpu", "fp32")
+    assert chosen(known, scale=2, engine="openvino") == ("openvino", "cpu", narrow)
+    assert chosen(frame_model, scale=2) == ("onnxruntime", "cpu", "fp32")
+    machine.setattr(devices, "has_bf16", lambda: False)
+    assert chosen(known, scale=2) == ("onnxruntime", "cpu", "fp32")
 
 
 def test_auto_without_bf16_or_openvino_is_onnxruntime(

@@ -84,8 +84,8 @@ class _Bench:
         model = self._models[case.model]
         try:
             setup = choose_setup(
-                model, device=self._plan.device, engine=case.engine, precision=case.precision,
-                threads=self._plan.threads,
+                model, scale=case.scale, device=self._plan.device, engine=case.engine,
+                precision=case.precision, threads=self._plan.threads,
             )  # fmt: skip
             device, ms = time_model(case, model, self._plan)
             psnr = self._psnr_of(case)

@@ -11,6 +11,7 @@ COMMANDS = {
     "export": ("export", "write a checkpoint into the weights folder"),
     "mean": ("mean", "write the mean of two checkpoints' weights"),
     "half": ("half", "make fp16 variants of a model's graphs"),
+    "bf16": ("bf16", "note on a card what bf16 costs a single-frame model"),
     "degrade": ("degrade", "make a pack of degraded sequences to train on"),
     "import": ("import_", "rebuild a published checkpoint as a model folder"),
     "ablate": ("ablate", "train RLSP with its ways through time opened one by one"),

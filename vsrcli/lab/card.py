@@ -127,11 +127,13 @@ def write_card(card: Card, folder: Path) -> Path:
     return part.replace(folder / CARD)
 
 
-def note_measured(folder: Path, scale: int, figures: Mapping[str, float]) -> None:
-    """Adds figures, to 2 decimals, to those of the graph of a scale on the card in `folder`."""
+def note_measured(
+    folder: Path, scale: int, figures: Mapping[str, float], *, digits: int = 2
+) -> None:
+    """Adds figures, to so many decimals, to those on the card of the graph of a scale."""
     card = read_card(folder)
     graph = next(g for g in card.graphs if g.scale == scale)
-    measured = {**graph.measured, **{name: round(value, 2) for name, value in figures.items()}}
+    measured = {**graph.measured, **{name: round(value, digits) for name, value in figures.items()}}
     write_card(card.with_graph(replace(graph, measured=measured)), folder)
 
 

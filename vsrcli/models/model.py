@@ -13,6 +13,8 @@ from typing import Any
 from vsrcli.errors import ModelError, WeightsError
 
 CARD = "model.toml"
+BF16_CHANGE = "bf16_change_db"
+"""Of a graph's measured figures; see `vsr-lab bf16`."""
 SCHEMA = 1
 PARTS = ("clean", "flow", "backward", "forward", "reconstruct")
 """Graphs of a bidirectional model."""
@@ -52,6 +54,11 @@ class Graph:
     """Bytes an LR px of intermediate values that a run of it needs at once; 0: not known."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """Figures that `vsr eval` printed, by name: set5_psnr_y, set5_gain_db …"""
+
+    @property
+    def bf16_change(self) -> float | None:
+        """What bf16 changes pictures of 8 bits by, dB of PSNR-Y; None if nobody has measured."""
+        return self.measured.get(BF16_CHANGE)
 
     def load(self) -> bytes:
         """The file's bytes. Raises WeightsError if it is missing or not the one on the card."""

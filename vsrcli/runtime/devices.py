@@ -13,6 +13,8 @@ from vsrcli.runtime.engines import Setup, is_installed
 from vsrcli.runtime.processor import has_bf16
 
 log = logging.getLogger("vsr")
+MOST_LOSS_DB = 0.03
+"""Of PSNR-Y that bf16 may cost a single-frame model that was not asked to run in it."""
 
 
 @cache
@@ -45,32 +47,35 @@ def _why_not_cuda() -> str:
 def choose_setup(
     model: Model | None,
     *,
+    scale: int = 0,
+    bits: int = 8,
     device: str = "auto",
     engine: str = "auto",
     precision: str = "auto",
     threads: int = 0,
 ) -> Setup:
-    """Who runs a model, where and in what. None is a bare single-frame graph.
+    """Who runs a model, at a scale and on planes of so many bits, where and in what. None is a bare
+    single-frame graph.
 
-    `engine` auto is OpenVINO for recurrent and bidirectional models on a processor with bf16
-    arithmetic, where it is installed: their wide convolutions run two to three times as fast as
-    onnxruntime's float32. In the small graphs of single-frame models
-    onnxruntime spends less on what is not convolution. `precision` auto is bf16 in that case alone.
-    The int8 graphs of recurrent models run there too, which has AMX's int8 units.
+    `engine` auto is OpenVINO on a processor with bf16 arithmetic, where it is installed: for
+    recurrent and bidirectional models, and for single-frame ones whose card knows what bf16 costs.
+    `precision` auto is bf16 there, but for a single-frame model that it costs anything to be seen:
+    more than `MOST_LOSS_DB`, or whose planes have more than 8 bits. The int8 graphs of recurrent
+    models run there too, which has AMX's int8 units.
 
     Raises DeviceError if the engine cannot do what is asked for.
     """
-    is_narrow = precision in ("auto", "bf16", "int8") and has_bf16()
-    temporal = Temporal.FRAME if model is None else model.temporal
-    is_wide = temporal is not Temporal.FRAME
-    if engine == "auto" and device in ("auto", "cpu"):
-        wide = is_wide or precision == "bf16"
-        if wide and is_narrow and is_installed("openvino") and choose_device(device) == "cpu":
+    uses_time = model is not None and model.temporal is not Temporal.FRAME
+    known = model.graph(scale).bf16_change if model and scale and not uses_time else None
+    is_narrow = uses_time or (known is not None and known >= -MOST_LOSS_DB and bits <= 8)
+    if engine == "auto" and device in ("auto", "cpu") and has_bf16() and is_installed("openvino"):
+        own = {"auto": uses_time or known is not None, "bf16": True, "int8": uses_time}
+        if own.get(precision) and choose_device(device) == "cpu":
             engine = "openvino"
     if engine == "openvino":
         device = "cpu" if device == "auto" else device
         if precision == "auto":
-            precision = "bf16" if has_bf16() and is_wide else "fp32"
+            precision = "bf16" if has_bf16() and is_narrow else "fp32"
     setup = Setup(
         engine="onnxruntime" if engine == "auto" else engine,
         device=choose_device(device),

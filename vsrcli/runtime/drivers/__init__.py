@@ -110,7 +110,15 @@ def open_driver(
 
     tuning.check(model)
     graph = model.graph(scale, graph_precision(precision))
-    setup = choose_setup(model, device=device, engine=engine, precision=precision, threads=threads)
+    setup = choose_setup(
+        model,
+        scale=scale,
+        bits=picture.layout.bits,
+        device=device,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+    )
     device = setup.device
     if model.temporal is Temporal.FRAME and model.color == "y":
         from vsrcli.runtime.drivers.frame import BicubicDriver, FrameDriver
