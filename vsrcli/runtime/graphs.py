@@ -125,14 +125,13 @@ class _Levels:
         graph.node("Clip", [values, _BLACK, _WHITE], output)
         return graph.node("Sub", [values, output])
 
-    def leave(self, graph: Builder, values: str, output: str = "") -> str:
+    def leave(self, graph: Builder, values: str, output: str = "", *, at_once: bool = True) -> str:
         """The net's output as codes."""
+        gain = self._unit
         if self.studio and self.full_range:
             values = graph.node("Sub", [values, _BLACK])
-            return to_codes(
-                graph, values, self.bits, gain=self._peak / _REACH_OF_STUDIO, output=output
-            )
-        return to_codes(graph, values, self.bits, gain=self._unit, output=output)
+            gain = self._peak / _REACH_OF_STUDIO
+        return to_codes(graph, values, self.bits, gain=gain, output=output, at_once=at_once)
 
     @property
     def _unit(self) -> np.float32:
@@ -184,7 +183,8 @@ def _phases(
     """A net's phases as codes, those of a pixel side by side: (N, H, W, r²)."""
     if not blocked:
         whole = graph.node("Add", [values, beyond]) if beyond else values
-        return graph.node("Transpose", [levels.leave(graph, whole)], output, perm=_LAST)
+        codes = levels.leave(graph, whole, at_once=False)
+        return graph.node("Transpose", [codes], output, perm=_LAST)
     if beyond:
         ones = np.ones((scale**2, 1, 1, 1), np.float32)
         values = graph.node("Add", [values, graph.node("Conv", [beyond, ones])])
