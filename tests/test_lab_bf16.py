@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_engines import needs_bf16
 
 pytest.importorskip("onnx")
 
@@ -15,12 +16,6 @@ from vsrcli.lab.bf16 import bf16_change
 from vsrcli.media.images import write_png
 from vsrcli.models import find_model
 from vsrcli.models.model import read_model
-from vsrcli.runtime.engines import is_installed
-from vsrcli.runtime.processor import has_bf16
-
-needs_bf16 = pytest.mark.skipif(
-    not (is_installed("openvino") and has_bf16()), reason="needs OpenVINO and bf16 arithmetic"
-)
 
 
 @pytest.fixture

@@ -133,8 +133,8 @@ def note_measured(
     """Adds figures, to so many decimals, to those on the card of the graph of a scale."""
     card = read_card(folder)
     graph = next(g for g in card.graphs if g.scale == scale)
-    measured = {**graph.measured, **{name: round(value, digits) for name, value in figures.items()}}
-    write_card(card.with_graph(replace(graph, measured=measured)), folder)
+    rounded = {name: round(value, digits) + 0.0 for name, value in figures.items()}  # no -0.0
+    write_card(card.with_graph(replace(graph, measured={**graph.measured, **rounded})), folder)
 
 
 def _entry(key: str, value: str | int | float) -> str:

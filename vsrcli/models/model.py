@@ -53,7 +53,7 @@ class Graph:
     work: int = 0
     """Bytes an LR px of intermediate values that a run of it needs at once; 0: not known."""
     measured: Mapping[str, float] = field(default_factory=dict)
-    """Figures that `vsr eval` printed, by name: set5_psnr_y, set5_gain_db …"""
+    """Figures that the lab measured, by name: set5_psnr_y, set5_gain_db, bf16_change_db …"""
 
     @property
     def bf16_change(self) -> float | None:

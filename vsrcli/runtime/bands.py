@@ -43,7 +43,7 @@ class Bands:
         setup: Setup,
     ) -> None:
         self._scale = scale
-        self._count, height, self._width = shape
+        _, height, self._width = shape
         threads = setup.workers
         is_cut = halo and not setup.is_gpu
         most = max(1, height // max(_HALOS * halo, _LEAST)) if is_cut else 1

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
 
     for folder in args.folders:
         for scale in sorted({graph.scale for graph in read_card(folder).graphs}):
-            change = round(bf16_change(folder, scale, args.measure), 3) + 0.0  # no -0.0
+            change = bf16_change(folder, scale, args.measure)
             note_measured(folder, scale, {BF16_CHANGE: change}, digits=3)
             sys.stdout.write(f"{folder.name} x{scale}  {change:+.3f} dB in bf16\n")
             sys.stdout.flush()
