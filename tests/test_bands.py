@@ -68,18 +68,18 @@ def test_more_threads_than_bands_work_inside_them() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_phases_are_put_in_their_places(scale: int, dtype: type) -> None:
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2), (3, 3), (4, 4), (4, 2), (4, 1)])
+def test_phases_are_put_in_their_places(rows: int, columns: int, dtype: type) -> None:
     """Also in planes whose rows end in padding, and from a part of an array."""
-    height, width = 5, 7
-    wanted = np.arange(height * width * scale**2).astype(dtype).reshape(height * scale, -1)
-    phases = np.zeros((height + 2, width, scale**2), dtype)
-    for y, x, i, j in np.ndindex(height, width, scale, scale):
-        phases[y + 1, x, i * scale + j] = wanted[y * scale + i, x * scale + j]
-    padded = np.zeros((height * scale, width * scale + 3), dtype)
-    shuffle(phases[1:-1], padded[:, : width * scale])
-    np.testing.assert_array_equal(padded[:, : width * scale], wanted)
-    assert not padded[:, width * scale :].any()
+    height, width, count = 5, 7, rows * columns
+    wanted = np.arange(height * width * count).astype(dtype).reshape(height * rows, -1)
+    phases = np.zeros((height + 2, width, count + 1), dtype)
+    for y, x, i, j in np.ndindex(height, width, rows, columns):
+        phases[y + 1, x, i * columns + j] = wanted[y * rows + i, x * columns + j]
+    padded = np.zeros((height * rows, width * columns + 3), dtype)
+    shuffle(phases[1:-1, :, :-1], padded[:, : width * columns])
+    np.testing.assert_array_equal(padded[:, : width * columns], wanted)
+    assert not padded[:, width * columns :].any()
 
 
 def test_an_error_in_one_band_is_the_frames() -> None:

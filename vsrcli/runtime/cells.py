@@ -17,6 +17,7 @@ from vsrcli.frames import Picture, Role
 from vsrcli.models import Model
 from vsrcli.runtime.codes import kind_of
 from vsrcli.runtime.colour import from_rgb, resolved, to_rgb
+from vsrcli.runtime.ending import Ending, ending_of
 from vsrcli.runtime.resample import enlarge, settle
 from vsrcli.runtime.wire import (
     FLOAT,
@@ -51,10 +52,21 @@ def decode_graph(picture: Picture) -> bytes:
     return model_of(graph.take() + plane_ports(INPUT, "in", picture) + frame_port(OUTPUT, picture))
 
 
-def step_graph(cell: bytes, model: Model, scale: int, picture: Picture) -> bytes:
-    """`in_*`, `older_*` and states to `out_*`, `newest` and the `_next` of frames and states."""
+def step_graph(
+    cell: bytes,
+    model: Model,
+    scale: int,
+    picture: Picture,
+    *,
+    ending: Ending | None = None,
+    blocked: bool = True,
+) -> bytes:
+    """`in_*`, `older_*` and states to `out_*`, `newest` and the `_next` of frames and states.
+
+    The cell's `ending`, if given, makes phases instead of `out_*`; `blocked` is an engine's, see
+    `Setup.is_blocked`.
+    """
     picture = resolved(picture)
-    large = replace(picture, width=picture.width * scale, height=picture.height * scale)
     before, after = model.window
     older = [f"{OLDER}{i}" for i in range(before + after)]
     graph = Builder()
@@ -65,12 +77,17 @@ def step_graph(cell: bytes, model: Model, scale: int, picture: Picture) -> bytes
         graph.node("Identity", [later], f"{name}_next")
     head = graph.take()
     body = b"".join(field(n, p) for n, p in fields(graph_of(cell)) if n not in (INPUT, OUTPUT))
-    rgb = graph.node("Mul", ["y", np.float32(1 / model.peak)])
-    if model.output == "y":
-        current = (*older, "newest")[before]
-        rgb = _luma_onto(graph, rgb, current, scale, picture)
-    from_rgb(graph, rgb, large, [f"out_{i}" for i in color_planes(picture)])
-    ports = plane_ports(INPUT, "in", picture) + plane_ports(OUTPUT, "out", large)
+    if ending:
+        ports = ending.give(graph, blocked=blocked)
+    else:
+        large = enlarged(picture, scale)
+        rgb = graph.node("Mul", ["y", np.float32(1 / model.peak)])
+        if model.output == "y":
+            current = (*older, "newest")[before]
+            rgb = _luma_onto(graph, rgb, current, scale, picture)
+        from_rgb(graph, rgb, large, [f"out_{i}" for i in color_planes(picture)])
+        ports = plane_ports(OUTPUT, "out", large)
+    ports += plane_ports(INPUT, "in", picture)
     ports += b"".join(frame_port(INPUT, picture, name) for name in older)
     ports += b"".join(frame_port(OUTPUT, picture, f"{name}_next") for name in older[:-1])
     ports += frame_port(OUTPUT, picture) + _state_ports(model, scale, picture, input_kinds(cell))
@@ -83,6 +100,17 @@ def carried(model: Model, scale: int) -> dict[str, str]:
     older = [f"{OLDER}{i}" for i in range(sum(model.window))]
     frames = {name: f"{name}_next" for name in older[:-1]} | dict.fromkeys(older[-1:], "newest")
     return frames | {state.name: f"{state.name}_next" for state in model.states_of(scale)}
+
+
+def cell_ending(cell: bytes, model: Model, scale: int, picture: Picture) -> Ending | None:
+    """Of a cell that gives RGB, for pictures like this. See `ending.ending_of`."""
+    large = enlarged(resolved(picture), scale)
+    return ending_of(cell, scale, large, peak=model.peak) if model.output == "rgb" else None
+
+
+def enlarged(picture: Picture, scale: int) -> Picture:
+    """What becomes of a picture."""
+    return replace(picture, width=picture.width * scale, height=picture.height * scale)
 
 
 def state_shape(channels: int, scale: int, picture: Picture) -> tuple[int, int, int, int]:

@@ -26,6 +26,8 @@ _KR_KB = {
     9: (0.2627, 0.0593),  # BT.2020 non-constant luminance
 }
 Matrix = NDArray[np.float64]
+Taps = tuple[Matrix, int]
+"""Of a filter for each `factor` samples, and how many of them lie before those."""
 
 
 def to_rgb(graph: Builder, planes: list[str], picture: Picture, output: str = "") -> str:
@@ -48,20 +50,27 @@ def to_rgb(graph: Builder, planes: list[str], picture: Picture, output: str = ""
 
 def from_rgb(graph: Builder, rgb: str, picture: Picture, outputs: list[str]) -> None:
     """RGB (1, 3, H, W) in 0..1 as planes of code values of this picture's size and layout."""
-    layout = picture.layout
-    if Role.RGB in layout.roles:
-        scaled = graph.node("Mul", [rgb, np.float32(layout.peak)])
-        red, green, blue = _split(graph, scaled)
-        for name, plane in zip(outputs, (green, blue, red), strict=False):
-            to_codes(graph, plane, layout.bits, output=name)
-        return
-    weight, offset = _encoding(picture)
-    # Three convolutions: to cut apart what one gives costs more than to read RGB thrice.
-    luma, *chroma = (_mix(graph, rgb, weight[i : i + 1], offset[i : i + 1]) for i in range(3))
-    to_codes(graph, luma, layout.bits, output=outputs[0])
-    if Role.CHROMA in layout.roles:
-        for name, plane in zip(outputs[1:3], chroma, strict=True):
-            to_codes(graph, _lower(graph, plane, picture), layout.bits, output=name)
+    weight, offset = plane_mix(picture)
+    # A convolution a plane: to cut apart what one gives costs more than to read RGB thrice.
+    for i, name in enumerate(outputs):
+        plane = _mix(graph, rgb, weight[i : i + 1], offset[i : i + 1])
+        to_codes(graph, _lower(graph, plane, i, picture), picture.layout.bits, output=name)
+
+
+def plane_mix(picture: Picture) -> tuple[Matrix, Matrix]:
+    """(3, 3) and (3,): code values of the colour planes = M @ RGB in 0..1 + offset."""
+    if Role.RGB in picture.layout.roles:  # G, B, R in FFmpeg's order
+        return picture.layout.peak * np.eye(3)[[1, 2, 0]], np.zeros(3)
+    gain, zero = _scales(picture)
+    return _rgb_to_ycc(picture) * gain[:, None], zero
+
+
+def plane_taps(picture: Picture, plane: int) -> tuple[Taps, Taps]:
+    """What a sample of a plane takes of the rows, and of the columns, of the luma grid."""
+    layout, siting = picture.layout, picture.color.siting
+    if layout.roles[plane] is not Role.CHROMA:
+        return _filter(1, False), _filter(1, False)
+    return _filter(layout.chroma_h, siting.top), _filter(layout.chroma_w, siting.left)
 
 
 def resolved(picture: Picture) -> Picture:
@@ -98,21 +107,9 @@ def _decoding(picture: Picture) -> tuple[Matrix, Matrix]:
     return matrix, -matrix @ zero
 
 
-def _encoding(picture: Picture) -> tuple[Matrix, Matrix]:
-    """(3, 3) and (3,): codes = M @ RGB + offset."""
-    gain, zero = _scales(picture)
-    return _rgb_to_ycc(picture) * gain[:, None], zero
-
-
 def _mix(graph: Builder, values: str, matrix: Matrix, offset: Matrix, output: str = "") -> str:
     weight = matrix.astype(np.float32)[:, :, None, None]
     return graph.node("Conv", [values, weight, offset.astype(np.float32)], output)
-
-
-def _split(graph: Builder, values: str) -> list[str]:
-    ends = [np.array([i], np.int64) for i in range(4)]
-    axis = np.array([1], np.int64)
-    return [graph.node("Slice", [values, ends[i], ends[i + 1], axis]) for i in range(3)]
 
 
 def _raise(graph: Builder, plane: str, picture: Picture) -> str:
@@ -130,24 +127,22 @@ def _raise(graph: Builder, plane: str, picture: Picture) -> str:
     return graph.node("Slice", [made, *ends])
 
 
-def _lower(graph: Builder, plane: str, picture: Picture) -> str:
-    """A chroma plane of the luma's size at its own samples, by a short low-pass filter."""
-    layout, siting = picture.layout, picture.color.siting
-    if (layout.chroma_w, layout.chroma_h) == (1, 1):
-        return plane
-    rows, top = _filter(layout.chroma_h, siting.top)
-    columns, left = _filter(layout.chroma_w, siting.left)
-    height, width = layout.size(1, picture.width, picture.height)
+def _lower(graph: Builder, values: str, plane: int, picture: Picture) -> str:
+    """A plane of the luma's size at its own samples, by a short low-pass filter."""
+    layout = picture.layout
+    (rows, top), (columns, left) = plane_taps(picture, plane)
+    if len(rows) == len(columns) == 1:
+        return values
+    height, width = layout.size(plane, picture.width, picture.height)
     below = (height - 1) * layout.chroma_h + len(rows) - top - picture.height
     beside = (width - 1) * layout.chroma_w + len(columns) - left - picture.width
     pads = np.array([0, 0, top, left, 0, 0, max(below, 0), max(beside, 0)], np.int64)
-    padded = graph.node("Pad", [plane, pads], mode="edge")
+    padded = graph.node("Pad", [values, pads], mode="edge")
     kernel = np.outer(rows, columns).astype(np.float32)[None, None]
     return graph.node("Conv", [padded, kernel], strides=(layout.chroma_h, layout.chroma_w))
 
 
-def _filter(factor: int, cosited: bool) -> tuple[Matrix, int]:
-    """Taps that take a chroma sample from luma samples, and how many lie before its first one."""
+def _filter(factor: int, cosited: bool) -> Taps:
     if factor == 1:
         return np.ones(1), 0
     if cosited:

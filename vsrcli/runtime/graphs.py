@@ -7,7 +7,6 @@ Both are made for one plane size, which lets the engine plan its memory once.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +33,7 @@ from vsrcli.runtime.wire import (
 SOURCE, TARGET, PHASES = "planes_in", "planes_out", "phases_out"
 _BLACK, _WHITE = np.float32(16 / 255), np.float32(235 / 255)
 _REACH_OF_STUDIO = np.float32(219 / 255)
-_LAST = (0, 2, 3, 1)
+LAST = (0, 2, 3, 1)
 """Axes that bring channels to the end."""
 
 
@@ -65,7 +64,7 @@ def wrap_planes(
     graph = graph_of(model)
     source, target = single_ports(model)
     last = list(nodes(graph))[-1]
-    shuffled = last.op == "DepthToSpace" and last.ints.get("blocksize") == scale
+    shuffled = last.op == "DepthToSpace" and last.attributes.get("blocksize") == scale
     body = b"".join(
         field(number, payload)
         for number, payload in fields(graph)
@@ -93,16 +92,16 @@ def wrap_planes(
 
 
 def shuffle(phases: Plane, large: Plane) -> None:
-    """Puts phases (H, W, r²) in their places in a large plane (rH, rW)."""
+    """Puts phases (H, W, r · c) in their places in a large plane (rH, cW)."""
     height, width, count = phases.shape
-    scale = math.isqrt(count)
-    lines = large.reshape(height, scale, width * scale)
-    run = scale * phases.itemsize
+    down, across = large.shape[0] // height, large.shape[1] // width
+    lines = large.reshape(height, down, width * across)
+    run = across * phases.itemsize
     if run in (2, 4, 8):  # one number to numpy
         lines.view(f"u{run}")[:] = phases.view(f"u{run}").transpose(0, 2, 1)
         return
     for phase in range(count):
-        lines[:, phase // scale, phase % scale :: scale] = phases[:, :, phase]
+        lines[:, phase // across, phase % across :: across] = phases[:, :, phase]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,11 +183,11 @@ def _phases(
     if not blocked:
         whole = graph.node("Add", [values, beyond]) if beyond else values
         codes = levels.leave(graph, whole, at_once=False)
-        return graph.node("Transpose", [codes], output, perm=_LAST)
+        return graph.node("Transpose", [codes], output, perm=LAST)
     if beyond:
         ones = np.ones((scale**2, 1, 1, 1), np.float32)
         values = graph.node("Add", [values, graph.node("Conv", [beyond, ones])])
-    return levels.leave(graph, graph.node("Transpose", [values], perm=_LAST), output)
+    return levels.leave(graph, graph.node("Transpose", [values], perm=LAST), output)
 
 
 def _shuffled(graph: Builder, codes: str, scale: int, shape: Shape) -> None:

@@ -6,13 +6,13 @@ depend on, so the strips joined equal the whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from vsrcli.frames import Picture
-from vsrcli.runtime.cells import color_planes, frame_port, plane_ports
+from vsrcli.runtime.cells import color_planes, enlarged, frame_port, plane_ports
 from vsrcli.runtime.colour import from_rgb, resolved
 from vsrcli.runtime.resample import enlarge, settle
 from vsrcli.runtime.wire import (
@@ -80,7 +80,7 @@ def encode_graph(
     Below a `strength` of 1 the graph takes the clean LR `frame` too and blends with its bicubic.
     """
     picture = resolved(picture)
-    large = replace(picture, width=picture.width * scale, height=picture.height * scale)
+    large = enlarged(picture, scale)
     graph = Builder()
     inner = [_inside(graph, f"strip_{i}", s, scale) for i, s in enumerate(strips)]
     rgb = graph.node("Concat", inner, axis=2)

@@ -8,7 +8,7 @@ Wins"), so nodes before and after a graph's own bytes extend it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +30,9 @@ class Node:
 
     op: str
     inputs: tuple[str, ...]
-    ints: dict[str, int]
-    """Attributes that are one whole number."""
+    outputs: tuple[str, ...]
+    attributes: dict[str, int | str | tuple[int, ...]]
+    """Those that are whole numbers or text."""
     payload: bytes
 
 
@@ -43,17 +44,37 @@ def nodes(graph: bytes) -> Iterator[Node]:
             yield Node(
                 op=next(p.decode() for n, p in parts if n == 4),
                 inputs=tuple(p.decode() for n, p in parts if n == 1),
-                ints=dict(_int_attributes(p for n, p in parts if n == 5)),
+                outputs=tuple(p.decode() for n, p in parts if n == 2),
+                attributes=dict(_attributes(p for n, p in parts if n == 5)),
                 payload=payload,
             )
 
 
-def _int_attributes(attributes: Iterable[bytes]) -> Iterator[tuple[str, int]]:
-    for attribute in attributes:
-        parts = dict(fields(attribute))
-        name, value = parts.get(1), parts.get(3)
-        if isinstance(name, bytes) and isinstance(value, int):
-            yield name.decode(), value
+def _attributes(messages_: Iterable[bytes]) -> Iterator[tuple[str, int | str | tuple[int, ...]]]:
+    for message in messages_:
+        parts = list(fields(message))
+        name = _name(message, 1)
+        for number, value in parts:
+            if number == 3 and isinstance(value, int):
+                yield name, value
+            elif number == 4 and isinstance(value, bytes):
+                yield name, value.decode()
+        if several := tuple(v for n, v in parts if n == 8 and isinstance(v, int)):
+            yield name, several
+
+
+def constants(graph: bytes, names: Container[str]) -> dict[str, NDArray[Any]]:
+    """The tensors of a graph that have these names, those of them that are float32 or int64."""
+    found = {}
+    for number, payload in messages(graph):
+        if number == INITIALIZER and (name := _name(payload, 8)) in names:
+            parts = list(fields(payload))
+            dtype = next((k for k, v in _KINDS.items() if (2, v) in parts), "")
+            data = next((v for n, v in parts if n == 9), None)
+            if dtype in ("float32", "int64") and isinstance(data, bytes):
+                shape = [v for n, v in parts if n == 1 and isinstance(v, int)]
+                found[name] = np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).reshape(shape)
+    return found
 
 
 def graph_of(model: bytes) -> bytes:

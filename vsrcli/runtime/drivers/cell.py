@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vsrcli.frames import Arriving, Frame, Picture, Plane, Role
 from vsrcli.models import Model
-from vsrcli.runtime.cells import OLDER, carried, color_planes, decode_graph, step_graph
+from vsrcli.runtime.cells import OLDER, carried, cell_ending, color_planes, decode_graph, step_graph
 from vsrcli.runtime.engines import Array, Engine, Setup
 from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
 
@@ -58,7 +58,11 @@ class CellEngines:
         self.planes, self.held = color_planes(picture), tuple(held or ())
         self.alpha = picture.layout.planes_of(Role.ALPHA)
         self.decoder = setup.open(decode_graph(picture), frugal=True)
-        step = step_graph(graph, model, scale, picture)
+        # A GPU shuffles in no time; on a CPU the host does it faster than an engine.
+        self._ending = None if setup.is_gpu else cell_ending(graph, model, scale, picture)
+        step = step_graph(
+            graph, model, scale, picture, ending=self._ending, blocked=setup.is_blocked
+        )
         self.step = setup.open(step, frugal=True, held=held, steady=held is not None)
         self._alpha: Engine | None = None
         if self.alpha:
@@ -69,6 +73,12 @@ class CellEngines:
     def feeds(self, frame: Frame) -> dict[str, Array]:
         """The colour planes under the graphs' names."""
         return {f"in_{i}": frame.planes[i][None, None] for i in self.planes}
+
+    def enlarged(self, made: Mapping[str, Array]) -> dict[int, Plane]:
+        """The large colour planes of what the step graph gave."""
+        if self._ending:
+            return self._ending.planes(made)
+        return {i: made[f"out_{i}"][0, 0] for i in self.planes}
 
     def enlarged_alpha(self, frame: Frame) -> dict[int, Plane]:
         """The alpha plane, if there is one, by bicubic."""
@@ -104,8 +114,7 @@ class WholeCell:
         landed = self._engines.step.start(self._engines.feeds(newest))
 
         def collect() -> list[Plane]:
-            made = landed()
-            result = {i: made[f"out_{i}"][0, 0] for i in self._engines.planes} | alpha
+            result = self._engines.enlarged(landed()) | alpha
             return [result[i] for i in sorted(result)]
 
         return Arriving(collect)

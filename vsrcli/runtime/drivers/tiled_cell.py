@@ -100,8 +100,8 @@ class TiledCell:
         feeds |= {f"{OLDER}{i}": _window(frame, tile) for i, frame in enumerate(older)}
         feeds |= {k: _window(state, tile, self._scales[k]) for k, state in self._states.items()}
         made = self._engines.step.run(feeds)
-        planes = {i: made[f"out_{i}"][0, 0] for i in self._engines.planes}
-        for index, plane in (planes | self._engines.enlarged_alpha(cut(current, tile))).items():
+        planes = self._engines.enlarged(made) | self._engines.enlarged_alpha(cut(current, tile))
+        for index, plane in planes.items():
             sub = subsampling(self._picture.layout, index)
             paste(plane, large[index], tile, sub=sub, scale=self._scale)
         _keep(made["newest"], spare, tile)
