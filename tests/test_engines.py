@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -324,3 +326,14 @@ def test_an_engine_that_is_not_there_says_what_to_do(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("vsrcli.runtime.engines.is_installed", lambda _: False)
     with pytest.raises(DeviceError, match=r"vsrcli\[openvino\]"):
         Setup(engine="openvino").open(counter())
+
+
+@needs_openvino
+def test_openvino_sends_nothing_when_it_is_imported() -> None:
+    """Its converters would; who asks for them afterwards has them."""
+    code = (
+        "import sys; from vsrcli.runtime.engines.toolkit import ov; assert ov.Core;"
+        "assert not [m for m in sys.modules if 'telemetry' in m or m.startswith('openvino.tools')];"
+        "from importlib.util import find_spec; assert find_spec('openvino.tools.ovc')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -66,7 +66,7 @@ OWNERS = {
     "torch": ("lab/",),
     "onnx": ("lab/",),
     "onnxruntime": ("runtime/engines/", "lab/half.py", "lab/quantise.py"),
-    "openvino": ("runtime/engines/",),
+    "openvino": ("runtime/engines/toolkit.py",),
     "av": ("media/",),
     "imageio_ffmpeg": ("media/",),
     "subprocess": ("media/", "benchmark/process.py"),

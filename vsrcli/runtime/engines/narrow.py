@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as ops
 
 from vsrcli.runtime.engines.base import Array
+from vsrcli.runtime.engines.toolkit import ops, ov
 
 BF16 = ov.Type.bf16
 Node = Any

@@ -21,6 +21,7 @@ from vsrcli.runtime.engines.failures import first_line, run_error
 from vsrcli.runtime.engines.lanes import Lane, run_options
 from vsrcli.runtime.engines.providers import Provider, place_of
 
+ort.disable_telemetry_events()  # of Windows; elsewhere there are none
 log = logging.getLogger("vsr")
 _DTYPES: dict[str, type] = {
     "tensor(float)": np.float32,

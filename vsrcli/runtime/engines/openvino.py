@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as ops
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
 from vsrcli.runtime.engines.narrow import BF16, narrow, rounded, widened
+from vsrcli.runtime.engines.toolkit import ops, ov
 
 _LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 """Axes that bring channels to the end, and back."""
