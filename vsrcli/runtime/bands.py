@@ -53,7 +53,12 @@ class Bands:
         self._height = height
         data = graph(self._spans[0].size)
         share = setup.with_threads(threads // self.workers)
-        engines = [share.open(data, frugal=True, steady=setup.is_gpu) for _ in range(self.workers)]
+        with ThreadPoolExecutor(self.workers) as pool:  # an engine takes a while to plan a graph
+            opened = [
+                pool.submit(share.open, data, frugal=True, steady=setup.is_gpu)
+                for _ in range(self.workers)
+            ]
+        engines = [future.result() for future in opened]
         self.device = engines[0].name
         self._engines = engines
         self._target = next(iter(engines[0].outputs))
