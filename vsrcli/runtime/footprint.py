@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vsrcli.errors import WeightsError
 from vsrcli.frames import Picture
 from vsrcli.models import Model
-from vsrcli.runtime.engines import Engine, open_engine
+from vsrcli.runtime.wire import input_sides
 
 LONGEST = 30
 """Frames of a chunk by default, where memory allows."""
@@ -76,9 +76,9 @@ def footprint(model: Model, scale: int, features: int, picture: Picture) -> Foot
     )
 
 
-def features_of(model: Model, forward: Engine) -> int:
+def features_of(model: Model, forward: bytes) -> int:
     """Channels of what is propagated. Raises WeightsError if the forward graph leaves it open."""
-    features = forward.inputs["feature"].shape[1]
+    features = input_sides(forward)["feature"][1]
     if features is None:
         raise WeightsError(f"{model.id}: the forward graph does not say how many features")
     return features
@@ -86,9 +86,7 @@ def features_of(model: Model, forward: Engine) -> int:
 
 def foreseen(model: Model, scale: int, picture: Picture) -> Footprint:
     """The footprint of a model that is not open. Raises WeightsError if its files are not whole."""
-    forward = open_engine(model.parts(scale)["forward"].load(), threads=1)
-    features = features_of(model, forward)
-    forward.close()
+    features = features_of(model, model.parts(scale)["forward"].load())
     return footprint(model, scale, features, picture)
 
 

@@ -6,6 +6,7 @@ depend on, so the strips joined equal the whole.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -32,7 +33,7 @@ from vsrcli.runtime.wire import (
 
 WHOLE = "whole_"
 """Before the name of an input that is cut to a strip's rows."""
-TOP, BOTTOM = "strip_top", "strip_bottom"
+TOP = "strip_top"
 FRAME = "frame"
 
 
@@ -47,26 +48,36 @@ class Strip:
 
 
 def strips_of(height: int, rows: int, halo: int) -> list[Strip]:
-    """A picture's strips, as equal as can be, none of more than `rows` rows without its halo."""
+    """A picture's strips, as equal as can be, none of more than `rows` rows without its halo. All
+    are computed from as many rows: an engine plans for one size."""
     count = -(-height // max(1, rows))
     ends = [height * i // count for i in range(count + 1)]
+    size = min(height, max(b - a for a, b in pairwise(ends)) + 2 * halo)
     return [
-        Strip(top=a, bottom=b, above=max(0, a - halo), below=min(height, b + halo))
+        Strip(top=a, bottom=b, above=above, below=above + size)
         for a, b in pairwise(ends)
+        for above in (min(max(0, a - halo), height - size),)
     ]
 
 
-def cut_graph(part: bytes) -> bytes:
-    """A graph of frames as one that takes whole frames and two row numbers (int64, one value)."""
-    graph = graph_of(part)
+def cut_graph(
+    part: bytes, strips: list[Strip], sides: Mapping[str, tuple[int, int, int, int]]
+) -> bytes:
+    """A graph of frames as one that takes whole frames of these `sides`; and, of more than one
+    strip, the first row of what it is computed from (int64, one value)."""
+    graph, size = graph_of(part), strips[0].below - strips[0].above
     names = [_name(payload) for number, payload in messages(graph) if number == INPUT]
     cuts = Builder()
+    ports = b"".join(field(INPUT, port(WHOLE + name, FLOAT, sides[name])) for name in names)
+    if len(strips) > 1:
+        rows = cuts.node("Add", [TOP, np.arange(size)])
+        ports += field(INPUT, port(TOP, INT64, (1,)))
     for name in names:
-        cuts.node("Slice", [WHOLE + name, TOP, BOTTOM, np.array([2], np.int64)], name)
+        if len(strips) > 1:
+            cuts.node("Gather", [WHOLE + name, rows], name, axis=2)
+        else:
+            cuts.node("Identity", [WHOLE + name], name)
     body = b"".join(field(n, p) for n, p in fields(graph) if n not in (INPUT, OUTPUT))
-    sides = (1, "c", "height", "width")
-    ports = b"".join(field(INPUT, port(WHOLE + name, FLOAT, sides)) for name in names)
-    ports += b"".join(field(INPUT, port(name, INT64, (1,))) for name in (TOP, BOTTOM))
     ports += b"".join(field(n, p) for n, p in messages(graph) if n == OUTPUT)
     rest = b"".join(field(n, p) for n, p in fields(part) if n != GRAPH)
     return rest + field(GRAPH, cuts.take() + body + ports)

@@ -8,7 +8,7 @@ Wins"), so nodes before and after a graph's own bytes extend it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,28 @@ def input_kinds(model: bytes) -> dict[str, int]:
             (tensor,) = (p for n, p in messages(_part(payload, 2)) if n == 1)
             kinds[_name(payload, 1)] = next(int(v) for n, v in fields(tensor) if n == 1)
     return kinds
+
+
+def input_sides(model: bytes) -> dict[str, tuple[int | None, ...]]:
+    """The shape of each graph input that is a tensor; None where a side is free."""
+    found = {}
+    for number, payload in messages(graph_of(model)):
+        if number == INPUT:
+            (tensor,) = (p for n, p in messages(_part(payload, 2)) if n == 1)
+            dims = [dict(fields(p)).get(1) for n, p in messages(_part(tensor, 2)) if n == 1]
+            sides = (side if isinstance(side, int) else None for side in dims)
+            found[_name(payload, 1)] = tuple(sides)
+    return found
+
+
+def with_sides(model: bytes, sides: Mapping[str, Sequence[int]]) -> bytes:
+    """The model with inputs of these shapes."""
+    graph, kinds = b"", input_kinds(model)
+    for number, payload in fields(graph_of(model)):
+        if number == INPUT and isinstance(payload, bytes) and (name := _name(payload, 1)) in sides:
+            payload = port(name, kinds[name], sides[name])
+        graph += field(number, payload)
+    return b"".join(field(n, p) for n, p in fields(model) if n != GRAPH) + field(GRAPH, graph)
 
 
 class Builder:

@@ -29,7 +29,6 @@ from vsrcli.runtime.footprint import chunk_for, features_of, footprint
 from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
 from vsrcli.runtime.memory import free_bytes
 from vsrcli.runtime.strips import (
-    BOTTOM,
     FRAME,
     TOP,
     WHOLE,
@@ -38,8 +37,15 @@ from vsrcli.runtime.strips import (
     encode_graph,
     strips_of,
 )
+from vsrcli.runtime.wire import with_sides
 
 DEFAULT_OVERLAP = 5
+_KINDS = {
+    **dict.fromkeys(("frame", "now", "other"), "frame"),
+    **dict.fromkeys(("feature", "behind", "before"), "feature"),
+    "motion": "motion",
+}
+"""What each input of a part is."""
 log = logging.getLogger("vsr")
 
 
@@ -101,13 +107,10 @@ class BidirectionalDriver:
             raise WeightsError(f"{model.id} has no graph {missing[0]}; see `vsr models verify`")
 
         def engine(graph: bytes) -> Engine:
-            return setup.open(graph, frugal=True)
+            return setup.open(graph, frugal=True, hidden={"feature_next"})
 
-        self._engines = {n: engine(graphs[n].load()) for n in PARTS if n != "reconstruct"}
-        self._engines["reconstruct"] = engine(cut_graph(graphs["reconstruct"].load()))
-        self._engines["decode"] = engine(decode_graph(picture))
-        self.device = self._engines["forward"].name
-        features = features_of(model, self._engines["forward"])
+        parts = {name: graphs[name].load() for name in PARTS}
+        features = features_of(model, parts["forward"])
         self._shapes = {
             kind: (1, channels, picture.height, picture.width)
             for kind, channels in (("frame", 3), ("motion", 2), ("feature", features))
@@ -115,6 +118,12 @@ class BidirectionalDriver:
         self.footprint = footprint(model, scale, features, picture)
         halo = graphs["reconstruct"].border
         self._strips = strips_of(picture.height, self.footprint.rows, halo)
+        sides = {name: self._shapes[kind] for name, kind in _KINDS.items()}
+        last = cut_graph(parts.pop("reconstruct"), self._strips, sides)
+        self._engines = {name: engine(with_sides(part, sides)) for name, part in parts.items()}
+        self._engines["reconstruct"] = engine(last)
+        self._engines["decode"] = engine(decode_graph(picture))
+        self.device = self._engines["forward"].name
         self._strength = 1.0 if tuning.strength is None else tuning.strength
         encode = encode_graph(picture, scale, self._strips, strength=self._strength)
         self._engines["encode"] = engine(encode)
@@ -373,7 +382,7 @@ class BidirectionalDriver:
         feeds = {WHOLE + name: tensor for name, tensor in whole.items()}
         strips: dict[str, Array | Tensor] = {}
         for i, strip in enumerate(self._strips):
-            rows = {TOP: np.array([strip.above]), BOTTOM: np.array([strip.below])}
+            rows = {TOP: np.array([strip.above])} if len(self._strips) > 1 else {}
             strips[f"strip_{i}"] = self._strip(i, strip)
             self._engines["reconstruct"].run({**feeds, **rows}, {"y": strips[f"strip_{i}"]})
         if self._strength < 1:

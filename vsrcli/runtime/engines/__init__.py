@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,13 +52,15 @@ class Setup:
         *,
         frugal: bool = False,
         held: Mapping[str, str] | None = None,
+        hidden: Collection[str] = (),
         steady: bool = False,
     ) -> Engine:
         """The graph (a file or its bytes), loaded and ready.
 
         `frugal` keeps less memory between runs. Each input named in `held` takes, from run to run,
-        what the output it names gave; neither is a port of the engine. `steady` engines are run by
-        `start`: a GPU then records the graph's kernels once and launches them in one piece.
+        what the output it names gave; neither is a port of the engine. Outputs in `hidden` are not
+        seen: they may be no more exact than what lies inside. `steady` engines are run by `start`:
+        a GPU then records the graph's kernels once and launches them in one piece.
 
         Raises DeviceError if the device or the engine is not usable, WeightsError if the graph is
         not.
@@ -74,7 +76,9 @@ class Setup:
                 raise DeviceError(f"OpenVINO runs on the CPU here, not {self.device}")
             from vsrcli.runtime.engines.openvino import OpenVinoEngine  # 200 ms to import
 
-            return OpenVinoEngine(graph, threads=threads, precision=self.precision, held=held)
+            return OpenVinoEngine(
+                graph, threads=threads, precision=self.precision, held=held, hidden=hidden
+            )
         from vsrcli.runtime.engines.onnx import OnnxEngine  # 80 ms to import
 
         return OnnxEngine(

@@ -9,7 +9,7 @@ upper and the lower half of its weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,9 +36,13 @@ _CODES = np.float32(255)
 _END = np.iinfo(np.int64).max
 
 
-def narrow(model: ov.Model, held: Mapping[str, str]) -> None:
-    """Turns what it can of the model to bf16, with what it hands on from run to run (`held`)."""
-    ends = [n for n in model.get_results() if not n.output(0).get_names() & set(held.values())]
+def narrow(model: ov.Model, held: Mapping[str, str], hidden: Collection[str] = ()) -> None:
+    """Turns what it can of the model to bf16, with what it hands on from run to run (`held`).
+
+    What leads to outputs that are not seen (`hidden`) may be; they are float32 all the same.
+    """
+    unseen = {*held.values(), *hidden}
+    ends = [n for n in model.get_results() if not n.output(0).get_names() & unseen]
     ends += [n for n in model.get_ordered_ops() if n.get_type_name() == _WARP]
     luma = [n for n in model.get_ordered_ops() if _is_luma(n)]
     seen = _exact(ends, luma)
@@ -53,6 +57,7 @@ def narrow(model: ov.Model, held: Mapping[str, str]) -> None:
         kind = node.get_type_name()
         is_narrow = kind in _NARROW and node.get_name() not in exact
         if kind == "Result":
+            _keep_wide(node, hidden)
             continue
         if kind == "Parameter":
             names = node.output(0).get_names()
@@ -175,6 +180,16 @@ def _is_luma(node: Node) -> bool:
 
 def _readers(node: Node) -> list[Node]:
     return [port.get_node() for port in node.output(0).get_target_inputs()]
+
+
+def _keep_wide(result: Node, hidden: Collection[str]) -> None:
+    """An output that is not seen, converted back to float32 under its name."""
+    made = result.input(0).get_source_output()
+    names = made.get_names()
+    if names & set(hidden) and made.get_element_type() == BF16:
+        made.set_names(set())
+        _feed(result, ov.Type.f32)
+        result.input(0).get_source_output().set_names(names)
 
 
 def _feed(node: Node, kind: ov.Type) -> None:

@@ -9,7 +9,7 @@ hint.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class OpenVinoEngine:
         threads: int,
         precision: str,
         held: Mapping[str, str] | None = None,
+        hidden: Collection[str] = (),
     ) -> None:
         self._held = dict(held or {})
         model = _read(graph)
@@ -44,7 +45,7 @@ class OpenVinoEngine:
             p.name: p for p in map(_port, model.outputs) if p.name not in self._held.values()
         }
         if precision == "bf16":
-            narrow(model, self._held)
+            narrow(model, self._held, hidden)
         self._turned = {name for name, later in self._held.items() if _turn(model, name, later)}
         self._request = _compile(model, threads, precision).create_infer_request()
         self._states = {name: _pair(model.input(name)) for name in self._held}
