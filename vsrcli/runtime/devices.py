@@ -10,7 +10,7 @@ from pathlib import Path
 from vsrcli.errors import DeviceError
 from vsrcli.models import Model, Temporal
 from vsrcli.runtime.engines import Setup, is_installed
-from vsrcli.runtime.processor import has_bf16
+from vsrcli.runtime.processor import has_avx512, has_bf16
 
 log = logging.getLogger("vsr")
 MOST_LOSS_DB = 0.03
@@ -57,19 +57,21 @@ def choose_setup(
     """Who runs a model, at a scale and on planes of so many bits, where and in what. None is a bare
     single-frame graph.
 
-    `engine` auto is OpenVINO on a processor with bf16 arithmetic, where it is installed: for
-    recurrent and bidirectional models, and for single-frame ones whose card knows what bf16 costs.
-    `precision` auto is bf16 there, but for a single-frame model that it costs anything to be seen:
-    more than `MOST_LOSS_DB`, or whose planes have more than 8 bits. The int8 graphs of recurrent
-    models run there too, which has AMX's int8 units.
+    `engine` auto is OpenVINO, where it is installed, on a processor with AVX-512 for recurrent and
+    bidirectional models, and on one with bf16 arithmetic for single-frame ones whose card knows
+    what that costs. `precision` auto is bf16 then, but without such arithmetic, and for a
+    single-frame model that it costs anything to be seen: more than `MOST_LOSS_DB`, or whose planes
+    have more than 8 bits. The int8 graphs of recurrent models run there too, which has AMX's int8
+    units.
 
     Raises DeviceError if the engine cannot do what is asked for.
     """
     uses_time = model is not None and model.temporal is not Temporal.FRAME
     known = model.graph(scale).bf16_change if model and scale and not uses_time else None
     is_narrow = uses_time or (known is not None and known >= -MOST_LOSS_DB and bits <= 8)
-    if engine == "auto" and device in ("auto", "cpu") and has_bf16() and is_installed("openvino"):
-        own = {"auto": uses_time or known is not None, "bf16": True, "int8": uses_time}
+    if engine == "auto" and device in ("auto", "cpu") and is_installed("openvino"):
+        is_faster = has_avx512() if uses_time else has_bf16() and known is not None
+        own = {"auto": is_faster, "bf16": has_bf16(), "int8": has_bf16() and uses_time}
         if own.get(precision) and choose_device(device) == "cpu":
             engine = "openvino"
     if engine == "openvino":

@@ -26,6 +26,11 @@ def has_bf16() -> bool:
     return not _BF16.isdisjoint(cpu_features())
 
 
+def has_avx512() -> bool:
+    """Whether it works on 16 float32 numbers at once."""
+    return "avx512f" in cpu_features()
+
+
 def colon_file(path: str) -> dict[str, str]:
     """A /proc file's "name : value" lines, the first of equal names; empty where there is none."""
     try:
