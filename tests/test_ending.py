@@ -49,9 +49,10 @@ def differences(
     channels: int,
     *,
     exact: Setup | None = None,
+    shuffles: bool = False,
 ) -> int:
     """The largest, of code values; what is carried on must be the same."""
-    ending = cell_ending(cell, model, SCALE, given)
+    ending = cell_ending(cell, model, SCALE, given, shuffles=shuffles)
     assert ending
     feeds = feeds_of(given, channels)
     graph = step_graph(cell, model, SCALE, given, ending=ending, blocked=setup.is_blocked)
@@ -66,11 +67,12 @@ def differences(
     return max(np.abs(planes[i] - plane).max() for i, plane in enumerate(whole))
 
 
+@pytest.mark.parametrize("shuffles", [False, True])
 @pytest.mark.parametrize("engine", [name for name in ENGINES if is_installed(name)])
 @pytest.mark.parametrize("siting", [Siting.LEFT, Siting.CENTER])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_planes_are_those_of_the_large_picture(
-    model: Model, name: str, siting: Siting, engine: str
+    model: Model, name: str, siting: Siting, engine: str, shuffles: bool
 ) -> None:
     given, setup = picture(name, siting), Setup(engine=engine, threads=1)
     assert differences(model, random_cell(), given, setup, CHANNELS) <= 1

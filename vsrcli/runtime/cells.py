@@ -63,7 +63,7 @@ def step_graph(
 ) -> bytes:
     """`in_*`, `older_*` and states to `out_*`, `newest` and the `_next` of frames and states.
 
-    The cell's `ending`, if given, makes phases instead of `out_*`; `blocked` is an engine's, see
+    The cell's `ending`, if given, makes the planes or their phases; `blocked` is an engine's, see
     `Setup.is_blocked`.
     """
     picture = resolved(picture)
@@ -102,10 +102,14 @@ def carried(model: Model, scale: int) -> dict[str, str]:
     return frames | {state.name: f"{state.name}_next" for state in model.states_of(scale)}
 
 
-def cell_ending(cell: bytes, model: Model, scale: int, picture: Picture) -> Ending | None:
+def cell_ending(
+    cell: bytes, model: Model, scale: int, picture: Picture, *, shuffles: bool = False
+) -> Ending | None:
     """Of a cell that gives RGB, for pictures like this. See `ending.ending_of`."""
+    if model.output != "rgb":
+        return None
     large = enlarged(resolved(picture), scale)
-    return ending_of(cell, scale, large, peak=model.peak) if model.output == "rgb" else None
+    return ending_of(cell, scale, large, peak=model.peak, shuffles=shuffles)
 
 
 def enlarged(picture: Picture, scale: int) -> Picture:

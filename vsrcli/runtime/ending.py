@@ -19,10 +19,13 @@ from vsrcli.frames import Picture, Plane, Role
 from vsrcli.runtime.codes import kind_of, to_codes
 from vsrcli.runtime.colour import plane_mix, plane_taps
 from vsrcli.runtime.graphs import LAST, shuffle
+from vsrcli.runtime.resample import reshape
 from vsrcli.runtime.tiles import subsampling
 from vsrcli.runtime.wire import OUTPUT, Builder, constants, field, graph_of, nodes, port
 
 Array = NDArray[Any]
+_PLANE = "out_"
+"""Before a plane's number in the name of its output."""
 _PHASES = "phases_"
 """Before the number of the first plane of those whose phases an output holds."""
 _PLAIN = {
@@ -54,9 +57,13 @@ class Ending:
     large: Picture
     groups: tuple[tuple[int, ...], ...]
     """Its colour planes, those of one size together."""
+    shuffles: bool
+    """Whether the graph puts phases in their places; else the host does, faster than a CPU's
+    engine."""
 
     def give(self, graph: Builder, *, blocked: bool) -> bytes:
-        """Makes a graph give phases as codes, (1, H, W, K) for each group. Their ports.
+        """Makes a graph give code values: the planes, or their phases (1, H, W, K) for each group.
+        The ports.
 
         `blocked` is an engine's, see `Setup.is_blocked`.
         """
@@ -64,27 +71,49 @@ class Ending:
         sides = self.large.height // self.scale, self.large.width // self.scale
         whole = self.features, graph.node("Gather", [self.frame, np.arange(3)], axis=1)
         for group in self.groups:
-            mix, output = self._mix(group), _output(group)
+            mix = self._mix(group)
             if mix.left.any():
                 first = _sum(graph, _start(graph, whole), self._taking(mix.first), mix.offset, 0)
                 others = _sum(graph, whole, self._taking(mix.own, mix.left), mix.offset)
                 values = graph.node("Concat", [first, others], axis=3)
             else:
                 values = _sum(graph, whole, self._taking(mix.own), mix.offset)
-            _codes(graph, values, bits, blocked, output)
-            ports += field(OUTPUT, port(output, kind_of(bits), (1, *sides, len(mix.own))))
+            if self.shuffles:
+                self._shuffle(graph, _codes(graph, values, bits, blocked), group)
+                shapes = {f"{_PLANE}{i}": (1, 1, *self._size(i)) for i in group}
+            else:
+                _codes(graph, values, bits, blocked, _output(group))
+                shapes = {_output(group): (1, *sides, len(mix.own))}
+            for name, shape in shapes.items():
+                ports += field(OUTPUT, port(name, kind_of(bits), shape))
         return ports
 
     def planes(self, made: Mapping[str, Array]) -> dict[int, Plane]:
         """The large colour planes, of what such a graph gave."""
+        if self.shuffles:
+            return {i: made[f"{_PLANE}{i}"][0, 0] for group in self.groups for i in group}
         found = {}
         for group in self.groups:
             phases = made[_output(group)][0]
             for index, own in zip(group, np.split(phases, len(group), -1), strict=True):
-                size = self.large.layout.size(index, self.large.width, self.large.height)
-                found[index] = np.empty(size, self.large.layout.dtype)
+                found[index] = np.empty(self._size(index), self.large.layout.dtype)
                 shuffle(own, found[index])
         return found
+
+    def _size(self, plane: int) -> tuple[int, int]:
+        return self.large.layout.size(plane, self.large.width, self.large.height)
+
+    def _shuffle(self, graph: Builder, codes: str, group: tuple[int, ...]) -> None:
+        """Phases to planes: bytes move, not floats."""
+        height, width = (side // self.scale for side in (self.large.height, self.large.width))
+        rows, columns = self._size(group[0])
+        pixel = len(group), rows // height, columns // width
+        pixels = reshape(graph, codes, (height, width, *pixel))
+        lines = graph.node("Transpose", [pixels], perm=(2, 0, 3, 1, 4))
+        planes = reshape(graph, lines, (len(group), 1, rows, columns))
+        for place, index in enumerate(group):
+            ends = (np.array([v], np.int64) for v in (place, place + 1, 0))
+            graph.node("Slice", [planes, *ends], f"{_PLANE}{index}")
 
     def _mix(self, group: tuple[int, ...]) -> _Mix:
         """Colours and the filter of chroma in one."""
@@ -135,7 +164,9 @@ class _Mix:
     """(K,)."""
 
 
-def ending_of(cell: bytes, scale: int, large: Picture, *, peak: float = 1.0) -> Ending | None:
+def ending_of(
+    cell: bytes, scale: int, large: Picture, *, peak: float = 1.0, shuffles: bool = False
+) -> Ending | None:
     """How a cell makes its output `y`; None if in another way, or if a pixel does not hold whole
     phases of all colour planes of such large pictures."""
     graph = graph_of(cell)
@@ -169,6 +200,7 @@ def ending_of(cell: bytes, scale: int, large: Picture, *, peak: float = 1.0) -> 
         peak=peak,
         large=large,
         groups=groups,
+        shuffles=shuffles,
     )
 
 

@@ -58,8 +58,7 @@ class CellEngines:
         self.planes, self.held = color_planes(picture), tuple(held or ())
         self.alpha = picture.layout.planes_of(Role.ALPHA)
         self.decoder = setup.open(decode_graph(picture), frugal=True)
-        # A GPU shuffles in no time; on a CPU the host does it faster than an engine.
-        self._ending = None if setup.is_gpu else cell_ending(graph, model, scale, picture)
+        self._ending = cell_ending(graph, model, scale, picture, shuffles=setup.is_gpu)
         step = step_graph(
             graph, model, scale, picture, ending=self._ending, blocked=setup.is_blocked
         )
