@@ -177,7 +177,7 @@ def test_signals_leave_nothing_behind(
         began = time.monotonic()
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
-    assert process.returncode == code
+    assert process.returncode == code, said
     assert time.monotonic() - began < 10
     assert said.startswith(b"vsr: " + word)
     assert said.count(b"\n") == 1
