@@ -103,24 +103,26 @@ def single_ports(model: bytes) -> tuple[str, str]:
 
 def input_kinds(model: bytes) -> dict[str, int]:
     """The element type of each graph input that is a tensor."""
-    kinds = {}
-    for number, payload in messages(graph_of(model)):
-        if number == INPUT:
-            (tensor,) = (p for n, p in messages(_part(payload, 2)) if n == 1)
-            kinds[_name(payload, 1)] = next(int(v) for n, v in fields(tensor) if n == 1)
-    return kinds
+    return {
+        name: next(int(v) for n, v in fields(tensor) if n == 1) for name, tensor in _inputs(model)
+    }
 
 
 def input_sides(model: bytes) -> dict[str, tuple[int | None, ...]]:
     """The shape of each graph input that is a tensor; None where a side is free."""
     found = {}
+    for name, tensor in _inputs(model):
+        dims = [dict(fields(p)).get(1) for n, p in messages(_part(tensor, 2)) if n == 1]
+        found[name] = tuple(side if isinstance(side, int) else None for side in dims)
+    return found
+
+
+def _inputs(model: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each input's name and its type as a tensor."""
     for number, payload in messages(graph_of(model)):
         if number == INPUT:
             (tensor,) = (p for n, p in messages(_part(payload, 2)) if n == 1)
-            dims = [dict(fields(p)).get(1) for n, p in messages(_part(tensor, 2)) if n == 1]
-            sides = (side if isinstance(side, int) else None for side in dims)
-            found[_name(payload, 1)] = tuple(sides)
-    return found
+            yield _name(payload, 1), tensor
 
 
 def with_sides(model: bytes, sides: Mapping[str, Sequence[int]]) -> bytes:

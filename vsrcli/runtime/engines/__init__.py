@@ -74,7 +74,7 @@ class Setup:
                 )
             if self.is_gpu:
                 raise DeviceError(f"OpenVINO runs on the CPU here, not {self.device}")
-            from vsrcli.runtime.engines.openvino import OpenVinoEngine  # 200 ms to import
+            from vsrcli.runtime.engines.openvino import OpenVinoEngine  # 60 ms to import
 
             return OpenVinoEngine(
                 graph, threads=threads, precision=self.precision, held=held, hidden=hidden
