@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from conftest import Vsr
 from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream
 from vsrcli.errors import DeviceError
 from vsrcli.progress import Progress
+from vsrcli.stops import Stop
 
 QUICK = ("--model", "bicubic", "-s", "2", "--preset", "ultrafast")
 
@@ -157,4 +159,5 @@ def test_every_end_has_a_code() -> None:
     assert fate(DeviceError("no GPU")) == (7, "no GPU")
     assert fate(KeyboardInterrupt()) == (130, "interrupted")
     assert fate(ZeroDivisionError("x")) == (1, "internal error: ZeroDivisionError: x")
-    assert fate(BaseException()) == (143, "terminated")
+    assert fate(Stop(signal.SIGINT)) == (130, "interrupted")
+    assert fate(Stop(signal.SIGTERM)) == (143, "terminated")

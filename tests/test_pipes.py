@@ -154,6 +154,29 @@ def test_interrupt_while_the_pipe_is_silent(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_interrupt_before_the_pipe_gives_anything(tmp_path: Path) -> None:
+    order = [*VSR, "-", "-o", tmp_path / "out.mkv", *QUICK]
+    with subprocess.Popen(order, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read() == b"vsr: interrupted; nothing was written\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupt_while_nobody_reads_the_output(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.nut", replace(RAW, frames=30, audio=()))
+    order = [*VSR, source, "-o", "-", "-f", "nut", *QUICK]
+    with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.read(1)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read() == b"vsr: interrupted; nothing was written\n"
+
+
 class Terminal:
     """A standard stream that is no pipe."""
 

@@ -17,8 +17,8 @@ from enum import StrEnum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 
+from vsrcli import stops
 from vsrcli.errors import OutputError, VsrError
 from vsrcli.job import Job
 from vsrcli.pipeline import upscale
@@ -27,7 +27,6 @@ from vsrcli.progress import Progress, Report, Stage
 log = logging.getLogger("vsr")
 _GRACE_S = 10.0
 """What a run may take to clean up when it is stopped."""
-_TERMINATED = 143
 
 
 class State(StrEnum):
@@ -81,6 +80,7 @@ class Interrupted(BaseException):
         self.cause, self.results = cause, results
 
 
+@stops.orderly()
 def run_all(
     jobs: Sequence[Job],
     *,
@@ -101,6 +101,7 @@ def run_all(
             while waiting and len(running) < at_once:
                 index, job = waiting.pop()
                 running[index] = _Run(job)
+            stops.check()
             for index in _ready(running):
                 event = running[index].read()
                 if isinstance(event, Report | Failure):
@@ -160,7 +161,7 @@ class _Run:
 
 
 def _ready(running: dict[int, _Run]) -> list[int]:
-    heard = set(wait([run.pipe for run in running.values()]))
+    heard = set(wait([run.pipe for run in running.values()], stops.POLL_S))
     return [index for index, run in running.items() if run.pipe in heard]
 
 
@@ -176,14 +177,10 @@ def _stop(runs: Sequence[_Run]) -> None:
             run.process.join()
 
 
-class _Terminated(BaseException):
-    """The batch wants this run to stop."""
-
-
 def _work(job: Job, level: int, pipe: Connection) -> None:
     """A run's process. Ctrl-C is for the batch, which then asks its runs to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, lambda number, _: stops.ask(number))
     outbox = _Outbox(pipe)
     log.handlers, log.propagate = [_Told(outbox)], False
     log.setLevel(level)
@@ -196,8 +193,8 @@ def _work(job: Job, level: int, pipe: Connection) -> None:
     except Exception as exc:
         with suppress(OSError):  # the batch has gone
             outbox.send(_unexpected(exc))
-    except _Terminated:
-        raise SystemExit(_TERMINATED) from None
+    except stops.Stop as exc:
+        raise SystemExit(exc.code) from None
 
 
 def _unexpected(exc: Exception) -> Failure:
@@ -205,10 +202,6 @@ def _unexpected(exc: Exception) -> Failure:
         message = f"the folder {exc.filename} cannot be made: {exc.strerror}"
         return Failure(code=OutputError.exit_code, message=message)
     return Failure(code=1, message=f"internal error: {type(exc).__name__}: {exc}")
-
-
-def _terminate(_: int, __: FrameType | None) -> None:
-    raise _Terminated
 
 
 class _Outbox:

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from vsrcli import stops
 from vsrcli.frames import Frame
 from vsrcli.identity import identity
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
@@ -45,6 +46,7 @@ log = logging.getLogger("vsr")
 T = TypeVar("T")
 
 
+@stops.orderly()
 def upscale(
     job: Job,
     on_event: Callable[[Progress], None] = lambda _: None,
@@ -199,6 +201,7 @@ def run_model(
 ) -> Iterator[Frame | Checkpoint | T]:
     """Every frame upscaled, state reset at cuts and told at borders, the rest passed through."""
     for item in items:
+        stops.check()
         if isinstance(item, Frame):
             yield from driver.push(item)
         elif isinstance(item, Cut):

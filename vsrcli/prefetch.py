@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from vsrcli import stops
+
 T = TypeVar("T")
 DECODED_AHEAD, UPSCALED_AHEAD = 8, 4
 """Frames that wait before the model and before the encoder of a run."""
-_POLL_S = 0.1
 
 
 class prefetch(Generic[T]):  # noqa: N801  # reads as the verb it is
@@ -23,7 +24,11 @@ class prefetch(Generic[T]):  # noqa: N801  # reads as the verb it is
 
     def __init__(self, items: Iterator[T], depth: int) -> None:
         self._items = items
-        self._queue: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(depth)
+        # Not one queue.Queue(depth): its lock is Python's, and Ctrl-C inside would leave it taken.
+        self._ready: queue.SimpleQueue[tuple[bool, T | BaseException | None]] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(depth):
+            self._room.put(None)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._produce, name="vsr-prefetch", daemon=True)
 
@@ -39,7 +44,7 @@ class prefetch(Generic[T]):  # noqa: N801  # reads as the verb it is
 
     def __iter__(self) -> Iterator[T]:
         while True:
-            ended, value = self._queue.get()
+            ended, value = self._take()
             if isinstance(value, BaseException):
                 raise value
             if ended:
@@ -48,6 +53,16 @@ class prefetch(Generic[T]):  # noqa: N801  # reads as the verb it is
 
     def __next__(self) -> T:
         return next(iter(self))
+
+    def _take(self) -> tuple[bool, T | BaseException | None]:
+        while True:
+            stops.check()
+            try:
+                entry = self._ready.get(timeout=stops.POLL_S)
+            except queue.Empty:
+                continue
+            self._room.put(None)
+            return entry
 
     def _produce(self) -> None:
         last: BaseException | None = None
@@ -66,8 +81,9 @@ class prefetch(Generic[T]):  # noqa: N801  # reads as the verb it is
     def _put(self, entry: tuple[bool, T | BaseException | None]) -> bool:
         while not self._stop.is_set():
             try:
-                self._queue.put(entry, timeout=_POLL_S)
-            except queue.Full:
+                self._room.get(timeout=stops.POLL_S)
+            except queue.Empty:
                 continue
+            self._ready.put(entry)
             return True
         return False

@@ -13,6 +13,7 @@ from fractions import Fraction
 from itertools import tee
 from pathlib import Path
 
+from vsrcli import stops
 from vsrcli.errors import InputError, UsageError
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, ENGINES
@@ -73,6 +74,7 @@ class Shown:
     height: int
 
 
+@stops.orderly()
 def make_still(view: View) -> Shown:
     """A PNG: a column each for the source, bicubic and the models. Raises VsrError."""
     models, scale = _prepare(view)
@@ -106,6 +108,7 @@ def make_still(view: View) -> Shown:
     )
 
 
+@stops.orderly()
 def make_clip(view: View, length_s: Fraction, video: VideoOptions) -> Shown:
     """A video: bicubic and the models side by side in one picture. Raises VsrError."""
     models, scale = _prepare(view)

@@ -17,6 +17,7 @@ from typing import IO
 
 from vsrcli.errors import OutputError, UsageError, VsrError
 from vsrcli.progress import Finishing, Progress, Report, Stage, Started
+from vsrcli.stops import Stop
 
 SCHEMA = 1
 """The version of the JSON events, their field `v`."""
@@ -199,6 +200,6 @@ def fate(exc: BaseException) -> tuple[int, str]:
         return exc.exit_code, " ".join(str(exc).split())
     if isinstance(exc, KeyboardInterrupt):
         return 130, "interrupted"
-    if isinstance(exc, Exception):
-        return 1, f"internal error: {type(exc).__name__}: {exc}"
-    return getattr(exc, "code", 143), getattr(exc, "word", "terminated")  # a signal
+    if isinstance(exc, Stop):
+        return exc.code, exc.word
+    return 1, f"internal error: {type(exc).__name__}: {exc}"

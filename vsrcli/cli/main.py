@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from vsrcli import __version__
+from vsrcli import __version__, stops
 from vsrcli.cli import batch, bench, doctor, evaluate, help, models, preview, probe, upscale
 from vsrcli.cli.grouped import Grouped
 from vsrcli.errors import VsrError
@@ -44,11 +44,7 @@ _BENCH = """Examples:
   vsr bench -m rlsp-7-64 --size 320x180 --engine onnxruntime --engine openvino
   vsr bench -m espcn --frames 0 --precision fp32 --precision bf16 --engine openvino"""
 _INTERRUPTED = 130
-_STOPS: dict[int, tuple[str, int]] = {
-    signal.SIGINT: ("interrupted", _INTERRUPTED),
-    signal.SIGTERM: ("terminated", 143),
-}
-"""Signal -> what is said, and the exit code."""
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 app = typer.Typer(
     name="vsr",
@@ -68,13 +64,6 @@ app.command("bench", cls=Grouped, epilog=_BENCH)(bench.bench)
 app.command("eval", cls=Grouped)(evaluate.evaluate)
 app.command("help")(help.help_)
 app.command("completion")(help.completion)
-
-
-class _Stopped(BaseException):
-    """A signal asked for an end."""
-
-    def __init__(self, number: int) -> None:
-        self.word, self.code = _STOPS[number]
 
 
 @app.callback(invoke_without_command=True)
@@ -106,7 +95,7 @@ def run(arguments: list[str]) -> int:
         return _say(_with_notes(str(exc), exc), exc.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
-    except _Stopped as exc:
+    except stops.Stop as exc:
         return _say(_with_notes(f"{exc.word}; nothing was written", exc), exc.code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -136,8 +125,8 @@ def _stop(number: int, _: FrameType | None) -> None:
     """The first signal ends the run in order; a second one, while that takes its time, at once."""
     for each in _STOPS:
         signal.signal(each, _stop_now)
-    raise _Stopped(number)
+    stops.ask(number)
 
 
 def _stop_now(number: int, _: FrameType | None) -> None:
-    os._exit(_STOPS[number][1])
+    os._exit(128 + number)

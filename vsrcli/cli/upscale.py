@@ -37,6 +37,7 @@ def upscale(
     ] = False,
 ) -> None:
     """Upscale a video; audio, subtitles, chapters, attachments and tags come along."""
+    from vsrcli import stops
     from vsrcli.cli.progress import shown
     from vsrcli.pipeline import upscale as run
 
@@ -49,5 +50,6 @@ def upscale(
 
         say(job, as_json=progress is ProgressKind.json)
         return
-    with shown(progress, job.source, url=progress_url, quiet=loglevel is LogLevel.quiet) as show:
+    quiet = loglevel is LogLevel.quiet
+    with stops.orderly(), shown(progress, job.source, url=progress_url, quiet=quiet) as show:
         show.done(run(job, show.step, on_stage=show.stage))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 
+from vsrcli import stops
 from vsrcli.frames import Frame
 from vsrcli.media.source import Source, local
 
@@ -58,6 +59,7 @@ def _packets_ahead(path: Path, video: int, time_s: Fraction) -> int:
     with av.open(local(path), metadata_errors="replace") as container:
         try:
             for packet in container.demux(container.streams[video]):
+                stops.check()
                 if not packet.size:
                     continue
                 if packet.is_keyframe:

@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol, cast
 
 import av
 
+from vsrcli import stops
 from vsrcli.errors import InputError
 from vsrcli.media.accelerator import NONE, accelerator
 from vsrcli.media.ends import HEAD_BYTES, declared_bytes
@@ -51,7 +52,7 @@ class Inlet(Protocol):
         ...
 
     def check(self) -> None:
-        """Raises what a signal raised inside a read, where FFmpeg cannot pass it on."""
+        """Raises the stop that came inside a read, where FFmpeg cannot pass it on."""
         ...
 
     def is_cut(self) -> bool:
@@ -203,10 +204,12 @@ class _Feed:
         return data
 
     def _read(self, size: int) -> bytes:
-        if os.name != "nt":  # its select knows sockets only
-            ready, _, _ = select.select([self._descriptor, self._wake], [], [])
-            if self._wake in ready:
-                return b""
+        ready: list[int] = []
+        while os.name != "nt" and not ready:  # its select knows sockets only
+            stops.check()
+            ready, _, _ = select.select([self._descriptor, self._wake], [], [], stops.POLL_S)
+        if self._wake in ready:
+            return b""
         return os.read(self._descriptor, size)
 
     def stop(self) -> None:

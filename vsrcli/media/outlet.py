@@ -16,6 +16,7 @@ from typing import BinaryIO, Protocol, cast
 
 import av
 
+from vsrcli import stops
 from vsrcli.errors import OutputError
 from vsrcli.media.encode import VideoOptions
 from vsrcli.media.inlet import format_named
@@ -66,7 +67,7 @@ class Outlet(Protocol):
         ...
 
     def check(self) -> None:
-        """Raises what a signal raised inside a write, where FFmpeg cannot pass it on."""
+        """Raises the stop that came inside a write, where FFmpeg cannot pass it on."""
         ...
 
     def abandon(self) -> None:
@@ -151,7 +152,11 @@ class FileOutlet:
 
     def frames(self, video: int) -> int | None:
         with av.open(str(self._temp.absolute())) as container:
-            return sum(1 for p in container.demux(container.streams[video]) if p.size)
+            count = 0
+            for packet in container.demux(container.streams[video]):
+                stops.check()
+                count += packet.size > 0
+            return count
 
     def place(self) -> None:
         with self._temp.open("rb+") as file:
@@ -292,8 +297,9 @@ class _Stream:
         """Waits until the reader has taken everything."""
         view = memoryview(b"" if self.deaf else data)
         try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            with stops.at_once():
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
         except BaseException as exc:
             self.deaf = True
             if isinstance(exc, Exception):

@@ -15,6 +15,7 @@ from typing import Self
 
 import av
 
+from vsrcli import stops
 from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter
@@ -288,6 +289,7 @@ class Sink:
 
     def _mux(self, packets: list[SidePacket]) -> None:
         for packet in packets:
+            stops.check()
             self._keep_order(packet)
             try:
                 self._muxed += packet.stream.index == self._video.index
@@ -334,6 +336,7 @@ class Sink:
         with self._system_errors():
             self._complete()
             self._verify(frames)
+        stops.check()  # the last time: from here on the output is there
         before_placing()
         try:
             self._outlet.place()

@@ -12,6 +12,7 @@ from typing import Self, cast
 
 import av
 
+from vsrcli import stops
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame, Role
 from vsrcli.media.accelerator import say_who_decodes
@@ -245,6 +246,7 @@ class Source:
         self._packets, self._end_s = 0, Fraction(0)
         clock, witness = _Clock(self.stream), self._witness()
         for packet in self._packets_read():
+            stops.check()
             if packet.stream.index in self._over:
                 if (time_of(packet) or 0) > self._deadline:
                     return
@@ -264,6 +266,7 @@ class Source:
                 self._damage.shown(frame)
                 clock.set(frame)
                 yield from self._fields.push(frame)
+        stops.check()  # a pipe ends for one, too
         if witness:
             self._damage.unseen(witness.lost(None), None)
         self._damage.ended()
@@ -275,6 +278,7 @@ class Source:
         except av.error.EOFError:
             return
         except (av.FFmpegError, OSError) as exc:
+            stops.check()
             self._damage.stopped(exc)
 
     def _decode(self, packet: SidePacket) -> list[av.VideoFrame]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vsrcli import stops
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.frames import Frame, Picture, Plane, Role
 from vsrcli.models import UNTUNED, Model, Tuning
@@ -262,6 +263,11 @@ class BidirectionalDriver:
             self._forget(self._waiting.popleft())
         return made
 
+    def _engine(self, name: str) -> Engine:
+        """One of the graph's parts. A chunk takes long, so a stop is obeyed between two of them."""
+        stops.check()
+        return self._engines[name]
+
     def _clean(self, part: list[_Held]) -> int:
         """Cleans what is not clean yet; the passes that all frames of this chunk have had."""
         shot = self._shot
@@ -312,7 +318,7 @@ class BidirectionalDriver:
         if held.clean is None:
             held.clean = self._take("frame")
         held.passes = 0
-        self._engines["decode"].run(self._feeds(held.frame), {"newest": held.clean})
+        self._engine("decode").run(self._feeds(held.frame), {"newest": held.clean})
         self._give("motion", held.ahead)
         self._give("motion", held.back)
         held.ahead = held.back = None
@@ -320,7 +326,7 @@ class BidirectionalDriver:
     def _pass(self, held: _Held) -> float:
         """One more pass over a frame; its mean |residue|."""
         spare = self._take("frame")
-        made = self._engines["clean"].run({"frame": held.clean}, {"cleaned": spare})
+        made = self._engine("clean").run({"frame": held.clean}, {"cleaned": spare})
         self._give("frame", held.clean)
         held.clean = spare
         held.passes += 1
@@ -338,7 +344,7 @@ class BidirectionalDriver:
 
     def _motion(self, now: Tensor, other: Tensor) -> Tensor:
         motion = self._take("motion")
-        self._engines["flow"].run({"now": now, "other": other}, {"motion": motion})
+        self._engine("flow").run({"now": now, "other": other}, {"motion": motion})
         return motion
 
     def _backward(self, part: list[_Held], count: int) -> list[Tensor]:
@@ -374,7 +380,7 @@ class BidirectionalDriver:
     def _step(self, name: str, held: _Held, feature: Tensor, motion: Tensor) -> Tensor:
         new = self._take("feature")
         feeds = {"frame": held.clean, "feature": feature, "motion": motion}
-        self._engines[name].run(feeds, {"feature_next": new})
+        self._engine(name).run(feeds, {"feature_next": new})
         return new
 
     def _reconstruct(self, held: _Held, behind: Tensor, before: Tensor) -> Frame:
@@ -384,11 +390,11 @@ class BidirectionalDriver:
         for i, strip in enumerate(self._strips):
             rows = {TOP: np.array([strip.above])} if len(self._strips) > 1 else {}
             strips[f"strip_{i}"] = self._strip(i, strip)
-            self._engines["reconstruct"].run({**feeds, **rows}, {"y": strips[f"strip_{i}"]})
+            self._engine("reconstruct").run({**feeds, **rows}, {"y": strips[f"strip_{i}"]})
         if self._strength < 1:
             strips[FRAME] = held.clean
         planes = {i: np.empty(self._large(i), self._picture.layout.dtype) for i in self._planes}
-        self._engines["encode"].run(strips, {f"out_{i}": plane for i, plane in planes.items()})
+        self._engine("encode").run(strips, {f"out_{i}": plane for i, plane in planes.items()})
         result = {i: plane[0, 0] for i, plane in planes.items()} | self._alpha_of(held.frame)
         return held.frame.scaled([result[i] for i in sorted(result)], self.scale)
 
@@ -410,7 +416,7 @@ class BidirectionalDriver:
 
     def _alpha_of(self, frame: Frame) -> dict[int, Plane]:
         return {
-            index: self._engines["alpha"].run({SOURCE: frame.planes[index][None, None]})[TARGET][
+            index: self._engine("alpha").run({SOURCE: frame.planes[index][None, None]})[TARGET][
                 0, 0
             ]
             for index in self._picture.layout.planes_of(Role.ALPHA)

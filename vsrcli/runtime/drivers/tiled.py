@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vsrcli import stops
 from vsrcli.errors import OutOfMemoryError
 from vsrcli.frames import Frame, Picture
 from vsrcli.runtime.drivers import Driver, Memoryless
@@ -44,6 +45,7 @@ class TiledFrames(Memoryless):
         ]
         for row in self._rows:
             for tile in row:
+                stops.check()
                 (made,) = self._driver.push(cut(frame, tile))
                 for i, plane in enumerate(made.planes):
                     paste(plane, large[i], tile, sub=subsampling(layout, i), scale=self.scale)

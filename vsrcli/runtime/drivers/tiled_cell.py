@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from vsrcli import stops
 from vsrcli.errors import DeviceError, OutOfMemoryError
 from vsrcli.frames import Frame, Picture, Plane
 from vsrcli.models import Model
@@ -95,6 +96,7 @@ class TiledCell:
         self, tile: Tile, newest: Frame, current: Frame, large: list[Plane]
     ) -> dict[str, Array]:
         """One tile upscaled into `large`; the core of its new states."""
+        stops.check()
         *older, spare = self._frames
         feeds = self._engines.feeds(cut(newest, tile))
         feeds |= {f"{OLDER}{i}": _window(frame, tile) for i, frame in enumerate(older)}
