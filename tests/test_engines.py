@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -154,6 +156,28 @@ def test_engines_agree_on_floats() -> None:
     one, other = (Setup(engine=name, threads=1).open(random_cell()).run(feeds) for name in ENGINES)
     for name, values in one.items():
         np.testing.assert_allclose(other[name], values, atol=1e-5)
+
+
+@needs_openvino
+def test_openvino_prepares_one_graph_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at a time, in one of twenty processes or so, would wait for each other for ever."""
+    from vsrcli.runtime.engines import openvino
+
+    read, inside, most = openvino._read, [], []
+
+    def slowly(graph: bytes) -> object:
+        inside.append(graph)
+        time.sleep(0.05)
+        most.append(len(inside))
+        inside.pop()
+        return read(graph)
+
+    monkeypatch.setattr(openvino, "_read", slowly)
+    setup, graph = Setup(engine="openvino", threads=1), repeat_graph(2, shape=(1, 1, 6, 8))
+    with ThreadPoolExecutor(3) as pool:
+        for future in [pool.submit(setup.open, graph) for _ in range(3)]:
+            future.result().close()
+    assert most == [1, 1, 1]
 
 
 @needs_openvino

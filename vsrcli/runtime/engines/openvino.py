@@ -9,6 +9,7 @@ hint.
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ _LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 """Axes that bring channels to the end, and back."""
 _WIDE = 4
 """Channels of a state from which on that order is worth it."""
+_ALONE = threading.Lock()
+"""Graphs are compiled side by side, but prepared one after the other: when OpenVINO first says to
+which numpy type one of its own belongs, it waits for Python with a lock taken that other threads
+wait for."""
 
 
 class OpenVinoEngine:
@@ -39,14 +44,15 @@ class OpenVinoEngine:
         hidden: Collection[str] = (),
     ) -> None:
         self._held = dict(held or {})
-        model = _read(graph)
-        self.inputs = {p.name: p for p in map(_port, model.inputs) if p.name not in self._held}
-        self.outputs = {
-            p.name: p for p in map(_port, model.outputs) if p.name not in self._held.values()
-        }
-        if precision == "bf16":
-            narrow(model, self._held, hidden)
-        self._turned = {name for name, later in self._held.items() if _turn(model, name, later)}
+        with _ALONE:
+            model = _read(graph)
+            self.inputs = {p.name: p for p in map(_port, model.inputs) if p.name not in self._held}
+            self.outputs = {
+                p.name: p for p in map(_port, model.outputs) if p.name not in self._held.values()
+            }
+            if precision == "bf16":
+                narrow(model, self._held, hidden)
+            self._turned = {name for name, later in self._held.items() if _turn(model, name, later)}
         self._request = _compile(model, threads, precision).create_infer_request()
         self._states = {name: _pair(model.input(name)) for name in self._held}
         self.hold({})
