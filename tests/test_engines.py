@@ -180,6 +180,21 @@ def test_openvino_prepares_one_graph_at_a_time(monkeypatch: pytest.MonkeyPatch) 
     assert most == [1, 1, 1]
 
 
+@needs_bf16
+def test_what_an_int8_graph_leaves_exact_is_computed_in_bf16() -> None:
+    """Here nothing of it is stored in int8."""
+    feeds = {
+        "frames": np.random.default_rng(1).random((1, 9, *SIDES), np.float32),
+        "state": np.random.default_rng(2).random((1, CHANNELS, *SIDES), np.float32),
+    }
+    exact, rest, narrow = (
+        Setup(engine="openvino", precision=p, threads=1).open(random_cell()).run(feeds)["y"]
+        for p in ("fp32", "int8", "bf16")
+    )
+    change = float(np.square(rest - exact).mean())
+    assert 0 < change < 2 * float(np.square(narrow - exact).mean())
+
+
 @needs_openvino
 @pytest.mark.parametrize("bits", [8, 10])
 @pytest.mark.parametrize("name", ["bicubic", "esr-max", "espcn-fast", "fsrcnn"])

@@ -107,7 +107,7 @@ def test_convolutions_can_be_left_exact(clips: Path, tmp_path: Path) -> None:
     """One quantised weight for each convolution that is not."""
     model = read_model(write_random_recurrent(tmp_path))
     shots = Shots(folder=clips, clips=1, frames=1)
-    for exact, left in (("none", 3), ("last", 2), ("ends", 1)):
+    for exact, left in (("none", 3), ("first", 2), ("last", 2), ("ends", 1)):
         made = int8_graph(model.graph(4).load(), feeds_of(model, 4, shots), exact)
         weights = [w for w in onnx.load_from_string(made).graph.initializer if len(w.dims) == 4]
         assert sum(w.data_type == onnx.TensorProto.INT8 for w in weights) == left

@@ -43,7 +43,7 @@ from vsrcli.runtime.wire import single_ports
 INT8 = "int8"
 MOST_LOSS_DB = 0.1
 """PSNR-Y that an int8 graph may cost and still be kept."""
-EXACT: dict[str, tuple[int, ...]] = {"none": (), "last": (-1,), "ends": (0, -1)}
+EXACT: dict[str, tuple[int, ...]] = {"none": (), "first": (0,), "last": (-1,), "ends": (0, -1)}
 """Convolutions that stay in fp32, by their place: what they give or take spans the widest range."""
 _EVERY = 3
 """Of the frames of a shot, one in so many calibrates."""
@@ -107,8 +107,9 @@ def quantise(
 ) -> Quantised:
     """Adds an int8 graph to the model in `folder` if it loses no more than that on `measure`.
 
-    `frames` > 0 limits the clips measured on; `exact` is one of EXACT. Raises InputError without
-    clips, ModelError for a model that has no fp32 graph of the scale, or one of several parts.
+    Measured in onnxruntime, which runs int8 everywhere. `frames` > 0 limits the clips measured on;
+    `exact` is one of EXACT. Raises InputError without clips, ModelError for a model that has no
+    fp32 graph of the scale, or one of several parts.
     """
     model = read_model(folder)
     if model.temporal is Temporal.BIDIRECTIONAL:
@@ -124,7 +125,7 @@ def quantise(
                 scale=scale,
                 degrade=shots.degrade,
                 frames=frames,
-                means=Means(precision=way),
+                means=Means(engine="onnxruntime", precision=way),
             ).mean.psnr_y
             for way in ("fp32", INT8)
         )

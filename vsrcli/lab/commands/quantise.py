@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=0, help="measured of each clip; 0 = all")
     parser.add_argument(
         "--exact",
-        choices=("none", "last", "ends"),
+        choices=("none", "first", "last", "ends"),
         default="none",
         help="convolutions left in fp32",
     )

@@ -70,6 +70,19 @@ def narrow(model: ov.Model, held: Mapping[str, str], hidden: Collection[str] = (
     model.validate_nodes_and_infer_types()
 
 
+def narrow_rest(model: ov.Model) -> None:
+    """Turns the wide convolutions that an int8 graph leaves exact to bf16, each by itself."""
+    for node in model.get_ordered_ops():
+        if _is_wide(node) and _kernel(node).get_type_name() == "Constant":
+            readers = node.output(0).get_target_inputs()
+            _feed(node, BF16)
+            node.validate_and_infer_types()
+            wide = ops.convert(node, ov.Type.f32.get_type_name())
+            for reader in readers:
+                reader.replace_source_output(wide.output(0))
+    model.validate_nodes_and_infer_types()
+
+
 def widened(bits: Array) -> Array:
     """The bits of bf16 (uint16) as float32."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
@@ -146,7 +159,12 @@ def _balanced(kernel: Array) -> Array:
 
 def _weights(convolution: Node) -> Array:
     """A copy."""
-    return np.array(convolution.input(1).get_source_output().get_node().get_data())
+    return np.array(_kernel(convolution).get_data())
+
+
+def _kernel(convolution: Node) -> Node:
+    """Where its weights come from: a constant, unless they are stored in int8."""
+    return convolution.input(1).get_source_output().get_node()
 
 
 def _is_wide(node: Node) -> bool:
