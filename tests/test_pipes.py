@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -152,6 +154,38 @@ def test_interrupt_while_the_pipe_is_silent(tmp_path: Path) -> None:
         assert process.wait(20) == 130
         assert process.stderr.read().startswith(b"vsr: interrupted")
     assert not out.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_fifo_is_read_like_the_standard_input(tmp_path: Path) -> None:
+    """A shell's <(...) is one, too."""
+    source, fifo = make(tmp_path / "in.nut", replace(RAW, audio=())), tmp_path / "fifo"
+    os.mkfifo(fifo)
+    pictures = []
+    for name, given in (("file", source), ("fifo", fifo)):
+        out = tmp_path / f"{name}.mkv"
+        with subprocess.Popen([*VSR, given, "-o", out, *QUICK]) as process:
+            if given is fifo:
+                fifo.write_bytes(source.read_bytes())
+            assert process.wait(30) == 0
+        pictures.append(facts(out).pictures)
+    assert pictures[0] == pictures[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+@pytest.mark.parametrize("opened", [False, True])
+def test_interrupt_while_a_fifo_is_silent(tmp_path: Path, opened: bool) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    order = [*VSR, fifo, "-o", tmp_path / "out.mkv", *QUICK]
+    with subprocess.Popen(order, stderr=subprocess.PIPE) as process, ExitStack() as stack:
+        if opened:
+            stack.enter_context(fifo.open("wb"))
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read() == b"vsr: interrupted; nothing was written\n"
 
 
 def test_interrupt_before_the_pipe_gives_anything(tmp_path: Path) -> None:

@@ -46,9 +46,14 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURES
 
 
+def is_pipe(path: Path) -> bool:
+    """What can be read but once, from its start: the standard input, a FIFO, a shell's <(...)."""
+    return path == PIPE or path.is_fifo()
+
+
 def is_plain(path: Path) -> bool:
     """One file that holds a video."""
-    return path != PIPE and not is_picture(path)
+    return not is_pipe(path) and not is_picture(path)
 
 
 def numbered(path: Path) -> Numbered | None:

@@ -21,7 +21,7 @@ from vsrcli.media.source import Source
 from vsrcli.models import Model, Temporal
 from vsrcli.needs import peak_bytes
 from vsrcli.pipeline import expected_frames, open_source
-from vsrcli.places import PIPE, is_plain
+from vsrcli.places import is_pipe, is_plain
 from vsrcli.resume import unfinished
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.devices import choose_device
@@ -65,8 +65,8 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
     Raises the VsrError that the run would begin with, and UsageError for a pipe, which can be read
     but once.
     """
-    if job.source == PIPE:
-        raise UsageError("--dry-run cannot look into the standard input; name a file")
+    if is_pipe(job.source):
+        raise UsageError("--dry-run cannot look into a pipe; name a file")
     model = resolve_model(job.model)
     if job.target and (job.target.parent.exists() or not makes_folder):
         check_target(job.target, job.source, overwrite=job.overwrite)

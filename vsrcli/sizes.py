@@ -11,7 +11,7 @@ from vsrcli.errors import OutputError, UsageError
 from vsrcli.job import Job
 from vsrcli.media.info import VideoInfo
 from vsrcli.models import Model
-from vsrcli.places import PICTURES, PIPE, Numbered, numbered
+from vsrcli.places import PICTURES, PIPE, Numbered, is_pipe, numbered
 
 log = logging.getLogger("vsr")
 _DEFAULT_SCALE = 4
@@ -75,7 +75,7 @@ def kept_suffix(source: Path) -> str:
 def default_target(source: Path, model: str, size: Size) -> Path:
     """IN_x4_espcn.mp4 beside the source; Matroska where its container cannot be kept."""
     is_whole = not size.resized or size.factor < size.scale
-    if source == PIPE:
+    if is_pipe(source):
         raise UsageError("name the output: -o FILE, or -o - -f nut for the standard output")
     mark = f"x{size.factor}" if is_whole else f"{size.width}x{size.height}"
     return source.with_name(f"{source.stem}_{mark}_{Path(model).name}{kept_suffix(source)}")

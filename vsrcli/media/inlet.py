@@ -1,4 +1,4 @@
-"""Where a source is read from: a file, numbered pictures, or the standard input."""
+"""Where a source is read from: a file, numbered pictures, or a pipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vsrcli import stops
 from vsrcli.errors import InputError
 from vsrcli.media.accelerator import NONE, accelerator
 from vsrcli.media.ends import HEAD_BYTES, declared_bytes
-from vsrcli.places import PIPE, Numbered, numbered
+from vsrcli.places import PIPE, Numbered, is_pipe, numbered
 
 _BUFFER = 1 << 18
 """Bytes that are read from a pipe at once: some frames of raw video would take thousands else."""
@@ -68,7 +68,11 @@ class Inlet(Protocol):
 def open_inlet(path: Path, reading: Reading) -> Inlet:
     """The source opened. Raises InputError where it cannot be; FFmpeg's and the system's errors."""
     if path == PIPE:
-        return _Pipe(reading)
+        return _Pipe(_standard_input(), "the standard input", reading)
+    if is_pipe(path):
+        with stops.at_once():  # until somebody opens its other end
+            descriptor = os.open(path, os.O_RDONLY)
+        return _Pipe(descriptor, str(path), reading)
     pictures = numbered(path)
     return _Pictures(pictures, reading) if pictures else _File(path, reading)
 
@@ -144,15 +148,19 @@ class _Pictures:
         return b""
 
 
+def _standard_input() -> int:
+    if sys.stdin.isatty():
+        raise InputError("the standard input is a terminal; pipe a video into it")
+    return sys.stdin.fileno()
+
+
 class _Pipe:
-    """The standard input."""
+    """What is read but once."""
 
     seekable = False
 
-    def __init__(self, reading: Reading) -> None:
-        if sys.stdin.isatty():
-            raise InputError("the standard input is a terminal; pipe a video into it")
-        self._feed = _Feed(sys.stdin.fileno())
+    def __init__(self, descriptor: int, name: str, reading: Reading) -> None:
+        self._feed = _Feed(descriptor, name)
         try:
             self.container = _open(cast(BinaryIO, self._feed), reading, dict(reading.options))
         finally:
@@ -178,10 +186,8 @@ class _Pipe:
 class _Feed:
     """A pipe as FFmpeg reads it. Waiting for bytes can be ended by `stop`."""
 
-    name = "the standard input"
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, name: str) -> None:
+        self._descriptor, self.name = descriptor, name
         self._wake, self._waker = os.pipe()
         self.raised: BaseException | None = None
         self.head, self.given = b"", 0
