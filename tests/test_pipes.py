@@ -224,6 +224,14 @@ class Terminal:
         return len(text)
 
 
+@pytest.mark.parametrize("order", [("probe",), ("preview", "--at", "0")])
+def test_what_reads_twice_refuses_pipes(vsr: Vsr, order: tuple[str, ...]) -> None:
+    outcome = vsr(order[0], "-", *order[1:])
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert "pipe" in outcome.err
+    assert "name a file" in outcome.err
+
+
 def test_terminals_are_refused(tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make(tmp_path / "in.nut", replace(RAW, audio=(), frames=2))
     monkeypatch.setattr(sys, "stdin", Terminal())

@@ -25,6 +25,7 @@ from vsrcli.media.source import Source, Span
 from vsrcli.models import Model
 from vsrcli.montage import Piece, find_pieces, grid, strips
 from vsrcli.pipeline import run_model
+from vsrcli.places import is_pipe
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.sequences import split_shots
@@ -142,6 +143,8 @@ def make_clip(view: View, length_s: Fraction, video: VideoOptions) -> Shown:
 
 def _prepare(view: View) -> tuple[dict[str, Model], int]:
     """The models by name, bicubic first, and the scale that all of them have."""
+    if is_pipe(view.source):
+        raise UsageError("vsr preview cannot look into a pipe; name a file")
     if not 1 <= view.zoom <= 16:
         raise UsageError("--zoom must be 1 to 16")
     if view.engine not in ENGINES:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrcli.errors import EncodeError
+from vsrcli.errors import EncodeError, UsageError
 from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, Speeds, measure_speeds
 from vsrcli.job import DEFAULT_MODEL, Job
 from vsrcli.media.census import Census, take_census
@@ -28,6 +28,7 @@ from vsrcli.media.plan import StreamPlan, plan_streams
 from vsrcli.media.source import Source
 from vsrcli.models import Model, Temporal, find_model, list_models
 from vsrcli.needs import Need, memory_needs
+from vsrcli.places import is_pipe
 from vsrcli.runtime.devices import choose_device
 from vsrcli.runtime.memory import free_bytes
 from vsrcli.runtime.tiling import Tiling, plan_tiling
@@ -71,10 +72,13 @@ class Survey:
 def survey(
     path: Path, *, scale: int | None = None, measure: bool = True, exact: bool = False
 ) -> Survey:
-    """Reads the whole source and tries the models. Raises InputError if it is not a video.
+    """Reads the whole source and tries the models. Raises InputError if it is not a video,
+    UsageError for a pipe, which can be read but once.
 
     Decoding stops after 20 s unless `exact`; the rest is then counted by packets.
     """
+    if is_pipe(path):
+        raise UsageError("vsr probe cannot look into a pipe; name a file")
     models = list_models()
     with collected_warnings() as warnings, Source(path, on_error="skip") as source:
         census = take_census(
