@@ -178,10 +178,10 @@ def _is_luma(node: Node) -> bool:
     """Whether it is a plain convolution of one plane that has a middle."""
     if node.get_type_name() != "Convolution":
         return False
-    kernel, given = node.input(1).get_source_output(), node.get_attributes()
-    if kernel.get_node().get_type_name() != "Constant":
+    kernel, given = _kernel(node), node.get_attributes()
+    if kernel.get_type_name() != "Constant":
         return False
-    _, channels, *sides = kernel.get_shape()
+    _, channels, *sides = kernel.output(0).get_shape()
     plain = {"strides": [1, 1], "dilations": [1, 1], "auto_pad": "explicit"}
     pads = [
         *zip(given["pads_begin"], sides, strict=True),
