@@ -5,8 +5,8 @@
 
 Single-frame models on Set5, the others on Vid4's calendar and city: `-bd` models on the grid they
 were trained on, the rest on antialiased bicubic. bf16 is OpenVINO's, for single-frame models on
-luma of 8 bits, as video has it (`vsr-lab bf16`); fp16 graphs, and int8 ones where a model has none,
-are made for the occasion (`vsr-lab half`, `vsr-lab quantise`); both run in onnxruntime on the CPU.
+luma of 8 bits, as video has it (`vsr-lab bf16`); int8 graphs, where a model has none, are made for
+the occasion (`vsr-lab quantise`); they and fp16 run in onnxruntime on the CPU.
 Needs the lab and openvino extras, and a CPU that multiplies bf16. `--write` puts the table into
 README.md.
 """
@@ -23,7 +23,6 @@ from tempfile import TemporaryDirectory
 from vsrcli.errors import VsrError
 from vsrcli.lab.bf16 import bf16_change
 from vsrcli.lab.evaluate import evaluate
-from vsrcli.lab.half import FP16, export_half
 from vsrcli.lab.quantise import INT8, Shots, quantise
 from vsrcli.lab.sequence import Means
 from vsrcli.models import Model, Temporal, list_models
@@ -83,8 +82,7 @@ def row(model: Model, args: argparse.Namespace) -> tuple[str, ...]:
             return psnr(trial, "bf16", "openvino")
 
         def fp16() -> float:
-            export_half(trial, SCALE)
-            return psnr(trial, FP16, "onnxruntime")
+            return psnr(trial, "fp16", "onnxruntime")
 
         def int8() -> float:
             if not any((g.scale, g.precision) == (SCALE, INT8) for g in model.graphs):

@@ -33,14 +33,20 @@ from vsrcli.runtime.graphs import bicubic_graph
 SIZE = (37, 29)
 
 
-def upscaled(model: Model, scale: int, device: str) -> list[Frame]:
+def upscaled(model: Model, scale: int, device: str, *, precision: str = "fp32") -> list[Frame]:
     layout = layout_of("yuv420p")
     picture = Picture(layout=layout, color=Color(), width=SIZE[0], height=SIZE[1])
     driver = open_driver(
-        model, scale, picture=picture, device=device, engine="onnxruntime", threads=1
+        model,
+        scale,
+        picture=picture,
+        device=device,
+        engine="onnxruntime",
+        precision=precision,
+        threads=1,
     )
     made = run(driver, moving(layout, SIZE, 4))
-    assert driver.device == f"onnxruntime {device}"
+    assert driver.device == f"onnxruntime {device}" + (" fp16" if precision == "fp16" else "")
     driver.close()
     return made
 
@@ -50,10 +56,11 @@ def test_every_driver_runs_there(
     gpu: Gpu, device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recurrent = read_model(write_random_recurrent(tmp_path))
-    for model, scale in ((find_model("espcn"), 2), (recurrent, 4)):
-        wanted = upscaled(model, scale, "cpu")
+    in_half = "fp16" if device.startswith("cuda") else "fp32"
+    for model, scale, precision in ((find_model("espcn"), 2, "fp32"), (recurrent, 4, in_half)):
+        wanted = upscaled(model, scale, "cpu", precision=precision)
         gpu.memory.clear()
-        made = upscaled(model, scale, device)
+        made = upscaled(model, scale, device, precision=precision)
         for one, other in zip(made, wanted, strict=True):
             for plane, same in zip(one.planes, other.planes, strict=True):
                 np.testing.assert_array_equal(plane, same)

@@ -66,7 +66,7 @@ SCALER_USER = "runtime/bicubic.py"
 OWNERS = {
     "torch": ("lab/",),
     "onnx": ("lab/",),
-    "onnxruntime": ("runtime/engines/", "lab/half.py", "lab/quantise.py"),
+    "onnxruntime": ("runtime/engines/", "lab/quantise.py"),
     "openvino": ("runtime/engines/toolkit.py",),
     "av": ("media/",),
     "imageio_ffmpeg": ("media/",),

@@ -10,7 +10,6 @@ COMMANDS = {
     "train": ("train", "train one model at one scale from a recipe"),
     "export": ("export", "write a checkpoint into the weights folder"),
     "mean": ("mean", "write the mean of two checkpoints' weights"),
-    "half": ("half", "make fp16 variants of a model's graphs"),
     "bf16": ("bf16", "note on a card what bf16 costs a single-frame model"),
     "degrade": ("degrade", "make a pack of degraded sequences to train on"),
     "import": ("import_", "rebuild a published checkpoint as a model folder"),

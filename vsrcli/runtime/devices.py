@@ -15,6 +15,8 @@ from vsrcli.runtime.processor import has_avx512, has_bf16
 log = logging.getLogger("vsr")
 MOST_LOSS_DB = 0.03
 """Of PSNR-Y that bf16 may cost a single-frame model that was not asked to run in it."""
+_HALF_BITS = 10
+"""Of planes whose codes fp16 still tells apart."""
 
 
 @cache
@@ -62,7 +64,7 @@ def choose_setup(
     what that costs. `precision` auto is bf16 then, but without such arithmetic, and for a
     single-frame model that it costs anything to be seen: more than `MOST_LOSS_DB`, or whose planes
     have more than 8 bits. The int8 graphs of recurrent models run there too, which has AMX's int8
-    units.
+    units. On CUDA it is fp16 for models that use time, on planes of at most 10 bits.
 
     Raises DeviceError if the engine cannot do what is asked for.
     """
@@ -78,19 +80,26 @@ def choose_setup(
         device = "cpu" if device == "auto" else device
         if precision == "auto":
             precision = "bf16" if has_bf16() and is_narrow else "fp32"
+    device = choose_device(device)
+    if precision == "auto":
+        is_half = device.startswith("cuda") and uses_time and bits <= _HALF_BITS
+        precision = "fp16" if is_half else "fp32"
     setup = Setup(
         engine="onnxruntime" if engine == "auto" else engine,
-        device=choose_device(device),
-        precision="fp32" if precision == "auto" else precision,
+        device=device,
+        precision=precision,
         threads=threads,
     )
-    if setup.precision == "bf16":
-        _check_bf16(setup)
+    _check(setup)
     log.info("%s on %s in %s", setup.engine, setup.device, setup.precision)
     return setup
 
 
-def _check_bf16(setup: Setup) -> None:
+def _check(setup: Setup) -> None:
+    if setup.precision == "fp16" and setup.engine != "onnxruntime":
+        raise DeviceError("OpenVINO does not compute in fp16 here; use --precision bf16 or fp32")
+    if setup.precision != "bf16":
+        return
     if setup.engine != "openvino":
         raise DeviceError("bf16 needs OpenVINO (--engine openvino) on the CPU: vsrcli[openvino]")
     if not has_bf16():

@@ -26,6 +26,7 @@ from vsrcli.runtime.wire import (
     field,
     fields,
     graph_of,
+    input_kinds,
     messages,
     model_of,
     port,
@@ -65,8 +66,7 @@ def cut_graph(
 ) -> bytes:
     """A graph of frames as one that takes whole frames of these `sides`; and, of more than one
     strip, the first row of what it is computed from (int64, one value)."""
-    graph, size = graph_of(part), strips[0].below - strips[0].above
-    names = [_name(payload) for number, payload in messages(graph) if number == INPUT]
+    graph, size, names = graph_of(part), strips[0].below - strips[0].above, input_kinds(part)
     cuts = Builder()
     ports = b"".join(field(INPUT, port(WHOLE + name, FLOAT, sides[name])) for name in names)
     if len(strips) > 1:
@@ -119,7 +119,3 @@ def _bicubic(graph: Builder, picture: Picture, scale: int) -> str:
     planes = graph.node("Transpose", [FRAME], perm=(1, 0, 2, 3))
     made = settle(graph, enlarge(graph, planes, shape, factors, (0.0, 0.0)), shape, factors)
     return graph.node("Transpose", [made], perm=(1, 0, 2, 3))
-
-
-def _name(message: bytes) -> str:
-    return next(payload.decode() for number, payload in messages(message) if number == 1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vsrcli.errors import WeightsError
 
-FLOAT, UINT8, UINT16, INT64, FLOAT16 = 1, 2, 4, 7, 10  # TensorProto.DataType
+FLOAT, UINT8, UINT16, INT64, BOOL, FLOAT16 = 1, 2, 4, 7, 9, 10  # TensorProto.DataType
 GRAPH = 7  # of ModelProto
 NODE, INITIALIZER, INPUT, OUTPUT = 1, 5, 11, 12  # of GraphProto
 _IR_VERSION, _OPSET_VERSION = 8, 17
@@ -33,6 +33,8 @@ class Node:
     outputs: tuple[str, ...]
     attributes: dict[str, int | str | tuple[int, ...]]
     """Those that are whole numbers or text."""
+    tensor: bytes
+    """The attribute that is a tensor; empty if none is."""
     payload: bytes
 
 
@@ -46,6 +48,7 @@ def nodes(graph: bytes) -> Iterator[Node]:
                 inputs=tuple(p.decode() for n, p in parts if n == 1),
                 outputs=tuple(p.decode() for n, p in parts if n == 2),
                 attributes=dict(_attributes(p for n, p in parts if n == 5)),
+                tensor=next((t for n, p in parts if n == 5 for m, t in messages(p) if m == 5), b""),
                 payload=payload,
             )
 
@@ -61,6 +64,20 @@ def _attributes(messages_: Iterable[bytes]) -> Iterator[tuple[str, int | str | t
                 yield name, value.decode()
         if several := tuple(v for n, v in parts if n == 8 and isinstance(v, int)):
             yield name, several
+
+
+def renamed(node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """An operator's bytes with other names for what it takes and gives."""
+    names = [field(1, n.encode()) for n in inputs] + [field(2, n.encode()) for n in outputs]
+    return b"".join([*names, *(field(n, p) for n, p in fields(node.payload) if n not in (1, 2))])
+
+
+def tensor_of(message: bytes) -> tuple[str, int, tuple[int, ...]]:
+    """(name, element type, shape) of a stored tensor."""
+    parts = list(fields(message))
+    shape = tuple(v for n, v in parts if n == 1 and isinstance(v, int))
+    kind = next(v for n, v in parts if n == 2 and isinstance(v, int))
+    return next((p.decode() for n, p in messages(message) if n == 8), ""), kind, shape
 
 
 def constants(graph: bytes, names: Container[str]) -> dict[str, NDArray[Any]]:
@@ -103,26 +120,32 @@ def single_ports(model: bytes) -> tuple[str, str]:
 
 def input_kinds(model: bytes) -> dict[str, int]:
     """The element type of each graph input that is a tensor."""
-    return {
-        name: next(int(v) for n, v in fields(tensor) if n == 1) for name, tensor in _inputs(model)
-    }
+    return {name: kind for name, (kind, _) in declared(model, INPUT).items()}
 
 
 def input_sides(model: bytes) -> dict[str, tuple[int | None, ...]]:
     """The shape of each graph input that is a tensor; None where a side is free."""
+    return {name: sides for name, (_, sides) in declared(model, INPUT).items()}
+
+
+def declared(model: bytes, number: int) -> dict[str, tuple[int, tuple[int | None, ...]]]:
+    """Element type and shape, as `input_sides` has it, of each INPUT or OUTPUT of a graph."""
     found = {}
-    for name, tensor in _inputs(model):
-        dims = [dict(fields(p)).get(1) for n, p in messages(_part(tensor, 2)) if n == 1]
-        found[name] = tuple(side if isinstance(side, int) else None for side in dims)
+    for each, payload in messages(graph_of(model)):
+        if each == number:
+            (tensor,) = (p for n, p in messages(_part(payload, 2)) if n == 1)
+            shape = next((p for n, p in messages(tensor) if n == 2), b"")
+            dims = [dict(fields(p)).get(1) for n, p in messages(shape) if n == 1]
+            sides = tuple(side if isinstance(side, int) else None for side in dims)
+            found[_name(payload, 1)] = next(int(v) for n, v in fields(tensor) if n == 1), sides
     return found
 
 
-def _inputs(model: bytes) -> Iterator[tuple[str, bytes]]:
-    """Each input's name and its type as a tensor."""
-    for number, payload in messages(graph_of(model)):
-        if number == INPUT:
-            (tensor,) = (p for n, p in messages(_part(payload, 2)) if n == 1)
-            yield _name(payload, 1), tensor
+def of_kind(port_: bytes, kind: int) -> bytes:
+    """A declared tensor of another element type."""
+    (tensor,) = (p for n, p in messages(_part(port_, 2)) if n == 1)
+    rest = b"".join(field(n, p) for n, p in fields(tensor) if n != 1)
+    return field(1, _name(port_, 1).encode()) + field(2, field(1, field(1, kind) + rest))
 
 
 def with_sides(model: bytes, sides: Mapping[str, Sequence[int]]) -> bytes:

@@ -429,7 +429,8 @@ class BidirectionalDriver:
         self._give("motion", held.back)
 
     def _zero(self, kind: str) -> Tensor:
-        return self._engines["forward"].put(np.zeros(self._shapes[kind], np.float32))
+        engine = self._engines["forward"]
+        return engine.put(np.zeros(self._shapes[kind], engine.inputs[kind].dtype))
 
     def _take(self, kind: str) -> Tensor:
         """A tensor of this kind with anything in it."""

@@ -23,7 +23,7 @@ class Setup:
     device: str = "cpu"
     """cpu, cuda[:N], tensorrt[:N]."""
     precision: str = "fp32"
-    """What the engine computes in: that of the graph, or "bf16" for one of "fp32"."""
+    """What the engine computes in: that of the graph, or "bf16" or "fp16" for one of "fp32"."""
     threads: int = 0
     """0 is one a core."""
 
@@ -88,7 +88,7 @@ class Setup:
             frugal=frugal,
             held=held,
             steady=steady,
-            is_half=self.precision == "fp16",
+            precision=self.precision,
         )
 
 

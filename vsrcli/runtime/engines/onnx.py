@@ -18,6 +18,7 @@ import onnxruntime as ort
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
 from vsrcli.runtime.engines.failures import first_line, run_error
+from vsrcli.runtime.engines.half import halved
 from vsrcli.runtime.engines.lanes import Lane, run_options
 from vsrcli.runtime.engines.providers import Provider, place_of
 
@@ -48,9 +49,13 @@ class OnnxEngine:
         frugal: bool = False,
         held: Mapping[str, str] | None = None,
         steady: bool = False,
-        is_half: bool = False,
+        precision: str = "fp32",
     ) -> None:
-        self.name, self._plain = f"onnxruntime {device}", run_options(None)
+        self.name = f"onnxruntime {device}" + (f" {precision}" if precision != "fp32" else "")
+        self._plain = run_options(None)
+        is_half = precision == "fp16"
+        if is_half:
+            graph = halved(graph if isinstance(graph, bytes) else graph.read_bytes(), held)
         self._load = partial(self._open, graph, device, threads, frugal=frugal, is_half=is_half)
         self._load(records=steady)
         self.inputs = {p.name: p for p in map(_port, self._session.get_inputs())}
