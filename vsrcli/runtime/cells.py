@@ -29,6 +29,7 @@ from vsrcli.runtime.wire import (
     fields,
     graph_of,
     input_kinds,
+    living,
     model_of,
     port,
 )
@@ -92,7 +93,7 @@ def step_graph(
     ports += b"".join(frame_port(OUTPUT, picture, f"{name}_next") for name in older[:-1])
     ports += frame_port(OUTPUT, picture) + _state_ports(model, scale, picture, input_kinds(cell))
     rest = b"".join(field(n, p) for n, p in fields(cell) if n != GRAPH)
-    return rest + field(GRAPH, head + body + graph.take() + ports)
+    return rest + field(GRAPH, living(head + body + graph.take() + ports))
 
 
 def carried(model: Model, scale: int) -> dict[str, str]:

@@ -104,6 +104,19 @@ def graph_of(model: bytes) -> bytes:
         ) from exc
 
 
+def living(graph: bytes) -> bytes:
+    """A graph without the operators that no output depends on, which an engine would run."""
+    needed = {_name(payload, 1) for number, payload in messages(graph) if number == OUTPUT}
+    dead = set()
+    for node in reversed(list(nodes(graph))):
+        if needed.isdisjoint(node.outputs):
+            dead.add(node.payload)
+        else:
+            needed.update(node.inputs)
+    kept = ((n, p) for n, p in fields(graph) if n != NODE or p not in dead)
+    return b"".join(field(n, p) for n, p in kept)
+
+
 def single_ports(model: bytes) -> tuple[str, str]:
     """The names of a graph's only input and only output. Raises WeightsError if it has more."""
     parts = list(messages(graph_of(model)))
