@@ -1,0 +1,94 @@
+"""onnxruntime's own CUDA provider takes all of every graph, records it and launches it.
+
+There is no GPU: see `pretend_cuda`. So nothing is said of pixels, nor of speed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pretend_cuda
+import pytest
+from clips import Clip, make
+from cuda_sessions import FRAMES, SIZE
+from facts import facts
+from test_contract import MODELS
+
+from vsrcli.models import Temporal
+
+WHY_NOT = pretend_cuda.why_not()
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+FORMATS = (
+    *("yuv420p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p12le"),
+    *("gray", "gray16le", "gbrp", "gbrp16le", "yuva420p"),
+)
+IN_EVERY_FORMAT = ("espcn", "rlsp-7-48", "egvsr", "realbasicvsr-lite")
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pretend_cuda.build(tmp_path_factory.mktemp("cuda"))
+
+
+def run(libraries: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        env=pretend_cuda.environment(libraries),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def sessions(libraries: Path, *words: str) -> dict[str, dict]:
+    done = run(libraries, Path(__file__).with_name("cuda_sessions.py"), *words)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_every_model_runs_whole(libraries: Path, precision: str) -> None:
+    words = [f"{name}:{precision}:yuv420p" for name in MODELS]
+    for word, found in sessions(libraries, *words).items():
+        model = MODELS[word.split(":")[0]]
+        scale = model.scales[-1]
+        assert found["device"] == "onnxruntime cuda" + (" fp16" if precision == "fp16" else "")
+        assert found["frames"] == FRAMES
+        assert found["sizes"] == [[SIZE[1] * scale, SIZE[0] * scale]]
+        if model.temporal is not Temporal.BIDIRECTIONAL:  # a recording for each frame in flight
+            assert (found["captures"], found["launches"] >= FRAMES - 2) == (2, True), word
+
+
+@pytest.mark.parametrize("name", IN_EVERY_FORMAT)
+def test_every_format_runs_whole(libraries: Path, name: str) -> None:
+    words = [f"{name}:auto:{pix_fmt}" for pix_fmt in FORMATS]
+    found = sessions(libraries, *words)
+    assert {one["frames"] for one in found.values()} == {FRAMES}
+    halves = {word.split(":")[2] for word, one in found.items() if one["device"].endswith("fp16")}
+    deep = {"yuv444p12le", "gray16le", "gbrp16le"}
+    assert halves == (set() if name == "espcn" else set(FORMATS) - deep)
+
+
+@pytest.mark.parametrize("name", ["esr-max", "rlsp-7-48", "realbasicvsr-lite"])
+def test_a_run_keeps_its_frames(libraries: Path, name: str, tmp_path: Path) -> None:
+    clip, target = make(tmp_path / "in.mp4", Clip(frames=9)), tmp_path / "out.mp4"
+    order = [
+        "upscale",
+        clip,
+        "-o",
+        target,
+        "--model",
+        name,
+        "--device",
+        "cuda",
+        "-loglevel",
+        "info",
+    ]
+    done = run(libraries, "-m", "vsrcli", *order)
+    assert done.returncode == 0, done.stderr
+    assert "on onnxruntime cuda" in done.stderr
+    assert facts(target).pts == facts(clip).pts
