@@ -53,7 +53,7 @@ def test_shares_and_overlap_follow_from_the_figures() -> None:
     row = Figures(case=case, model_ms=20.0, gflop=2.0, peak_gflops=400.0)
     assert (row.gflops, row.peak_share) == (100.0, 0.25)
     assert Figures(case=case, model_ms=20.0).peak_share is None
-    stages = Stages(decode_ms=1, infer_ms=4, encode_ms=8, together_ms=10, first_s=1)
+    stages = Stages(decode_ms=1, infer_ms=4, encode_ms=8, together_ms=10, first_s=1, busy=0.9)
     assert stages.overlap == 1.25
 
 
@@ -77,6 +77,7 @@ def test_the_bench_in_json(vsr: Vsr, quick: None, tmp_path: Path) -> None:
     numbers = ("model_ms", "gflops", "peak_share", "fps")
     assert all(works[name] > 0 for name in numbers)
     assert works["stages"]["overlap"] > 0
+    assert 0 < works["stages"]["busy"] <= 1.05
     assert 0 < works["stages"]["first_s"] < 60
     assert "OpenVINO" in refused["reason"]
     assert refused["model_ms"] is None

@@ -55,7 +55,7 @@ def _time_frames(driver: Driver, frames: Sequence[Frame]) -> list[float]:
     times: list[float] = []
     while len(times) < _LEAST_RUNS or (sum(times) < _ENOUGH_S and len(times) < _MOST_RUNS):
         began = time.perf_counter()
-        _land(driver.push(frames[len(times) % len(frames)]))
+        landed(driver.push(frames[len(times) % len(frames)]))
         times.append(time.perf_counter() - began)
     return times
 
@@ -63,15 +63,16 @@ def _time_frames(driver: Driver, frames: Sequence[Frame]) -> list[float]:
 def _time_shot(driver: Driver, frames: Sequence[Frame]) -> float:
     began = time.perf_counter()
     for frame in frames:
-        driver.push(frame)
-    driver.flush()
+        landed(driver.push(frame))
+    landed(driver.flush())
     return (time.perf_counter() - began) * 1000 / len(frames)
 
 
-def _land(frames: Sequence[Frame]) -> None:
-    """Waits for planes that are still on their way from a GPU."""
+def landed(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """The frames, once planes that are still on their way from a GPU have come."""
     for frame in frames:
         len(frame.planes)
+    return frames
 
 
 def gflop_of(case: Case, model: Model) -> float | None:

@@ -76,6 +76,8 @@ class Stages:
     together_ms: float
     first_s: float
     """From the call to the first frame out."""
+    busy: float
+    """Share of the cores' time that the run computed: near 1 nothing is left to overlap."""
 
     @property
     def overlap(self) -> float:

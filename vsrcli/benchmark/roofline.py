@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
@@ -16,12 +18,15 @@ _PRODUCT = 1024
 _ENOUGH_S, _LEAST_RUNS, _MOST_RUNS = 1.0, 2, 6
 Probe = tuple[bytes, dict[str, tuple[int, ...]], float]
 """A graph, the shapes of its inputs, and its floating-point operations."""
+Layer = Callable[[Builder, str, NDArray[np.float32], bool], str]
+"""Adds a convolution that keeps the size, and whether a ReLU follows; gives its output's name."""
 
 
 def peak_gflops(setup: Setup) -> float:
     """The most that any of the probes reaches, 10^9 floating-point operations a second."""
-    probes = [_convolutions(*shape) for shape in _SHAPES]
-    return max(_rate(setup, probe) for probe in (*probes, _products(_PRODUCT)))
+    layer = _quantised if setup.precision == "int8" else _plain
+    probes = [_convolutions(*shape, layer) for shape in _SHAPES]
+    return max(_rate(setup, probe) for probe in (*probes, _products(_PRODUCT, layer)))
 
 
 def _rate(setup: Setup, probe: Probe) -> float:
@@ -39,14 +44,13 @@ def _rate(setup: Setup, probe: Probe) -> float:
     return operations / min(times) / 1e9
 
 
-def _convolutions(channels: int, height: int, width: int) -> Probe:
+def _convolutions(channels: int, height: int, width: int, layer: Layer) -> Probe:
     graph, shape = Builder("peak"), (1, channels, height, width)
     rng = np.random.default_rng(0)
     values = "x"
     for _ in range(_LAYERS):
         weight = rng.normal(0, (2 / (9 * channels)) ** 0.5, (channels, channels, 3, 3))
-        values = graph.node("Conv", [values, weight.astype(np.float32)], pads=(1, 1, 1, 1))
-        values = graph.node("Relu", [values])
+        values = layer(graph, values, weight.astype(np.float32), True)
     # What is read back is small, so that the arithmetic alone counts.
     graph.node("GlobalAveragePool", [values], "y")
     ports = field(INPUT, port("x", FLOAT, shape))
@@ -55,13 +59,35 @@ def _convolutions(channels: int, height: int, width: int) -> Probe:
     return model_of(graph.take() + ports), {"x": shape}, operations
 
 
-def _products(side: int) -> Probe:
+def _products(side: int, layer: Layer) -> Probe:
     """A matrix product as a 1x1 convolution, which every engine has in every precision."""
     graph, shape = Builder("peak"), (1, side, 32, side // 32)
     weight = np.random.default_rng(0).normal(0, side**-0.5, (side, side, 1, 1))
     values = "x"
     for _ in range(_LAYERS):
-        values = graph.node("Conv", [values, weight.astype(np.float32)])
+        values = layer(graph, values, weight.astype(np.float32), False)
     graph.node("GlobalAveragePool", [values], "y")
     ports = field(INPUT, port("x", FLOAT, shape)) + field(OUTPUT, port("y", FLOAT, (1, side, 1, 1)))
     return model_of(graph.take() + ports), {"x": shape}, 2.0 * side**3 * _LAYERS
+
+
+def _plain(graph: Builder, values: str, weight: NDArray[np.float32], bends: bool) -> str:
+    pad = weight.shape[2] // 2
+    made = graph.node("Conv", [values, weight], pads=[pad] * 4)
+    return graph.node("Relu", [made]) if bends else made
+
+
+def _quantised(graph: Builder, values: str, weight: NDArray[np.float32], bends: bool) -> str:
+    """As `vsr-lab quantise` writes it: activations of 8 bits without a sign, weights with one."""
+    step = np.float32(np.abs(weight).max() / 127)
+    codes = (weight / step).round().astype(np.int8)
+    taken = _rounded(graph, values)
+    scaled = graph.node("DequantizeLinear", [codes, step, np.int8(0)])
+    pad = weight.shape[2] // 2
+    made = graph.node("Conv", [taken, scaled], pads=[pad] * 4)
+    return _rounded(graph, graph.node("Relu", [made]) if bends else made)
+
+
+def _rounded(graph: Builder, values: str) -> str:
+    ends = np.float32(1 / 64), np.uint8(128)
+    return graph.node("DequantizeLinear", [graph.node("QuantizeLinear", [values, *ends]), *ends])

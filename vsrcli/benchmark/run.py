@@ -27,7 +27,7 @@ from vsrcli.runtime.devices import choose_setup
 from vsrcli.runtime.engines import ENGINES, Setup
 
 Say = Callable[[str], None]
-_PEAKED = ("fp32", "bf16")
+_PEAKED = ("fp32", "bf16", "fp16", "int8")
 """Precisions whose best is measured."""
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime", "openvino", "av", "numpy")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from vsrcli.benchmark.alone import made_frames, open_case
+from vsrcli.benchmark.alone import landed, made_frames, open_case
 from vsrcli.benchmark.cases import CRF, Case, Plan, Size, Stages
 from vsrcli.benchmark.process import Ran, run
 from vsrcli.frames import Frame
@@ -20,7 +20,7 @@ from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
 from vsrcli.models import Model
 from vsrcli.pipeline import upscale
-from vsrcli.progress import Finishing, Stage
+from vsrcli.progress import Finishing
 
 _STAGE_FRAMES = 30
 
@@ -68,13 +68,18 @@ def time_stages(case: Case, model: Model, plan: Plan, clip: Path) -> Stages:
         driver.reset()
         began = time.perf_counter()
         for frame in frames:
-            large += driver.push(frame)
-        large += driver.flush()
+            large += landed(driver.push(frame))
+        large += landed(driver.flush())
         infer = (time.perf_counter() - began) * 1000 / len(frames)
     encode = _time_encode(case, plan, clip, large)
-    together, first = _time_run(case, plan, clip)
+    together, first, busy = _time_run(case, plan, clip)
     return Stages(
-        decode_ms=decode, infer_ms=infer, encode_ms=encode, together_ms=together, first_s=first
+        decode_ms=decode,
+        infer_ms=infer,
+        encode_ms=encode,
+        together_ms=together,
+        first_s=first,
+        busy=busy,
     )
 
 
@@ -93,13 +98,13 @@ def _time_encode(case: Case, plan: Plan, clip: Path, large: list[Frame]) -> floa
         return (time.perf_counter() - began) * 1000 / len(large)
 
 
-def _time_run(case: Case, plan: Plan, clip: Path) -> tuple[float, float]:
-    """(ms a frame once the first one is out, seconds until it is)."""
-    times: list[float] = []
+def _time_run(case: Case, plan: Plan, clip: Path) -> tuple[float, float, float]:
+    """(ms a frame once the first one is out, seconds until it is, share of the cores' time that is
+    computed from then on)."""
+    times: list[tuple[float, float]] = []
 
-    def stage(what: Stage) -> None:
-        if isinstance(what, Finishing):
-            times.append(time.perf_counter())
+    def mark() -> None:
+        times.append((time.perf_counter(), time.process_time()))
 
     job = Job(
         source=clip,
@@ -115,9 +120,13 @@ def _time_run(case: Case, plan: Plan, clip: Path) -> tuple[float, float]:
         segment=0,
     )
     began = time.perf_counter()
-    upscale(job, lambda _: times.append(time.perf_counter()), on_stage=stage)
-    first, *_, last = times
-    return (last - first) * 1000 / (len(times) - 2), first - began
+    upscale(
+        job, lambda _: mark(), on_stage=lambda what: mark() if isinstance(what, Finishing) else None
+    )
+    (first, computed), *_, (last, computed_last) = times
+    cores = os.cpu_count() or 1
+    busy = (computed_last - computed) / (last - first) / cores
+    return (last - first) * 1000 / (len(times) - 2), first - began, busy
 
 
 def _each(step: Callable[[], object]) -> float:

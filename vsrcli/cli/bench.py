@@ -177,7 +177,7 @@ def _row(row: Figures) -> tuple[str, ...]:
 
 def _render_stages(rows: list[Figures]) -> None:
     headings = ("ms a frame", "runs on", "decode", "infer", "encode", "together", "of slowest",
-                "first frame s")  # fmt: skip
+                "cores busy", "first frame s")  # fmt: skip
     found = []
     for row in rows:
         s = row.stages
@@ -185,7 +185,14 @@ def _render_stages(rows: list[Figures]) -> None:
         times = (s.decode_ms, s.infer_ms, s.encode_ms, s.together_ms)
         name = f"{row.case.model} x{row.case.scale} {_sides(row.case.size)}"
         found.append(
-            (name, row.device, *(f"{t:.1f}" for t in times), f"{s.overlap:.2f}", f"{s.first_s:.2f}")
+            (
+                name,
+                row.device,
+                *(f"{t:.1f}" for t in times),
+                f"{s.overlap:.2f}",
+                f"{s.busy * 100:.0f}%",
+                f"{s.first_s:.2f}",
+            )
         )
     print_table(headings, found, right=headings[2:])
 

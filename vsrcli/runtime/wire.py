@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from vsrcli.errors import WeightsError
 
-FLOAT, UINT8, UINT16, INT64, BOOL, FLOAT16 = 1, 2, 4, 7, 9, 10  # TensorProto.DataType
+FLOAT, UINT8, INT8, UINT16, INT64, BOOL, FLOAT16 = 1, 2, 3, 4, 7, 9, 10  # TensorProto.DataType
 GRAPH = 7  # of ModelProto
 NODE, INITIALIZER, INPUT, OUTPUT = 1, 5, 11, 12  # of GraphProto
 _IR_VERSION, _OPSET_VERSION = 8, 17
-_KINDS = {"float32": FLOAT, "uint8": UINT8, "uint16": UINT16, "int64": INT64}
+_KINDS = {"float32": FLOAT, "uint8": UINT8, "int8": INT8, "uint16": UINT16, "int64": INT64}
 
 
 @dataclass(frozen=True)
