@@ -7,7 +7,7 @@ import pytest
 from test_contract import MODELS, frame_of, noise
 
 from vsrcli.errors import DeviceError
-from vsrcli.frames import Color, Frame, Picture
+from vsrcli.frames import Color, Frame, Picture, landed
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model
 from vsrcli.runtime.bicubic import _Graphs, open_bicubic
@@ -95,5 +95,5 @@ def test_an_error_in_one_band_is_the_frames() -> None:
     bands._run = failing  # type: ignore[method-assign]
     layout = layout_of("gray")
     with pytest.raises(DeviceError, match="the engine failed"):
-        driver.push(frame_of(noise(layout, SIZE), layout, SIZE))
+        landed(driver.push(frame_of(noise(layout, SIZE), layout, SIZE)))
     driver.close()

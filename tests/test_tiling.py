@@ -20,7 +20,7 @@ from tiny_models import write_model
 from tiny_recurrent import write_random_recurrent
 
 from vsrcli.errors import OutOfMemoryError, UsageError
-from vsrcli.frames import Color, Frame, Layout, Picture, Siting
+from vsrcli.frames import Color, Frame, Layout, Picture, Siting, landed
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Tuning
 from vsrcli.models.model import read_model
@@ -130,11 +130,11 @@ def test_memory_that_runs_out_makes_the_tiles_smaller(
         assert all("out of memory: going on in tiles of" in text for text in caplog.messages)
         limit["px"] = 1
         with opened(model, 4, "yuv420p", size) as driver, pytest.raises(OutOfMemoryError):
-            run(driver, frames)
+            landed(run(driver, frames))
         with opened(model, 4, "yuv420p", size, tile="off") as driver:
             caplog.clear()
             with pytest.raises(OutOfMemoryError):
-                run(driver, frames)
+                landed(run(driver, frames))
             assert not caplog.messages
         limit["px"] = 10**9
 

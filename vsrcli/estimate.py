@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from vsrcli.errors import EncodeError
-from vsrcli.frames import Frame, Picture
+from vsrcli.frames import Frame, Picture, landed
 from vsrcli.media.census import centre
 from vsrcli.media.encode import VideoOptions
 from vsrcli.media.encoders import time_encoder
@@ -156,7 +156,7 @@ def _time_output(driver: Driver, piece: Frame) -> float:
     began = time.perf_counter()
     made: list[Frame] = []
     while not made:
-        made = driver.push(piece)
+        made = list(landed(driver.push(piece)))
     return (time.perf_counter() - began) / len(made)
 
 

@@ -113,7 +113,8 @@ class Picture:
 
 
 class Arriving(Sequence[Plane]):
-    """Planes that may still be on their way from a device; whoever looks at them first waits.
+    """Planes that are still computed, or on their way from a device; whoever looks at them first
+    waits.
 
     `collect` gives them, or raises what went wrong.
     """
@@ -172,3 +173,10 @@ class Frame:
     def scaled(self, planes: Sequence[Plane], scale: int) -> Frame:
         """The same instant with these planes, `scale` times as large."""
         return replace(self, planes=planes, width=self.width * scale, height=self.height * scale)
+
+
+def landed(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """The frames, once their planes have arrived."""
+    for frame in frames:
+        len(frame.planes)
+    return frames

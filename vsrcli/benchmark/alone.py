@@ -12,7 +12,7 @@ import numpy as np
 
 from vsrcli.benchmark.cases import Case, Plan
 from vsrcli.benchmark.pictures import Luma, clip_of, frame_of, made_pictures, psnr
-from vsrcli.frames import Color, Frame, Picture
+from vsrcli.frames import Color, Frame, Picture, landed
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Temporal
 from vsrcli.runtime.drivers import Driver, open_driver
@@ -66,13 +66,6 @@ def _time_shot(driver: Driver, frames: Sequence[Frame]) -> float:
         landed(driver.push(frame))
     landed(driver.flush())
     return (time.perf_counter() - began) * 1000 / len(frames)
-
-
-def landed(frames: Sequence[Frame]) -> Sequence[Frame]:
-    """The frames, once planes that are still on their way from a GPU have come."""
-    for frame in frames:
-        len(frame.planes)
-    return frames
 
 
 def gflop_of(case: Case, model: Model) -> float | None:

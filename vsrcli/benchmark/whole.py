@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from vsrcli.benchmark.alone import landed, made_frames, open_case
+from vsrcli.benchmark.alone import made_frames, open_case
 from vsrcli.benchmark.cases import CRF, Case, Plan, Size, Stages
 from vsrcli.benchmark.process import Ran, run
-from vsrcli.frames import Frame
+from vsrcli.frames import Frame, landed
 from vsrcli.job import Job
 from vsrcli.media.encode import VideoOptions
 from vsrcli.media.ffmpeg import clip_command, scale_command
@@ -68,8 +68,8 @@ def time_stages(case: Case, model: Model, plan: Plan, clip: Path) -> Stages:
         driver.reset()
         began = time.perf_counter()
         for frame in frames:
-            large += landed(driver.push(frame))
-        large += landed(driver.flush())
+            large += driver.push(frame)
+        landed(large := large + driver.flush())
         infer = (time.perf_counter() - began) * 1000 / len(frames)
     encode = _time_encode(case, plan, clip, large)
     together, first, busy = _time_run(case, plan, clip)

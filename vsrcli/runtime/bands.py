@@ -1,8 +1,9 @@
 """Planes of one kind through one graph: on a CPU in bands, several at a time; on a GPU whole.
 
 A graph of a small net is a chain of passes over large tensors. A band's tensors stay in the cache,
-and bands side by side need no barrier after each operator, as threads inside an engine do. On a
-GPU the planes of one frame cross to the host while those of the next are computed.
+and bands side by side need no barrier after each operator, as threads inside an engine do. Nor is
+there one after each frame: a thread that finds no band of it left begins with the next frame's. On
+a GPU the planes of one frame cross to the host while those of the next are computed.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Bands:
         for engine in engines:
             made = engine.outputs[self._target]
             self._idle.put((engine, np.empty(made.sides, made.dtype)))
-        self._pool = ThreadPoolExecutor(self.workers - 1, "vsr-band") if self.workers > 1 else None
+        self._pool = ThreadPoolExecutor(self.workers, "vsr-band")
 
     def start(self, planes: Sequence[Plane]) -> Callable[[], Array]:
         """Enlarges whole planes; the function waits for them, (N, rH, rW). Raises DeviceError."""
@@ -78,19 +79,24 @@ class Bands:
     def enlarge(self, planes: Sequence[Plane], large: Sequence[Plane]) -> None:
         """Fills the large planes, which may be less than a sample smaller at their ends. Raises
         DeviceError, the first of any band."""
+        self.begin(planes, large)()
+
+    def begin(self, planes: Sequence[Plane], large: Sequence[Plane]) -> Callable[[], None]:
+        """As `enlarge`, which is over when the function that comes back is: it raises, too."""
         todo = iter(self._spans)  # one step of which is atomic
 
         def work() -> None:
             for span in todo:
                 self._run(planes, span, large)
 
-        futures = [self._pool.submit(work) for _ in range(self.workers - 1)] if self._pool else []
-        try:
-            work()  # this thread would only wait
-        finally:
+        futures = [self._pool.submit(work) for _ in range(self.workers)]
+
+        def end() -> None:
             wait(futures)  # all, even if one fails: they share memory
-        for future in futures:
-            future.result()
+            for future in futures:
+                future.result()
+
+        return end
 
     def _run(self, planes: Sequence[Plane], span: Span, large: Sequence[Plane]) -> None:
         """One band."""
@@ -124,7 +130,6 @@ class Bands:
 
     def close(self) -> None:
         """Frees the engines."""
-        if self._pool:
-            self._pool.shutdown()
+        self._pool.shutdown()
         for engine in self._engines:
             engine.close()

@@ -54,10 +54,10 @@ class FrameDriver(Memoryless):
         shape = (count, picture.height, picture.width)
         self._bands = Bands(graph, scale, shape=shape, halo=border, setup=setup)
         self._bicubic = open_bicubic(picture, scale, but=self._nets, threads=setup.threads)
-        self.device, self._in_flight = self._bands.device, setup.is_gpu
+        self.device, self._is_gpu = self._bands.device, setup.is_gpu
 
     def push(self, frame: Frame) -> list[Frame]:
-        planes = self._start(frame) if self._in_flight else self._in_bands(frame)
+        planes = self._start(frame) if self._is_gpu else self._in_bands(frame)
         return [frame.scaled(planes, self.scale)]
 
     def _start(self, frame: Frame) -> Arriving:
@@ -72,10 +72,18 @@ class FrameDriver(Memoryless):
 
         return Arriving(collect)
 
-    def _in_bands(self, frame: Frame) -> Sequence[Plane]:
+    def _in_bands(self, frame: Frame) -> Arriving:
+        """The large planes, whose bands wait behind those of the frame before."""
         large = self._bicubic.enlarge(frame.planes)
-        self._bands.enlarge([frame.planes[i] for i in self._nets], [large[i] for i in self._nets])
-        return large
+        end = self._bands.begin(
+            [frame.planes[i] for i in self._nets], [large[i] for i in self._nets]
+        )
+
+        def collect() -> Sequence[Plane]:
+            end()
+            return large
+
+        return Arriving(collect)
 
     def close(self) -> None:
         self._bands.close()

@@ -1,14 +1,19 @@
-"""Pictures too large for a single-frame model's memory go through it in tiles."""
+"""Pictures too large for a single-frame model's memory go through it in tiles.
+
+That memory is missed may show when a frame's planes arrive, with others behind it. Then they are
+made anew in smaller tiles, each when somebody asks for its planes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from vsrcli import stops
 from vsrcli.errors import OutOfMemoryError
-from vsrcli.frames import Frame, Picture
+from vsrcli.frames import Arriving, Frame, Picture, Plane
 from vsrcli.runtime.drivers import Driver, Memoryless
 from vsrcli.runtime.tiles import cut, paste, subsampling
 from vsrcli.runtime.tiling import Tiling
@@ -24,20 +29,45 @@ class TiledFrames(Memoryless):
         self._open, self._tiling = open_, tiling
         self._driver, self._rows = open_(tiling.window()), tiling.rows()
         self.scale, self.device = self._driver.scale, self._driver.device
+        self._alone = threading.Lock()
+        """Frames are pushed by one thread, and made anew by that which looks at them."""
 
     def push(self, frame: Frame) -> list[Frame]:
+        with self._alone:
+            planes, driver = self._made(frame), self._driver
+        if not isinstance(planes, Arriving):
+            return [frame.scaled(planes, self.scale)]
+        return [frame.scaled(Arriving(lambda: self._arrived(frame, planes, driver)), self.scale)]
+
+    def _arrived(self, frame: Frame, planes: Sequence[Plane], driver: Driver) -> Sequence[Plane]:
+        """A frame's planes, or those that are made anew where its driver had too little memory."""
+        while True:
+            try:
+                return planes.landed if isinstance(planes, Arriving) else planes
+            except (OutOfMemoryError, MemoryError) as exc:
+                with self._alone:
+                    if driver is self._driver:
+                        self._shrink(exc)
+                    planes, driver = self._made(frame), self._driver
+
+    def _made(self, frame: Frame) -> Sequence[Plane]:
+        """A frame's large planes, in tiles as small as they must be to begin."""
         while True:
             try:
                 return self._upscale(frame)
             except (OutOfMemoryError, MemoryError) as exc:
-                self._tiling = self._tiling.smaller(exc)
-                self._driver.close()
-                self._driver = self._open(self._tiling.window())
-                self._rows = self._tiling.rows()
+                self._shrink(exc)
 
-    def _upscale(self, frame: Frame) -> list[Frame]:
+    def _shrink(self, exc: Exception) -> None:
+        self._tiling = self._tiling.smaller(exc)
+        self._driver.close()
+        self._driver = self._open(self._tiling.window())
+        self._rows = self._tiling.rows()
+
+    def _upscale(self, frame: Frame) -> Sequence[Plane]:
         if len(self._rows) == len(self._rows[0]) == 1:
-            return self._driver.push(frame)
+            (whole,) = self._driver.push(frame)
+            return whole.planes
         width, height = frame.width * self.scale, frame.height * self.scale
         layout = frame.layout
         large = [
@@ -49,7 +79,7 @@ class TiledFrames(Memoryless):
                 (made,) = self._driver.push(cut(frame, tile))
                 for i, plane in enumerate(made.planes):
                     paste(plane, large[i], tile, sub=subsampling(layout, i), scale=self.scale)
-        return [frame.scaled(large, self.scale)]
+        return large
 
     def close(self) -> None:
         self._driver.close()
