@@ -40,7 +40,7 @@ ALLOWED = {
     "sizes": {"job", "media", "models", "places", "errors"},
     "resume": {"frames", "errors"},
     "segments": {"resume", "runtime", "sequences", "frames", "errors"},
-    "identity": {"", "resume", "job", "models", "sizes"},
+    "identity": {"", "resume", "job", "media", "models", "sizes"},
     "naming": {"job", "sizes", "models", "errors"},
     "batch": {"pipeline", "progress", "job", "stops", "errors"},
     "lettering": set(),

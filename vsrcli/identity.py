@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from importlib.metadata import version
 
 from vsrcli import __version__
 from vsrcli.job import Job
+from vsrcli.media.encoders import wheel_version
 from vsrcli.models import Model, graph_precision
 from vsrcli.resume import Identity, identity_of_file
 from vsrcli.sizes import Size
@@ -34,7 +34,7 @@ def identity(job: Job, model: Model, size: Size, device: str) -> Identity:
         "the device": device,
         **options,
         "vsr": __version__,
-        "FFmpeg's wheel": version("av"),
+        "FFmpeg's wheel": wheel_version(),
     }
 
 

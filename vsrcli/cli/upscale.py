@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,7 @@ def upscale(
     ] = False,
 ) -> None:
     """Upscale a video; audio, subtitles, chapters, attachments and tags come along."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts one a core, for nothing
     from vsrcli import stops
     from vsrcli.cli.progress import shown
     from vsrcli.pipeline import upscale as run

@@ -142,6 +142,11 @@ def _quiet_svt() -> Iterator[None]:
             os.environ.pop("SVT_LOG", None)
 
 
+def wheel_version() -> str:
+    """Of PyAV, in whose wheel FFmpeg comes."""
+    return str(av.__version__)
+
+
 def ffmpeg_versions() -> Mapping[str, str]:
     """The FFmpeg inside PyAV, and that of the separate binary ("" where there is none)."""
     return {"av": str(av.ffmpeg_version_info), "imageio-ffmpeg": _binary_version()}
