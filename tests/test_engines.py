@@ -7,9 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from clips import Clip, make
+from conftest import Vsr
+from facts import facts
 from tiny_models import repeat_graph
 from tiny_recurrent import CHANNELS, random_cell
 
@@ -29,6 +34,11 @@ needs_bf16 = pytest.mark.skipif(
     not (is_installed("openvino") and has_bf16()), reason="needs OpenVINO and bf16 arithmetic"
 )
 SIDES = (20, 28)
+
+
+def lumas(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as video:
+        return [frame.to_ndarray()[: frame.height] for frame in video.decode(video=0)]
 
 
 @pytest.fixture(params=INSTALLED)
@@ -353,6 +363,24 @@ def test_bf16_keeps_positions_of_a_warp_exact() -> None:
     })["y"]  # fmt: skip
     np.testing.assert_allclose(made, ramp, atol=1e-3)
     engine.close()
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["esr-max", "rlsp-7-48", "realbasicvsr-lite"])
+def test_a_run_in_openvino_keeps_its_frames(vsr: Vsr, name: str, tmp_path: Path) -> None:
+    """And its pictures, nearly: bf16 moves single codes."""
+    clip = make(tmp_path / "in.mkv", Clip(frames=7))
+    for engine in ENGINES:
+        outcome = vsr(
+            "upscale", clip, "-o", tmp_path / f"{engine}.mkv", "--model", name, "--scale", 4,
+            "--engine", engine, "-c:v", "ffv1", "--progress", "none", "-loglevel", "info",
+        )  # fmt: skip
+        assert outcome.code == 0, outcome.err
+        assert f"on {engine} cpu" in outcome.err
+    one, other = (facts(tmp_path / f"{engine}.mkv") for engine in ENGINES)
+    assert (one.pts, one.size, one.others) == (other.pts, other.size, other.others)
+    pairs = zip(*(lumas(tmp_path / f"{engine}.mkv") for engine in ENGINES), strict=True)
+    assert max(np.abs(a.astype(int) - b).mean() for a, b in pairs) < 0.5
 
 
 @needs_openvino
