@@ -106,7 +106,7 @@ def graph_of(model: bytes) -> bytes:
 
 def living(graph: bytes) -> bytes:
     """A graph without the operators that no output depends on, which an engine would run."""
-    needed = {_name(payload, 1) for number, payload in messages(graph) if number == OUTPUT}
+    needed = port_names(graph, OUTPUT)
     dead = set()
     for node in reversed(list(nodes(graph))):
         if needed.isdisjoint(node.outputs):
@@ -115,6 +115,11 @@ def living(graph: bytes) -> bytes:
             needed.update(node.inputs)
     kept = ((n, p) for n, p in fields(graph) if n != NODE or p not in dead)
     return b"".join(field(n, p) for n, p in kept)
+
+
+def port_names(graph: bytes, number: int) -> set[str]:
+    """Of the INPUTs or OUTPUTs of a graph."""
+    return {_name(payload, 1) for each, payload in messages(graph) if each == number}
 
 
 def single_ports(model: bytes) -> tuple[str, str]:
@@ -142,11 +147,12 @@ def input_sides(model: bytes) -> dict[str, tuple[int | None, ...]]:
 
 
 def declared(model: bytes, number: int) -> dict[str, tuple[int, tuple[int | None, ...]]]:
-    """Element type and shape, as `input_sides` has it, of each INPUT or OUTPUT of a graph."""
+    """Element type and shape, as `input_sides` has it, of each INPUT or OUTPUT of a graph that is a
+    tensor and says so."""
     found = {}
-    for each, payload in messages(graph_of(model)):
-        if each == number:
-            (tensor,) = (p for n, p in messages(_part(payload, 2)) if n == 1)
+    for payload in (p for n, p in messages(graph_of(model)) if n == number):
+        types = [p for n, p in messages(payload) if n == 2]
+        for tensor in (p for type_ in types for n, p in messages(type_) if n == 1):
             shape = next((p for n, p in messages(tensor) if n == 2), b"")
             dims = [dict(fields(p)).get(1) for n, p in messages(shape) if n == 1]
             sides = tuple(side if isinstance(side, int) else None for side in dims)
@@ -188,7 +194,7 @@ class Builder:
         **attributes: int | str | Sequence[int],
     ) -> str:
         """Adds an operator; arrays among the inputs become constants. The name of its output."""
-        names = [i if isinstance(i, str) else self._constant(i) for i in inputs]
+        names = [i if isinstance(i, str) else self.constant(i) for i in inputs]
         output = output or self._fresh()
         ends = [field(1, n.encode()) for n in names] + [field(2, output.encode())]
         given = [field(5, _attribute(k, v)) for k, v in attributes.items()]
@@ -206,7 +212,8 @@ class Builder:
         self._count += 1
         return f"{self._prefix}_{self._count}"
 
-    def _constant(self, value: NDArray[Any] | np.generic) -> str:
+    def constant(self, value: NDArray[Any] | np.generic) -> str:
+        """Adds a constant; its name."""
         array, name = np.asarray(value), self._fresh()
         dims = b"".join(field(1, d) for d in array.shape)
         body = dims + field(2, _KINDS[array.dtype.name]) + field(8, name.encode())

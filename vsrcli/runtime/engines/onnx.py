@@ -7,7 +7,9 @@ was built with, not what works, so the session is asked which provider it really
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ import onnxruntime as ort
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
+from vsrcli.runtime.engines.blocks import blocked
 from vsrcli.runtime.engines.failures import first_line, run_error
 from vsrcli.runtime.engines.half import halved
 from vsrcli.runtime.engines.lanes import Lane, run_options
 from vsrcli.runtime.engines.providers import Provider, place_of
+from vsrcli.runtime.processor import has_avx512
 
 ort.disable_telemetry_events()  # of Windows; elsewhere there are none
 log = logging.getLogger("vsr")
@@ -33,6 +37,10 @@ _DTYPES: dict[str, type] = {
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
+_BLOCK, _WIDE_BLOCK = 8, 16
+"""Channels that onnxruntime's CPU convolves together, and with AVX-512."""
+_BROKEN = (LookupError, StopIteration, ValueError, struct.error)
+"""What reading a file that is not ONNX may raise."""
 _ORT_FATAL = 4
 """onnxruntime's severity: its own lines would land on the user's terminal beside ours."""
 
@@ -54,8 +62,11 @@ class OnnxEngine:
         self.name = f"onnxruntime {device}" + (f" {precision}" if precision != "fp32" else "")
         self._plain = run_options(None)
         is_half = precision == "fp16"
-        if is_half:
-            graph = halved(graph if isinstance(graph, bytes) else graph.read_bytes(), held)
+        with suppress(*_BROKEN):  # onnxruntime says what is wrong with such a graph
+            if is_half:
+                graph = halved(_bytes(graph), held)
+            elif device == "cpu":
+                graph = blocked(_bytes(graph), _WIDE_BLOCK if has_avx512() else _BLOCK)
         self._load = partial(self._open, graph, device, threads, frugal=frugal, is_half=is_half)
         self._load(records=steady)
         self.inputs = {p.name: p for p in map(_port, self._session.get_inputs())}
@@ -185,6 +196,10 @@ class OnnxEngine:
         self._held.clear()
         self._lanes = ()
         vars(self).pop("_session", None)
+
+
+def _bytes(graph: Path | bytes) -> bytes:
+    return graph if isinstance(graph, bytes) else graph.read_bytes()
 
 
 def _require(session: ort.InferenceSession, provider: str, device: str) -> None:
