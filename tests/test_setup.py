@@ -88,7 +88,7 @@ def test_auto_without_avx512_or_openvino_is_onnxruntime(
 def test_a_gpu_comes_first(machine: pytest.MonkeyPatch, recurrent: Model) -> None:
     machine.setattr(devices, "_why_not_cuda", lambda: "")
     devices.choose_device.cache_clear()
-    assert chosen(recurrent) == ("onnxruntime", "cuda:0", "fp32")
+    assert chosen(recurrent) == ("onnxruntime", "cuda:0", "fp16")
     assert chosen(recurrent, engine="openvino") == ("openvino", "cpu", "bf16")
     devices.choose_device.cache_clear()
 

@@ -10,10 +10,11 @@ import logging
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -140,7 +141,8 @@ class _Run:
         self.process: BaseProcess = context.Process(
             target=_work, args=(job, log.getEffectiveLevel(), theirs), daemon=True
         )
-        self.process.start()
+        with _interrupts_held():
+            self.process.start()
         theirs.close()
 
     def read(self) -> Event:
@@ -158,6 +160,21 @@ class _Run:
     def join(self) -> None:
         self.process.join()
         self.pipe.close()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A process that is started inside never gets Ctrl-C: it would end while it still imports,
+    with a traceback, and count as failed."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it lets them through when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ready(running: dict[int, _Run]) -> list[int]:
