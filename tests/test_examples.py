@@ -158,6 +158,23 @@ def test_readme_table_is_what_the_cards_say() -> None:
     assert table == run("model_table.py").strip()
 
 
+def test_pytorch_runs_the_same_networks() -> None:
+    """One of each kind, in sizes that nothing has to be a multiple of. Compiling takes minutes."""
+    pytest.importorskip("torch")
+    ids = ("espcn", "rlsp-7-48", "egvsr-psnr", "realbasicvsr-lite")
+    options = ("--size", "34x26", "--rounds", 1, "--frames", 2, "--device", "cpu", "--no-compile")
+    *_, head, _, first, second, third, fourth = run("beside_torch.py", *ids, *options).splitlines()
+    assert "PyTorch eager" in head
+    for name, line in zip(ids, (first, second, third, fourth), strict=True):
+        cells = [cell.strip() for cell in line.split("|")][1:-1]
+        assert cells[0] == f"`{name}`"
+        assert cells[1].split()[0] in ("onnxruntime", "openvino")
+        ours, eager, ratio = float(cells[2]), float(cells[3]), float(cells[5])
+        assert cells[4] == ""
+        if ours > 1:  # they are rounded
+            assert ratio == pytest.approx(eager / ours, rel=0.2)
+
+
 def test_precision_table_has_a_line_a_model(tmp_path: Path) -> None:
     """fp16 and int8 of a small net on a picture; bf16 as well, where the engine is installed."""
     pytest.importorskip("onnx")

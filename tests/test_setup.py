@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,21 @@ def test_auto_without_avx512_or_openvino_is_onnxruntime(
         assert chosen(recurrent, engine="openvino") == ("openvino", "cpu", "fp32")
     machine.setattr(devices, "is_installed", lambda _: False)
     assert chosen(recurrent) == ("onnxruntime", "cpu", "fp32")
+
+
+def test_what_would_help_is_said(
+    machine: pytest.MonkeyPatch, recurrent: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.setattr(devices, "is_installed", lambda _: False)
+    with caplog.at_level(logging.INFO):
+        chosen(recurrent)
+        assert "vsrcli[openvino]" in caplog.messages[-1]
+        caplog.clear()
+        machine.setattr(devices, "has_bf16", lambda: False)
+        chosen(recurrent)
+        machine.setattr(devices, "is_installed", lambda _: True)
+        chosen(recurrent, engine="onnxruntime")
+    assert not [text for text in caplog.messages if "vsrcli[openvino]" in text]
 
 
 def test_a_gpu_comes_first(machine: pytest.MonkeyPatch, recurrent: Model) -> None:

@@ -50,7 +50,8 @@ EngineName = Annotated[
 Precision = Annotated[
     str,
     typer.Option(
-        help="auto, fp32, bf16 (OpenVINO), or another the model has.", rich_help_panel="Engine"
+        help="auto, fp32, bf16 (OpenVINO), fp16 (CUDA), or int8 if the model has it.",
+        rich_help_panel="Engine",
     ),
 ]
 Threads = Annotated[
