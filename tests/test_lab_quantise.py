@@ -12,7 +12,7 @@ from test_recurrent_runs import write
 from tiny_models import write_model
 from tiny_recurrent import write_random_recurrent
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from vsrcli.errors import InputError, ModelError
@@ -20,8 +20,13 @@ from vsrcli.frames import Color, Picture
 from vsrcli.lab.__main__ import main
 from vsrcli.lab.card import Card, GraphCard
 from vsrcli.lab.quantise import Shots, feeds_of, int8_graph, quantise
+from vsrcli.lab.restore.export import card_of, restored
+from vsrcli.lab.restore.export import write as write_parts
+from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.media.pixels import layout_of
+from vsrcli.models import Tuning
 from vsrcli.models.model import read_model
+from vsrcli.runtime.check import check_model
 from vsrcli.runtime.drivers import open_driver
 from vsrcli.runtime.engines import ENGINES, Setup, is_installed
 
@@ -70,6 +75,31 @@ def test_one_that_costs_more_leaves_no_trace(
     assert main([str(word) for word in ("quantise", folder, *options)]) == 0
     assert "not kept" in capsys.readouterr().out
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_parts_of_a_restoring_model_are_quantised_but_for_the_flow(
+    clips: Path, tmp_path: Path
+) -> None:
+    shape = Shape(features=16, blocks=1, cleaning=1, detail=16, flow_levels=2)
+    torch.manual_seed(0)
+    net = RealBasicVsr(shape).eval()
+    words = dict.fromkeys(("summary", "licence", "trained_on", "recipe"), "x")
+    write_parts(net, card_of("parts", threshold=0.02, **words), tmp_path)
+    folder = tmp_path / "parts"
+    shots = Shots(folder=clips, clips=2, frames=4)
+    done = quantise(folder, 4, shots, clips, frames=3, most_loss_db=3, exact="ends")
+    assert done.is_kept
+    model = read_model(folder)
+    assert not check_model(folder).problems
+    exact, rough = model.parts(4), model.parts(4, "int8")
+    shared = {part for part in exact if exact[part].file == rough[part].file}
+    assert (set(rough), shared) == (set(exact), {"flow"})
+    for part, graph in rough.items():
+        kinds = {node.op_type for node in onnx.load_from_string(graph.load()).graph.node}
+        assert ("QuantizeLinear" in kinds) == (part != "flow")
+    clip = (np.random.default_rng(0).random((3, 3, 24, 32)) * 65535).astype(np.uint16)
+    made = [restored(model, clip, Tuning(chunk=3), precision=p) for p in ("fp32", "int8")]
+    assert 0 < np.square(made[0] - made[1]).mean() < 1e-3
 
 
 def test_engines_agree_on_int8(clips: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import io
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -27,13 +27,14 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from vsrcli.errors import InputError, ModelError
+from vsrcli.errors import InputError
 from vsrcli.lab.card import read_card, sha256_of, write_card
 from vsrcli.lab.clips import CLIPS, read_frames
 from vsrcli.lab.data import modcrop
 from vsrcli.lab.degradations import degradation
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.luma import RgbU8, luma
+from vsrcli.lab.restore.calibrate import part_feeds
 from vsrcli.lab.sequence import Means
 from vsrcli.models import Model, Temporal
 from vsrcli.models.model import read_model
@@ -41,6 +42,8 @@ from vsrcli.runtime.engines import open_engine
 from vsrcli.runtime.wire import single_ports
 
 INT8 = "int8"
+FLOW = "flow"
+"""The part of a restoring model that says where a warp samples."""
 MOST_LOSS_DB = 0.1
 """PSNR-Y that an int8 graph may cost and still be kept."""
 EXACT: dict[str, tuple[int, ...]] = {"none": (), "first": (0,), "last": (-1,), "ends": (0, -1)}
@@ -105,16 +108,18 @@ def quantise(
     most_loss_db: float = MOST_LOSS_DB,
     exact: str = "none",
 ) -> Quantised:
-    """Adds an int8 graph to the model in `folder` if it loses no more than that on `measure`.
+    """Adds int8 graphs to the model in `folder` if they lose no more than that on `measure`.
 
     Measured in onnxruntime, which runs int8 everywhere. `frames` > 0 limits the clips measured on;
-    `exact` is one of EXACT. Raises InputError without clips, ModelError for a model that has no
-    fp32 graph of the scale, or one of several parts.
+    `exact` is one of EXACT. The flow of a restoring model stays as it is. Raises InputError without
+    clips, ModelError for a model that has no fp32 graph of the scale.
     """
     model = read_model(folder)
-    if model.temporal is Temporal.BIDIRECTIONAL:
-        raise ModelError(f"{model.id} has several graphs; only single ones can be quantised")
-    data = int8_graph(model.graph(scale).load(), feeds_of(model, scale, shots), exact)
+    data = {
+        part: int8_graph(graph.load(), feeds_of(model, scale, shots, part), exact)
+        for part, graph in model.parts(scale).items()
+        if part != FLOW
+    }
     with tempfile.TemporaryDirectory() as scratch:
         trial = Path(shutil.copytree(folder, Path(scratch) / folder.resolve().name))
         file = _add(trial, scale, data)
@@ -140,9 +145,13 @@ def quantise(
     return found
 
 
-def feeds_of(model: Model, scale: int, shots: Shots) -> Iterator[Feeds]:
-    """What the fp32 graph of a model takes when the clips go through it."""
+def feeds_of(model: Model, scale: int, shots: Shots, part: str = "") -> Iterator[Feeds]:
+    """What the fp32 graph of a model, or a part of it, takes when the clips go through it."""
     data = model.graph(scale).load()
+    if model.temporal is Temporal.BIDIRECTIONAL:
+        small = [[_rgb(frame, model.peak) for frame in frames] for frames in shots.small(scale)]
+        yield from part_feeds(model, scale, part, small, _EVERY)
+        return
     if model.temporal is Temporal.FRAME:
         source = single_ports(data)[0]
         for frames in shots.small(scale):
@@ -208,18 +217,21 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _add(folder: Path, scale: int, data: bytes, **measured: float) -> str:
-    """Writes the graph and its entry on the card; the file's name."""
+def _add(folder: Path, scale: int, data: Mapping[str, bytes], **measured: float) -> str:
+    """Writes the graphs, by part, and their entries on the card; the name of the last file. A part
+    that is not given shares its fp32 file."""
     card = read_card(folder)
-    exact = next(g for g in card.graphs if (g.scale, g.precision) == (scale, "fp32"))
-    name = f"{card.id}-x{scale}-{INT8}.onnx"
-    (folder / name).write_bytes(data)
     figures = {key: round(value, 3) for key, value in measured.items()}
-    entry = replace(
-        exact, precision=INT8, file=name, sha256=sha256_of(data), train_minutes=0.0,
-        measured=figures,
-    )  # fmt: skip
-    write_card(card.with_graph(entry), folder)
+    name = ""
+    for graph in [g for g in card.graphs if (g.scale, g.precision) == (scale, "fp32")]:
+        entry = replace(graph, precision=INT8, train_minutes=0.0, measured=figures)
+        if graph.part in data:
+            made = data[graph.part]
+            name = f"{Path(graph.file).stem}-{INT8}.onnx"
+            (folder / name).write_bytes(made)
+            entry = replace(entry, file=name, sha256=sha256_of(made))
+        card = card.with_graph(entry)
+    write_card(card, folder)
     return name
 
 

@@ -114,7 +114,9 @@ def parity(model: Model, net: RealBasicVsr, *, length: int = _FRAMES, side: int 
     return float(np.abs(made - wanted).max())
 
 
-def restored(model: Model, clip: np.ndarray, tuning: Tuning) -> np.ndarray:
+def restored(
+    model: Model, clip: np.ndarray, tuning: Tuning, *, precision: str = "fp32"
+) -> np.ndarray:
     """RGB frames (T, 3, H, W), 16 bit, through the driver: (T, 3, 4H, 4W) in 0..1."""
     height, width = clip.shape[2:]
     color = Color(matrix=0, full_range=True)
@@ -124,7 +126,7 @@ def restored(model: Model, clip: np.ndarray, tuning: Tuning) -> np.ndarray:
         SCALE,
         picture=picture,
         device="cpu",
-        precision="fp32",
+        precision=precision,
         threads=1,
         tuning=tuning,
     )
