@@ -18,9 +18,8 @@ from vsrcli.media.encode import VideoOptions
 from vsrcli.media.ffmpeg import clip_command, scale_command
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
-from vsrcli.models import Model
+from vsrcli.models import Model, Temporal
 from vsrcli.pipeline import upscale
-from vsrcli.progress import Finishing
 
 _STAGE_FRAMES = 30
 
@@ -72,7 +71,7 @@ def time_stages(case: Case, model: Model, plan: Plan, clip: Path) -> Stages:
         landed(large := large + driver.flush())
         infer = (time.perf_counter() - began) * 1000 / len(frames)
     encode = _time_encode(case, plan, clip, large)
-    together, first, busy = _time_run(case, plan, clip)
+    together, first, busy = _time_run(case, model, plan, clip)
     return Stages(
         decode_ms=decode,
         infer_ms=infer,
@@ -98,12 +97,15 @@ def _time_encode(case: Case, plan: Plan, clip: Path, large: list[Frame]) -> floa
         return (time.perf_counter() - began) * 1000 / len(large)
 
 
-def _time_run(case: Case, plan: Plan, clip: Path) -> tuple[float, float, float]:
-    """(ms a frame once the first one is out, seconds until it is, share of the cores' time that is
-    computed from then on)."""
+def _time_run(case: Case, model: Model, plan: Plan, clip: Path) -> tuple[float, float, float]:
+    """(ms a frame, seconds until the first one is out, share of the cores' time that is computed).
+
+    The first frame is left out of both means, as what it takes is not of every frame, but where a
+    whole chunk comes with it.
+    """
     times: list[tuple[float, float]] = []
 
-    def mark() -> None:
+    def mark(_: object = None) -> None:
         times.append((time.perf_counter(), time.process_time()))
 
     job = Job(
@@ -120,13 +122,12 @@ def _time_run(case: Case, plan: Plan, clip: Path) -> tuple[float, float, float]:
         segment=0,
     )
     began = time.perf_counter()
-    upscale(
-        job, lambda _: mark(), on_stage=lambda what: mark() if isinstance(what, Finishing) else None
-    )
-    (first, computed), *_, (last, computed_last) = times
-    cores = os.cpu_count() or 1
-    busy = (computed_last - computed) / (last - first) / cores
-    return (last - first) * 1000 / (len(times) - 2), first - began, busy
+    upscale(job, mark, on_stage=mark)  # the first time is when all is open, the last when all is in
+    first = times[1][0]
+    counted = times if model.temporal is Temporal.BIDIRECTIONAL else times[1:]
+    (start, computed), *_, (end, computed_by_then) = counted
+    busy = (computed_by_then - computed) / (end - start) / (os.cpu_count() or 1)
+    return (end - start) * 1000 / (len(counted) - 2), first - began, busy
 
 
 def _each(step: Callable[[], object]) -> float:
