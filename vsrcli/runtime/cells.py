@@ -21,7 +21,6 @@ from vsrcli.runtime.ending import Ending, ending_of
 from vsrcli.runtime.resample import enlarge, settle
 from vsrcli.runtime.wire import (
     FLOAT,
-    GRAPH,
     INPUT,
     OUTPUT,
     Builder,
@@ -32,6 +31,7 @@ from vsrcli.runtime.wire import (
     living,
     model_of,
     port,
+    with_graph,
 )
 
 OLDER = "older_"
@@ -92,8 +92,7 @@ def step_graph(
     ports += b"".join(frame_port(INPUT, picture, name) for name in older)
     ports += b"".join(frame_port(OUTPUT, picture, f"{name}_next") for name in older[:-1])
     ports += frame_port(OUTPUT, picture) + _state_ports(model, scale, picture, input_kinds(cell))
-    rest = b"".join(field(n, p) for n, p in fields(cell) if n != GRAPH)
-    return rest + field(GRAPH, living(head + body + graph.take() + ports))
+    return with_graph(cell, living(head + body + graph.take() + ports))
 
 
 def carried(model: Model, scale: int) -> dict[str, str]:

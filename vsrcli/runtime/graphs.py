@@ -16,7 +16,6 @@ from vsrcli.runtime.codes import kind_of, to_codes
 from vsrcli.runtime.resample import Shape, enlarge, reshape, settle
 from vsrcli.runtime.wire import (
     FLOAT,
-    GRAPH,
     INPUT,
     NODE,
     OUTPUT,
@@ -28,6 +27,7 @@ from vsrcli.runtime.wire import (
     nodes,
     port,
     single_ports,
+    with_graph,
 )
 
 SOURCE, TARGET, PHASES = "planes_in", "planes_out", "phases_out"
@@ -86,9 +86,7 @@ def wrap_planes(
     else:
         name, large = PHASES, (count, height, width, scale**2)
         _phases(ends, last.inputs[0], beyond, levels, scale, blocked, name)
-    joined = head + body + ends.take() + _ports(bits, shape, large, name)
-    rest = b"".join(field(n, p) for n, p in fields(model) if n != GRAPH)
-    return rest + field(GRAPH, joined)
+    return with_graph(model, head + body + ends.take() + _ports(bits, shape, large, name))
 
 
 def shuffle(phases: Plane, large: Plane) -> None:

@@ -18,7 +18,6 @@ from vsrcli.runtime.colour import from_rgb, resolved
 from vsrcli.runtime.resample import enlarge, settle
 from vsrcli.runtime.wire import (
     FLOAT,
-    GRAPH,
     INPUT,
     INT64,
     OUTPUT,
@@ -30,6 +29,7 @@ from vsrcli.runtime.wire import (
     messages,
     model_of,
     port,
+    with_graph,
 )
 
 WHOLE = "whole_"
@@ -79,8 +79,7 @@ def cut_graph(
             cuts.node("Identity", [WHOLE + name], name)
     body = b"".join(field(n, p) for n, p in fields(graph) if n not in (INPUT, OUTPUT))
     ports += b"".join(field(n, p) for n, p in messages(graph) if n == OUTPUT)
-    rest = b"".join(field(n, p) for n, p in fields(part) if n != GRAPH)
-    return rest + field(GRAPH, cuts.take() + body + ports)
+    return with_graph(part, cuts.take() + body + ports)
 
 
 def encode_graph(

@@ -167,6 +167,11 @@ def of_kind(port_: bytes, kind: int) -> bytes:
     return field(1, _name(port_, 1).encode()) + field(2, field(1, field(1, kind) + rest))
 
 
+def with_graph(model: bytes, graph: bytes) -> bytes:
+    """The model file around another graph."""
+    return b"".join(field(n, p) for n, p in fields(model) if n != GRAPH) + field(GRAPH, graph)
+
+
 def with_sides(model: bytes, sides: Mapping[str, Sequence[int]]) -> bytes:
     """The model with inputs of these shapes."""
     graph, kinds = b"", input_kinds(model)
@@ -174,7 +179,7 @@ def with_sides(model: bytes, sides: Mapping[str, Sequence[int]]) -> bytes:
         if number == INPUT and isinstance(payload, bytes) and (name := _name(payload, 1)) in sides:
             payload = port(name, kinds[name], sides[name])
         graph += field(number, payload)
-    return b"".join(field(n, p) for n, p in fields(model) if n != GRAPH) + field(GRAPH, graph)
+    return with_graph(model, graph)
 
 
 class Builder:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from vsrcli.runtime.wire import (
-    GRAPH,
     INITIALIZER,
     INPUT,
     NODE,
@@ -28,6 +27,7 @@ from vsrcli.runtime.wire import (
     port_names,
     renamed,
     tensor_of,
+    with_graph,
 )
 
 _ALIKE = {"Relu", "LeakyRelu", "PRelu", "Add", "Sub", "Mul", "Identity", "Cast", "Clip", "Tanh"}
@@ -47,27 +47,29 @@ def blocked(model: bytes, block: int) -> bytes:
     changed = {made: how for made, how in found.items() if made not in ends}
     if not changed:
         return model
-    new, body, gone = Builder("block"), b"", set[str]()
+    new, body, gone = Builder("block"), list[bytes](), set[str]()
     for node in every:
         if node.op == "Concat" and node.outputs[0] in changed:
             source, missing = changed[node.outputs[0]]
             first = (np.array([v], np.int64) for v in (0, missing, 1))
             again = new.node("Slice", [source, *first])
-            body += new.take() + field(NODE, renamed(node, [*node.inputs, again], node.outputs))
+            whole = renamed(node, [*node.inputs, again], node.outputs)
+            body += [new.take(), field(NODE, whole)]
         elif node.op == "Conv" and node.inputs[0] in changed:
             weight = weights[node.inputs[1]]
             more = np.zeros((len(weight), changed[node.inputs[0]][1], *weight.shape[2:]))
             filled = np.concatenate([weight, more.astype(np.float32)], 1)
             inputs = [node.inputs[0], new.constant(filled), *node.inputs[2:]]
-            body += new.take() + field(NODE, renamed(node, inputs, node.outputs))
+            body += [new.take(), field(NODE, renamed(node, inputs, node.outputs))]
             gone.add(node.inputs[1])
         else:
-            body += field(NODE, node.payload)
+            body.append(field(NODE, node.payload))
     for number, payload in fields(graph):
-        is_gone = number == INITIALIZER and tensor_of(_bytes(payload))[0] in gone
-        if number != NODE and not is_gone:
-            body += field(number, payload)
-    return b"".join(field(n, p) for n, p in fields(model) if n != GRAPH) + field(GRAPH, body)
+        if number == INITIALIZER and isinstance(payload, bytes) and tensor_of(payload)[0] in gone:
+            continue
+        if number != NODE:
+            body.append(field(number, payload))
+    return with_graph(model, b"".join(body))
 
 
 def _filled(
@@ -117,8 +119,3 @@ def _taken(
     }
     is_alone = all(node.op == "Conv" and node.inputs[1] in shapes for node in taken)
     return found.pop() if len(found) == 1 and is_alone else 0
-
-
-def _bytes(payload: bytes | int) -> bytes:
-    assert isinstance(payload, bytes)
-    return payload

@@ -32,6 +32,7 @@ from vsrcli.runtime.wire import (
     of_kind,
     renamed,
     tensor_of,
+    with_graph,
 )
 
 _WIDE = 4
@@ -67,14 +68,14 @@ def halved(model: bytes, held: Mapping[str, str] | None = None) -> bytes:
     for source, target in (held or {}).items():  # a tensor has one type
         handed = handed | {target} if source in handed else handed - {target}
     exact = graph.exact(ends=ports[OUTPUT].keys() - handed)
-    body = _cast(graph, exact, handed, ports[OUTPUT].keys())
+    body = [_cast(graph, exact, handed, ports[OUTPUT].keys())]
     for number, payload in fields(graph_of(model)):
         if number in (INPUT, OUTPUT) and isinstance(payload, bytes):
             changed = any(name in handed for name in declared(_alone(number, payload), number))
             payload = of_kind(payload, FLOAT16) if changed else payload
         if number != NODE:
-            body += field(number, payload)
-    return b"".join(field(n, p) for n, p in fields(model) if n != GRAPH) + field(GRAPH, body)
+            body.append(field(number, payload))
+    return with_graph(model, b"".join(body))
 
 
 @dataclass(frozen=True, kw_only=True)
