@@ -226,7 +226,7 @@ def _mounted(folder: Path, kib: int) -> bool:
 
 def folder_removed(root: Path, numbers: range, seed: int) -> Iterator[Case]:
     """The folder of the output goes away while it is written."""
-    source = make(root / "longer.mp4", Clip(frames=300, size=(192, 128)))
+    source = make(root / "longer.mp4", Clip(frames=1500, size=(192, 128)))
     for number in numbers:
         folder = root / f"gone{number}"
         folder.mkdir()
