@@ -91,6 +91,21 @@ def test_what_nobody_declares_is_found() -> None:
     np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+def test_channels_that_are_stretched_are_not_counted() -> None:
+    """One channel times ten are ten: taken for one, what lies beside them would seem ten, too, and
+    five of them would be taken."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["grey"], axes=[1]),
+        helper.make_node("Relu", ["grey"], ["r"]),
+        conv(["x", "g"], "one"),
+        helper.make_node("Mul", ["one", "state"], ["ten"]),
+        helper.make_node("Concat", ["ten", "r"], ["c"], axis=1),
+        conv(["c", "w"], "y"),
+    ]
+    plain = model(nodes, {"y": 4}, g=(1, 3, 3, 3), w=(4, 11, 3, 3))
+    assert blocked(plain, BLOCK) == plain
+
+
 @pytest.mark.parametrize("why", ["seen", "read", "grouped", "shared", "full", "small"])
 def test_what_cannot_be_filled_stays(why: str) -> None:
     count = {"grouped": 6, "full": 10}.get(why, 13)

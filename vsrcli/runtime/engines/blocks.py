@@ -30,8 +30,9 @@ from vsrcli.runtime.wire import (
     with_graph,
 )
 
-_ALIKE = {"Relu", "LeakyRelu", "PRelu", "Add", "Sub", "Mul", "Identity", "Cast", "Clip", "Tanh"}
-"""Operators that give as many channels as they take."""
+_ALIKE = {"Relu", "LeakyRelu", "PRelu", "Identity", "Cast", "Clip", "Tanh"}
+"""Operators that give as many channels as they take. Not Add or Mul: one side may be stretched to
+the other's."""
 
 
 def blocked(model: bytes, block: int) -> bytes:

@@ -15,7 +15,6 @@ from vsrcli.runtime.wire import (
     BOOL,
     FLOAT,
     FLOAT16,
-    GRAPH,
     INITIALIZER,
     INPUT,
     INT64,
@@ -30,6 +29,7 @@ from vsrcli.runtime.wire import (
     messages,
     nodes,
     of_kind,
+    port_names,
     renamed,
     tensor_of,
     with_graph,
@@ -71,8 +71,8 @@ def halved(model: bytes, held: Mapping[str, str] | None = None) -> bytes:
     body = [_cast(graph, exact, handed, ports[OUTPUT].keys())]
     for number, payload in fields(graph_of(model)):
         if number in (INPUT, OUTPUT) and isinstance(payload, bytes):
-            changed = any(name in handed for name in declared(_alone(number, payload), number))
-            payload = of_kind(payload, FLOAT16) if changed else payload
+            is_handed = not handed.isdisjoint(port_names(field(number, payload), number))
+            payload = of_kind(payload, FLOAT16) if is_handed else payload
         if number != NODE:
             body.append(field(number, payload))
     return with_graph(model, b"".join(body))
@@ -97,8 +97,8 @@ class _Graph:
         shapes: dict[str, tuple[int, ...]] = {}
         for number, payload in messages(graph):
             if number == INITIALIZER:
-                name, kinds_, shape = tensor_of(payload)
-                kinds[name], shapes[name] = kinds_, shape
+                name, kind, shape = tensor_of(payload)
+                kinds[name], shapes[name] = kind, shape
         for node in every:
             if node.op == "Constant" and node.tensor:
                 _, kind, shape = tensor_of(node.tensor)
@@ -189,8 +189,3 @@ def _cast(
             casts.node("Cast", [names[name]], name, to=now[name])
             body += casts.take()
     return body
-
-
-def _alone(number: int, payload: bytes) -> bytes:
-    """A model of one port."""
-    return field(GRAPH, field(number, payload))
