@@ -74,7 +74,7 @@ class OpenVinoEngine:
             self._request.set_tensor(self._held[name], later)
         made = {name: self._new(name) for name in self.outputs if name not in into}
         try:
-            self._request.infer()
+            self._request.infer(share_outputs=True)  # else each would be copied, the state too
         except RuntimeError as exc:
             raise _run_error(exc) from exc
         self._states = {name: (later, now) for name, (now, later) in self._states.items()}
