@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -9,6 +10,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from conftest import Vsr
 from facts import facts
 from kills import SEGMENT, campaign, order, same, shots_clip
 
+from vsrcli import resume
 from vsrcli.errors import OutputError
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD
@@ -63,6 +66,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, segments_: int) -> None:
 
     def full(work: Work, **fields: object) -> None:
         add(work, **fields)
+        work._settle()
         if len(work.segments) == segments_:
             raise OutputError(
                 f"the disk is full while writing {work.target}; free space and run it again"
@@ -337,26 +341,59 @@ def test_no_more_than_one_encoder_is_full_at_a_time(
     assert set(counts) == {2}
 
 
-def test_a_signal_just_after_the_manifest_is_written_loses_nothing(
+def test_a_signal_while_a_segment_goes_to_the_disk_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(folder: Path) -> None:
-        raise KeyboardInterrupt
-
     def run() -> None:
         with open_work(target, {}, resume=None) as work:
             work.next_file().write_bytes(b"packets")
             work.add(place=place, frames=3, state={})
+            assert not (work.folder / "manifest.json").exists()  # nobody waits for the disk
+            raise KeyboardInterrupt
 
     target = tmp_path / "out.mp4"
     place = Place(frame=3, time_s=Fraction(1, 25), digest="d")
-    monkeypatch.setattr("vsrcli.resume._sync_folder", interrupt)
+    monkeypatch.setattr("vsrcli.resume._synced", slowly(resume._synced))
     with pytest.raises(KeyboardInterrupt) as caught:
         run()
     assert caught.value.__notes__ == ["3 frames are kept: --resume goes on after them"]
     monkeypatch.undo()
     with open_work(target, {}, resume=True) as work:
         assert (work.frames, work.place) == (3, place)
+
+
+def slowly(sync: Callable[[Path], str]) -> Callable[[Path], str]:
+    """The same by a disk that takes its time."""
+
+    def synced(path: Path) -> str:
+        time.sleep(0.2)
+        return sync(path)
+
+    return synced
+
+
+@pytest.mark.parametrize("ending", ["add", "seal"])
+def test_what_a_disk_refuses_is_said_at_the_next_border_or_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    def full(path: Path) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def run() -> None:
+        with open_work(target, {}, resume=None) as work:
+            work.next_file().write_bytes(b"packets")
+            work.add(place=place, frames=3, state={})
+            if ending == "seal":
+                work.seal()
+            work.next_file().write_bytes(b"packets")
+            work.add(place=place, frames=3, state={})
+
+    target = tmp_path / "out.mp4"
+    place = Place(frame=3, time_s=Fraction(1, 25), digest="d")
+    monkeypatch.setattr("vsrcli.resume._synced", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        run()
+    assert left(tmp_path) == []
 
 
 LAYOUT = layout_of("gray")

@@ -9,7 +9,8 @@ A run that writes `out.mp4` keeps a folder `.out.mp4.vsr` beside it:
     part.mp4        the file in the making; built anew by every run
 
 A segment counts once the manifest names it, and everything it names is on disk by then. So a run
-may be killed at any instant and loses at most the segment in work.
+may be killed at any instant and loses at most the segment in work, and the one before it while a
+thread brings that to the disk.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -93,6 +95,9 @@ class Work:
         self.part = self.folder / f"{_PART}{target.suffix}"
         """The file in the making."""
         self.segments: list[Segment] = []
+        self._begun = 0
+        self._disk = ThreadPoolExecutor(1, "vsr-work")
+        self._adding: Future[None] | None = None
         self._lock, self._keep = lock, keep
         self._identity: Identity = {}
         self._finished = False
@@ -114,7 +119,7 @@ class Work:
 
     def next_file(self) -> Path:
         """Where the next segment is to be written."""
-        return self.folder / f"{len(self.segments):05d}.packets"
+        return self.folder / f"{self._begun:05d}.packets"
 
     def state(self) -> State:
         """The model's state at the last border; empty if that is a cut."""
@@ -131,15 +136,27 @@ class Work:
             ) from exc
 
     def add(self, *, place: Place, frames: int, state: State) -> None:
-        """Counts the segment that lies in `next_file` as done. Raises OutputError."""
+        """Counts the segment that lies in `next_file` as done, once it is on the disk: a thread
+        sees to that. Raises OutputError, which may be about the segment before.
+        """
+        self._settle()
         file = self.next_file()
+        self._begun += 1
+        self._adding = self._disk.submit(self._add, file, place, frames, state)
+
+    def _settle(self) -> None:
+        """Waits for the disk. Raises what went wrong there."""
+        if self._adding:
+            self._adding.result()
+
+    def _add(self, file: Path, place: Place, frames: int, state: State) -> None:
         try:
             name = self._write_state(file.stem, state) if state else ""
             before = self.segments[-1].state if self.segments else ""
             segment = Segment(
                 file=file.name,
                 size_bytes=file.stat().st_size,
-                sha256=_sha256(file),
+                sha256=_synced(file),
                 frames=frames,
                 state=name,
                 place=place,
@@ -152,7 +169,11 @@ class Work:
             raise output_error(self.target, exc) from exc
 
     def seal(self) -> None:
-        """Notes that the file in the making is whole, just before it is put in place."""
+        """Notes that the file in the making is whole, just before it is put in place.
+
+        Raises OutputError.
+        """
+        self._settle()
         if self.segments:
             self._write_manifest(self.segments, sealed=True)
 
@@ -185,7 +206,7 @@ class Work:
 
     def begin(self, identity: Identity, segments: list[Segment]) -> None:
         """Takes these segments over and removes whatever else lies in the folder."""
-        self._identity, self.segments = identity, segments
+        self._identity, self.segments, self._begun = identity, segments, len(segments)
         wanted = {_LOCK, _MANIFEST} if segments else {_LOCK}
         wanted |= {name for s in segments for name in (s.file, s.state)}
         for path in self.folder.iterdir():
@@ -198,9 +219,10 @@ class Work:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        self._disk.shutdown()  # what is being added counts, or has failed
         with suppress(OSError):
             self.part.unlink(missing_ok=True)
-        counted = _frames(_read(self.folder) or {})  # a signal may have come before `add` noted it
+        counted = _frames(_read(self.folder) or {})
         if counted and not (self._finished and not self._keep):
             if exc is not None:
                 exc.add_note(f"{_count(counted)} are kept: --resume goes on after them")
@@ -401,6 +423,13 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _synced(path: Path) -> str:
+    """The digest of a file, which is on the disk by then."""
+    with path.open("rb+") as file:  # Windows syncs only what may be written
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sha256(path: Path) -> str:

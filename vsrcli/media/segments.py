@@ -8,7 +8,6 @@ packets as they were given to the muxer, so a later run can give them again with
 from __future__ import annotations
 
 import gc
-import os
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +35,7 @@ _REORDERED = 64
 
 
 class PacketFile:
-    """Packets on their way into a file. `close` makes them last; raises OSError as files do."""
+    """Packets on their way into a file, which `close` makes whole. Raises OSError as files do."""
 
     def __init__(self, path: Path) -> None:
         self.frames = 0
@@ -61,9 +60,7 @@ class PacketFile:
         self.frames += 1
 
     def close(self) -> None:
-        """Everything is on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Everything is in the file."""
         self._file.close()
 
     def drop(self) -> None:
