@@ -140,7 +140,7 @@ def test_info_level_tells_what_is_done(tmp_path: Path, vsr: Vsr) -> None:
 @pytest.mark.parametrize("level", ["quiet", "error"])
 def test_quiet_levels_hold_warnings_back(tmp_path: Path, vsr: Vsr, level: str) -> None:
     source = make(tmp_path / "in.mp4")
-    outcome = vsr("upscale", source, *BICUBIC, "--height", 100, "-loglevel", level)
+    outcome = vsr("upscale", source, *BICUBIC, "--height", 100, "-v", level)
     assert (outcome.code, outcome.err) == (0, "")
 
 

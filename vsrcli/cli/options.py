@@ -77,7 +77,7 @@ Profile = Annotated[
     ),
 ]
 Level = Annotated[
-    LogLevel, typer.Option("-loglevel", "--loglevel", help="How much is said on stderr.")
+    LogLevel, typer.Option("-v", "-loglevel", "--loglevel", help="How much is said on stderr.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
