@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Annotated
@@ -39,10 +40,13 @@ def upscale(
 ) -> None:
     """Upscale a video; audio, subtitles, chapters, attachments and tags come along."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts one a core, for nothing
+    gc.disable()  # all that is loaded stays
     from vsrcli import stops
     from vsrcli.cli.progress import shown
     from vsrcli.pipeline import upscale as run
 
+    gc.freeze()  # nor does each segment's end look through it
+    gc.enable()
     set_log_level(loglevel)
     if (source is None) == (input_ is None):
         raise UsageError("name one input: vsr upscale IN, or -i IN")
