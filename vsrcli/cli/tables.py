@@ -6,6 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDE = 10_000
 """Columns where stdout is no terminal, so that lines are not broken for a pipe."""
@@ -25,12 +29,21 @@ def columns() -> int:
     return _WIDE
 
 
+def _stdout() -> Console:
+    from rich.console import Console
+
+    class Stdout(Console):
+        def on_broken_pipe(self) -> None:  # rich would end the process with code 1
+            raise BrokenPipeError
+
+    return Stdout(width=columns(), highlight=False)
+
+
 def print_lines(*lines: str) -> None:
     """Plain lines on stdout, wrapped between words; square brackets have no meaning."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(width=columns(), highlight=False)
+    console = _stdout()
     for line in lines:
         console.print(Text(line))
 
@@ -45,7 +58,6 @@ def print_table(
     """A table without lines on stdout. Headings named in `right` are set flush right; only the
     last column is wrapped. None is an empty cell; without headings the first cells are names.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -67,7 +79,7 @@ def print_table(
         table.add_column(no_wrap=True)
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    console = Console(width=columns(), highlight=False)
+    console = _stdout()
     if title:
         console.print(Text(title, style="bold"))
     console.print(table)
