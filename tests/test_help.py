@@ -28,6 +28,25 @@ def test_topics_are_listed(vsr: Vsr) -> None:
     assert (outcome.code, "'cooking'" in outcome.err) == (2, True)
 
 
+def test_a_bare_call_shows_what_there_is(vsr: Vsr) -> None:
+    outcome = vsr()
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == vsr("--help").out
+
+
+def test_every_command_is_there_on_its_own(vsr: Vsr) -> None:
+    listed = re.findall(r"^  (\w+)  ", vsr("--help").out.split("Commands:")[1], re.MULTILINE)
+    assert len(listed) == 10
+    for command in listed:
+        assert f"Usage: vsr {command} " in vsr(command, "--help").out
+
+
+def test_who_listens_no_more_is_no_error() -> None:
+    order = f'"{sys.executable}" -m vsrcli models | true; echo "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(["bash", "-c", order], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
 def test_options_stand_in_groups(vsr: Vsr) -> None:
     text = vsr("upscale", "--help").out
     heads = re.findall(r"^(\w.*):$", text, re.MULTILINE)

@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from vsrcli import __version__, stops
-from vsrcli.cli import batch, bench, doctor, evaluate, help, models, preview, probe, upscale
 from vsrcli.cli.grouped import Grouped
 from vsrcli.errors import VsrError
 
@@ -44,36 +43,77 @@ _BENCH = """Examples:
   vsr bench -m bicubic -m esr-max --compare-ffmpeg   end to end, beside ffmpeg
   vsr bench -m rlsp-7-64 --size 320x180 --engine onnxruntime --engine openvino
   vsr bench -m espcn --frames 0 --precision fp32 --precision bf16 --engine openvino"""
-_INTERRUPTED = 130
+_USAGE, _INTERRUPTED = 2, 130
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
-app = typer.Typer(
-    name="vsr",
-    help=_HELP,
-    no_args_is_help=True,
-    rich_markup_mode=None,  # rich takes 0.12 s to load, and --help should not wait for it
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("upscale", cls=Grouped, epilog=_UPSCALE)(upscale.upscale)
-app.command("batch", cls=Grouped, epilog=_BATCH)(batch.batch)
-app.command("preview", cls=Grouped, epilog=_PREVIEW)(preview.preview)
-app.command("probe", cls=Grouped)(probe.probe)
-app.add_typer(models.app, name="models")
-app.command("doctor")(doctor.doctor)
-app.command("bench", cls=Grouped, epilog=_BENCH)(bench.bench)
-app.command("eval", cls=Grouped)(evaluate.evaluate)
-app.command("help")(help.help_)
-app.command("completion")(help.completion)
+_COMMANDS = ("upscale", "batch", "preview", "probe", "models", "doctor", "bench", "eval", "help",
+             "completion")  # fmt: skip
 
 
-@app.callback(invoke_without_command=True)
+def _app(arguments: list[str]) -> typer.Typer:
+    """The command that is asked for, or all of them: it takes 20 ms to load and look into all."""
+    app = typer.Typer(
+        name="vsr",
+        help=_HELP,
+        rich_markup_mode=None,  # rich takes 0.12 s to load, and --help should not wait for it
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_root)
+    asked = arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS
+    if "upscale" in asked:
+        from vsrcli.cli.upscale import upscale
+
+        app.command("upscale", cls=Grouped, epilog=_UPSCALE)(upscale)
+    if "batch" in asked:
+        from vsrcli.cli.batch import batch
+
+        app.command("batch", cls=Grouped, epilog=_BATCH)(batch)
+    if "preview" in asked:
+        from vsrcli.cli.preview import preview
+
+        app.command("preview", cls=Grouped, epilog=_PREVIEW)(preview)
+    if "probe" in asked:
+        from vsrcli.cli.probe import probe
+
+        app.command("probe", cls=Grouped)(probe)
+    if "models" in asked:
+        from vsrcli.cli import models
+
+        app.add_typer(models.app, name="models")
+    if "doctor" in asked:
+        from vsrcli.cli.doctor import doctor
+
+        app.command("doctor")(doctor)
+    if "bench" in asked:
+        from vsrcli.cli.bench import bench
+
+        app.command("bench", cls=Grouped, epilog=_BENCH)(bench)
+    if "eval" in asked:
+        from vsrcli.cli.evaluate import evaluate
+
+        app.command("eval", cls=Grouped)(evaluate)
+    if "help" in asked:
+        from vsrcli.cli.help import help_
+
+        app.command("help")(help_)
+    if "completion" in asked:
+        from vsrcli.cli.help import completion
+
+        app.command("completion")(completion)
+    return app
+
+
 def _root(
+    ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
         print(f"vsr {__version__}")  # noqa: T201
         raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help(), file=sys.stderr)  # noqa: T201
+        raise typer.Exit(_USAGE)
 
 
 def main() -> None:
@@ -93,7 +133,7 @@ def run(arguments: list[str]) -> int:
     debug = bool(os.environ.get("VSR_DEBUG"))
     try:
         # typer.Exit comes back as a number here; Ctrl-C as 130 with newer typers, Abort with older.
-        code = app(arguments, prog_name="vsr", standalone_mode=False) or 0
+        code = _app(arguments)(arguments, prog_name="vsr", standalone_mode=False) or 0
     except VsrError as exc:
         if debug:
             raise
@@ -110,7 +150,7 @@ def run(arguments: list[str]) -> int:
         if debug and not usage:
             raise
         if usage:
-            return _say(f"{usage().rstrip('.')}; see vsr --help", 2)
+            return _say(f"{usage().rstrip('.')}; see vsr --help", _USAGE)
         return _say(f"internal error: {type(exc).__name__}: {exc}; VSR_DEBUG=1 shows more", 1)
     return _say("interrupted; nothing was written", code) if code == _INTERRUPTED else int(code)
 
