@@ -42,9 +42,12 @@ def narrow(model: ov.Model, held: Mapping[str, str], hidden: Collection[str] = (
     What leads to outputs that are not seen (`hidden`) may be; they are float32 all the same.
     """
     unseen = {*held.values(), *hidden}
+    nodes = model.get_ordered_ops()
     ends = [n for n in model.get_results() if not n.output(0).get_names() & unseen]
-    ends += [n for n in model.get_ordered_ops() if n.get_type_name() == _WARP]
-    luma = [n for n in model.get_ordered_ops() if _is_luma(n)]
+    ends += [n for n in nodes if n.get_type_name() == _WARP]
+    quantised = [n for n in nodes if _is_wide(n) and not _has_floats(n)]
+    ends += [port.get_source_output().get_node() for n in quantised for port in n.inputs()]
+    luma = [n for n in nodes if _is_luma(n)]
     seen = _exact(ends, luma)
     codes = [_in_codes(node) for node in luma]
     for node in luma:
@@ -52,7 +55,7 @@ def narrow(model: ov.Model, held: Mapping[str, str], hidden: Collection[str] = (
             _split(node)
         else:
             _halve(node)
-    exact = _exact([*ends, *codes], luma)
+    exact = _exact([*ends, *codes], luma) | {node.get_name() for node in quantised}
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
         is_narrow = kind in _NARROW and node.get_name() not in exact
@@ -67,19 +70,6 @@ def narrow(model: ov.Model, held: Mapping[str, str], hidden: Collection[str] = (
         node.validate_and_infer_types()
     for source, target in held.items():  # a variable has one type
         _feed(model.output(target).get_node(), model.input(source).get_element_type())
-    model.validate_nodes_and_infer_types()
-
-
-def narrow_rest(model: ov.Model) -> None:
-    """Turns the wide convolutions that an int8 graph leaves exact to bf16, each by itself."""
-    for node in model.get_ordered_ops():
-        if _is_wide(node) and _kernel(node).get_type_name() == "Constant":
-            readers = node.output(0).get_target_inputs()
-            _feed(node, BF16)
-            node.validate_and_infer_types()
-            wide = ops.convert(node, ov.Type.f32.get_type_name())
-            for reader in readers:
-                reader.replace_source_output(wide.output(0))
     model.validate_nodes_and_infer_types()
 
 
@@ -167,6 +157,11 @@ def _kernel(convolution: Node) -> Node:
     return convolution.input(1).get_source_output().get_node()
 
 
+def _has_floats(convolution: Node) -> bool:
+    """Its weights are not stored in int8."""
+    return bool(_kernel(convolution).get_type_name() == "Constant")
+
+
 def _is_wide(node: Node) -> bool:
     if node.get_type_name() not in _CONVOLUTIONS:
         return False
@@ -179,7 +174,7 @@ def _is_luma(node: Node) -> bool:
     if node.get_type_name() != "Convolution":
         return False
     kernel, given = _kernel(node), node.get_attributes()
-    if kernel.get_type_name() != "Constant":
+    if not _has_floats(node):
         return False
     _, channels, *sides = kernel.output(0).get_shape()
     plain = {"strides": [1, 1], "dilations": [1, 1], "auto_pad": "explicit"}

@@ -18,7 +18,7 @@ import numpy as np
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
-from vsrcli.runtime.engines.narrow import BF16, narrow, narrow_rest, rounded, widened
+from vsrcli.runtime.engines.narrow import BF16, narrow, rounded, widened
 from vsrcli.runtime.engines.toolkit import ops, ov
 from vsrcli.runtime.processor import has_bf16
 
@@ -51,10 +51,8 @@ class OpenVinoEngine:
             self.outputs = {
                 p.name: p for p in map(_port, model.outputs) if p.name not in self._held.values()
             }
-            if precision == "bf16":
+            if precision == "bf16" or (precision == "int8" and has_bf16()):
                 narrow(model, self._held, hidden)
-            elif precision == "int8" and has_bf16():
-                narrow_rest(model)
             self._turned = {name for name, later in self._held.items() if _turn(model, name, later)}
         self._request = _compile(model, threads, precision).create_infer_request()
         self._states = {name: _pair(model.input(name)) for name in self._held}
