@@ -30,6 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vsrcli.benchmark.roofline._PRODUCT", 64)
     monkeypatch.setattr("vsrcli.benchmark.alone._ENOUGH_S", 0.0)
     monkeypatch.setattr("vsrcli.benchmark.whole._STAGE_FRAMES", 6)
+    monkeypatch.setattr("vsrcli.benchmark.whole._STEADY_S", 0.0)
 
 
 def test_operations_are_counted() -> None:
