@@ -129,15 +129,16 @@ def test_hevc_in_mp4_plays_on_apple(tmp_path: Path, upscale: Vsr) -> None:
         assert file.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
-def test_info_level_tells_what_is_done(tmp_path: Path, vsr: Vsr) -> None:
+@pytest.mark.parametrize("level", ["info", "verbose"])
+def test_info_level_tells_what_is_done(tmp_path: Path, vsr: Vsr, level: str) -> None:
     source = make(tmp_path / "in.mp4")
-    outcome = vsr("upscale", source, *BICUBIC, "-s", 2, "-loglevel", "info")
+    outcome = vsr("upscale", source, *BICUBIC, "-s", 2, "-loglevel", level)
     assert "96x64 to 192x128" in outcome.err
     assert "stream #1 (audio, aac): copy" in outcome.err
     assert outcome.out == ""
 
 
-@pytest.mark.parametrize("level", ["quiet", "error"])
+@pytest.mark.parametrize("level", ["quiet", "fatal", "error"])
 def test_quiet_levels_hold_warnings_back(tmp_path: Path, vsr: Vsr, level: str) -> None:
     source = make(tmp_path / "in.mp4")
     outcome = vsr("upscale", source, *BICUBIC, "--height", 100, "-v", level)

@@ -19,10 +19,14 @@ class LogLevel(StrEnum):
     """FFmpeg's words for how much is said."""
 
     quiet = "quiet"
+    panic = "panic"
+    fatal = "fatal"
     error = "error"
     warning = "warning"
     info = "info"
+    verbose = "verbose"
     debug = "debug"
+    trace = "trace"
 
 
 class ProgressKind(StrEnum):
@@ -83,10 +87,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 
 _LEVELS = {
     LogLevel.quiet: logging.CRITICAL + 1,
+    LogLevel.panic: logging.CRITICAL,
+    LogLevel.fatal: logging.CRITICAL,
     LogLevel.error: logging.ERROR,
     LogLevel.warning: logging.WARNING,
     LogLevel.info: logging.INFO,
+    LogLevel.verbose: logging.INFO,
     LogLevel.debug: logging.DEBUG,
+    LogLevel.trace: logging.DEBUG,
 }
 
 
