@@ -61,6 +61,12 @@ def test_input_option_is_the_argument(tmp_path: Path, vsr: Vsr) -> None:
     assert (tmp_path / "in_x2_bicubic.mp4").is_file()
 
 
+def test_the_output_may_stand_where_ffmpeg_has_it(tmp_path: Path, vsr: Vsr) -> None:
+    source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mkv"
+    assert vsr("upscale", "-y", "-i", source, "-s", 2, *BICUBIC, target).code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mkv"]
+
+
 def test_names_that_shells_and_ffmpeg_trip_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
 ) -> None:

@@ -18,7 +18,8 @@ from vsrcli.errors import UsageError
 def upscale(
     options: RunOptions,
     source: Annotated[
-        Path | None, typer.Argument(metavar="IN", help="Any file FFmpeg reads.")
+        Path | None,
+        typer.Argument(metavar="IN", help="Any file FFmpeg reads. With -i IN: the output."),
     ] = None,
     input_: Annotated[Path | None, typer.Option("-i", help="The same as IN.")] = None,
     output: Annotated[
@@ -48,6 +49,8 @@ def upscale(
     gc.freeze()  # nor does each segment's end look through it
     gc.enable()
     set_log_level(loglevel)
+    if input_ is not None and output is None:  # as ffmpeg has it: -i IN OUT
+        source, input_, output = input_, None, source
     if (source is None) == (input_ is None):
         raise UsageError("name one input: vsr upscale IN, or -i IN")
     job = options.job(source or input_ or Path(), output)
