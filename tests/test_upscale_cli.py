@@ -67,6 +67,47 @@ def test_the_output_may_stand_where_ffmpeg_has_it(tmp_path: Path, vsr: Vsr) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mkv"]
 
 
+def test_ffmpegs_other_words_are_understood(tmp_path: Path, vsr: Vsr) -> None:
+    source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mkv"
+    outcome = vsr(
+        *("upscale", "-hide_banner", "-nostdin", "-nostats", "-y", "-i", source, "-s", 2),
+        *("-m", "bicubic", "-threads", 1, "-an", "-r", 50, "-vcodec", "ffv1", target),
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    with av.open(str(target)) as file:
+        assert [stream.codec_context.name for stream in file.streams] == ["ffv1"]
+        assert file.streams.video[0].average_rate == 50
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("-modl", "there is no option -modl; did you mean --model?"),
+        ("-tune", "--encoder-option tune=VALUE"),
+        ("-profile:v", "--encoder-option profile=VALUE"),
+        ("-vn", "there is no option -vn; see vsr upscale --help"),
+    ],
+)
+def test_a_word_after_one_dash_is_no_bundle_of_letters(
+    tmp_path: Path, vsr: Vsr, option: str, said: str
+) -> None:
+    outcome = vsr("upscale", make(tmp_path / "in.mp4"), option, "x")
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_values_may_begin_with_a_dash_and_hang_on_a_letter(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mp4")
+    options = ("-map", "-0:a", "-s2", f"-o{tmp_path}/-an.mp4", *BICUBIC, "--", source)
+    assert vsr("upscale", *options).code == 0
+    with av.open(str(tmp_path / "-an.mp4")) as file:
+        assert len(file.streams) == 1
+    for value in ("-an", "-tune"):  # a name, where one is asked for
+        assert f"no model {value!r}" in vsr("upscale", source, "-m", value).err
+
+
 def test_names_that_shells_and_ffmpeg_trip_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
 ) -> None:

@@ -1,18 +1,68 @@
-"""--help with options in groups and examples as they are typed, without rich."""
+"""Commands whose options are read as FFmpeg's are, and whose --help lists them in groups."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from typer.core import TyperCommand
 
+from vsrcli.errors import UsageError
+
 _FIRST = "Options"
+_FFMPEG: Mapping[str, tuple[str, ...]] = {
+    "-an": ("-c:a", "none"),
+    "-sn": ("-map", "-0:s"),
+    "-acodec": ("-c:a",),
+    "-codec:a": ("-c:a",),
+    "-vcodec": ("-c:v",),
+    "-codec:v": ("-c:v",),
+    "-r": ("--fps",),
+    "-threads": ("--threads",),
+    "-hide_banner": (),
+    "-nostdin": (),
+    "-stats": (),
+    "-nostats": ("--progress", "none"),
+}
+"""What FFmpeg has other words for."""
+_WORD = re.compile(r"-[A-Za-z][A-Za-z_:][\w:-]*|-[A-Za-z]\d+-\w+")
+"""A name after one dash; -j2 and -oout.mp4 are a letter and its value."""
 
 
 class Grouped(TyperCommand):
-    """A command whose help lists its options by `rich_help_panel`, in order of appearance."""
+    """A command with long names after one dash, and with options in groups by `rich_help_panel`."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  # click's, vendored
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # click's, vendored
+        """Raises UsageError for a word after one dash that is no option, not for its letters."""
+        return list(super().parse_args(ctx, list(self._words(ctx, args))))
+
+    def _words(self, ctx: Any, args: list[str]) -> Iterator[str]:  # noqa: ANN401
+        """The arguments, with this tool's words for FFmpeg's."""
+        takes = {
+            name: not getattr(param, "is_flag", False)
+            for param in self.get_params(ctx)
+            if param.param_type_name == "option"
+            for name in (*param.opts, *param.secondary_opts)
+        }
+        rest = iter(args)
+        for arg in rest:
+            words: tuple[str, ...] = (arg,)
+            if arg not in takes:
+                known = _FFMPEG.get(arg)
+                if known is not None and (not known or known[0] in takes):
+                    words = known
+                elif _WORD.fullmatch(arg) and not ctx.resilient_parsing:
+                    raise UsageError(_unknown(arg, takes, ctx.command_path))
+            yield from words
+            if arg == "--":
+                yield from rest
+            elif len(words) == 1 and takes.get(words[0]):
+                yield from islice(rest, 1)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Arguments, then a section for each group."""
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], _FIRST: []}
         for param in self.get_params(ctx):
@@ -32,3 +82,15 @@ class Grouped(TyperCommand):
             formatter.write_paragraph()
             for line in self.epilog.splitlines():
                 formatter.write(f"{line}\n")
+
+
+def _unknown(word: str, options: Mapping[str, bool], command: str) -> str:
+    names = [name for name in options if len(name) > len("-v")]
+    near = get_close_matches(word, names, n=1, cutoff=0.75)
+    if near and ":" not in word:
+        return f"there is no option {word}; did you mean {near[0]}?"
+    told = f"there is no option {word}; see {command} --help"
+    if "--encoder-option" in options:
+        name, *_ = word[1:].split(":")
+        told += f". What is the encoder's own goes by --encoder-option {name}=VALUE"
+    return told
