@@ -98,6 +98,15 @@ def test_a_word_after_one_dash_is_no_bundle_of_letters(
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
+def test_a_name_too_many_is_told_where_it_goes(tmp_path: Path, vsr: Vsr) -> None:
+    source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    outcome = vsr("upscale", source, target, "-y")
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert f"The output goes by -o {target}" in outcome.err
+    assert vsr("probe", source, source).lines == [f"vsr: what is {source}? See vsr probe --help"]
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
 def test_values_may_begin_with_a_dash_and_hang_on_a_letter(tmp_path: Path, vsr: Vsr) -> None:
     source = make(tmp_path / "in.mp4")
     options = ("-map", "-0:a", "-s2", f"-o{tmp_path}/-an.mp4", *BICUBIC, "--", source)

@@ -37,7 +37,11 @@ class Grouped(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # click's, vendored
         """Raises UsageError for a word after one dash that is no option, not for its letters."""
-        return list(super().parse_args(ctx, list(self._words(ctx, args))))
+        ctx.allow_extra_args = True  # to say more of them than click would
+        more = list(super().parse_args(ctx, list(self._words(ctx, args))))
+        if more and not ctx.resilient_parsing:
+            raise UsageError(_too_many(more[0], ctx.command_path))
+        return more
 
     def _words(self, ctx: Any, args: list[str]) -> Iterator[str]:  # noqa: ANN401
         """The arguments, with this tool's words for FFmpeg's."""
@@ -82,6 +86,12 @@ class Grouped(TyperCommand):
             formatter.write_paragraph()
             for line in self.epilog.splitlines():
                 formatter.write(f"{line}\n")
+
+
+def _too_many(name: str, command: str) -> str:
+    if command.endswith("upscale"):
+        return f"what is {name}? The output goes by -o {name}, several inputs by vsr batch"
+    return f"what is {name}? See {command} --help"
 
 
 def _unknown(word: str, options: Mapping[str, bool], command: str) -> str:
