@@ -46,7 +46,8 @@ def upscale(
     from vsrcli.cli.progress import shown
     from vsrcli.pipeline import upscale as run
 
-    gc.freeze()  # nor does each segment's end look through it
+    if not gc.get_freeze_count():  # once: what an earlier run left behind must not stay
+        gc.freeze()  # nor does each segment's end look through it
     gc.enable()
     set_log_level(loglevel)
     if input_ is not None and output is None:  # as ffmpeg has it: -i IN OUT
