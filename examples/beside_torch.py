@@ -7,8 +7,8 @@ On a GPU PyTorch computes in fp16 and on a CPU in bf16 (autocast, channels last)
 and through torch.compile. vsr runs whatever it chooses by itself, planes to planes; PyTorch is
 given floats and keeps its result, so the conversions are for vsr alone to pay. Restoring models
 clean once and take the sequence as one chunk. The networks are the recipes', of random weights. The
-rounds take turns and the medians are shown, in milliseconds a
-frame. Needs the lab extra, and a C++ compiler for torch.compile on a CPU.
+rounds take turns and the medians are shown, in milliseconds a frame. Needs the lab extra, and a C++
+compiler for torch.compile on a CPU.
 """
 
 from __future__ import annotations

@@ -296,6 +296,25 @@ def test_bf16_adds_each_pixel_to_its_own_detail(pad: int) -> None:
     np.testing.assert_allclose(narrow, exact, atol=0.006)
 
 
+@needs_bf16
+def test_bf16_takes_convolutions_in_groups() -> None:
+    """OpenVINO gives their weights another shape first; that does not make them int8's."""
+    graph, rng = Builder("my"), np.random.default_rng(7)
+    kernel = rng.normal(0, 0.2, (8, 1, 3, 3)).astype(np.float32)
+    graph.node("Relu", [graph.node("Conv", ["x", kernel], pads=(1,) * 4, group=8)], "y")
+    ports = b"".join(
+        field(kind, port(name, FLOAT, (1, 8, *SIDES)))
+        for kind, name in ((INPUT, "x"), (OUTPUT, "y"))
+    )
+    whole = model_of(graph.take() + ports)
+    feeds = {"x": rng.random((1, 8, *SIDES), np.float32)}
+    exact, narrow = (
+        Setup(engine="openvino", precision=p, threads=1).open(whole).run(feeds)["y"]
+        for p in ("fp32", "bf16")
+    )
+    assert 1e-4 < np.abs(narrow - exact).max() < 0.02
+
+
 @needs_openvino
 def test_engines_agree_on_a_cell_with_its_state(cell: bytes) -> None:
     one, other = (list(run_cell(Setup(engine=e, threads=1), cell, HELD, 5)) for e in ENGINES)

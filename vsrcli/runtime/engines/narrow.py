@@ -40,12 +40,13 @@ def narrow(model: ov.Model, held: Mapping[str, str], hidden: Collection[str] = (
     """Turns what it can of the model to bf16, with what it hands on from run to run (`held`).
 
     What leads to outputs that are not seen (`hidden`) may be; they are float32 all the same.
+    Convolutions in int8, and what leads to them from the last others, stay as they are.
     """
     unseen = {*held.values(), *hidden}
     nodes = model.get_ordered_ops()
     ends = [n for n in model.get_results() if not n.output(0).get_names() & unseen]
     ends += [n for n in nodes if n.get_type_name() == _WARP]
-    quantised = [n for n in nodes if _is_wide(n) and not _has_floats(n)]
+    quantised = [n for n in nodes if _is_wide(n) and _is_quantised(n)]
     ends += [port.get_source_output().get_node() for n in quantised for port in n.inputs()]
     luma = [n for n in nodes if _is_luma(n)]
     seen = _exact(ends, luma)
@@ -157,9 +158,12 @@ def _kernel(convolution: Node) -> Node:
     return convolution.input(1).get_source_output().get_node()
 
 
-def _has_floats(convolution: Node) -> bool:
-    """Its weights are not stored in int8."""
-    return bool(_kernel(convolution).get_type_name() == "Constant")
+def _is_quantised(convolution: Node) -> bool:
+    """Its weights are stored as whole numbers, from which it is computed in int8."""
+    stored = _kernel(convolution)
+    while stored.inputs():
+        stored = stored.input(0).get_source_output().get_node()
+    return bool(stored.get_element_type().is_integral())
 
 
 def _is_wide(node: Node) -> bool:
@@ -174,7 +178,7 @@ def _is_luma(node: Node) -> bool:
     if node.get_type_name() != "Convolution":
         return False
     kernel, given = _kernel(node), node.get_attributes()
-    if not _has_floats(node):
+    if kernel.get_type_name() != "Constant":
         return False
     _, channels, *sides = kernel.output(0).get_shape()
     plain = {"strides": [1, 1], "dilations": [1, 1], "auto_pad": "explicit"}
