@@ -21,8 +21,9 @@ from torch import Tensor
 
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.real import degraded, mirrored
-from vsrcli.lab.restore.data import MOTION, load_stills, shrunk
+from vsrcli.lab.restore.data import MOTION, shrunk
 from vsrcli.lab.restore.network import SCALE, RealBasicVsr, Shape
+from vsrcli.lab.temporal.feed import load_stills
 from vsrcli.lab.temporal.motion import Stills, sequences
 from vsrcli.lab.temporal.pack import ORDERS
 from vsrcli.lab.train import charbonnier

@@ -18,6 +18,7 @@ from vsrcli.lab.data import Pair, batches, cut_bank, is_jpeg, load_pairs, pictur
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.recipe import Recipe
+from vsrcli.lab.weights import copied, follow
 
 HELD_BACK = 12
 """Every so many-th still validates and is never trained on."""
@@ -73,7 +74,7 @@ def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
     net = build(recipe.family, scale, recipe.shapes[scale])
     state = State(
         net=net,
-        average={k: v.clone() for k, v in net.state_dict().items()},
+        average=copied(net),
         optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr, recipe.first),
     )
     if checkpoint.exists():
@@ -126,10 +127,7 @@ def _step(state: State, recipe: Recipe, lr: Tensor, hr: Tensor, progress: float)
     state.optimiser.step()
     state.step += 1
     state.losses.append(loss.item())
-    keep = min(recipe.ema, state.step / (state.step + 10))
-    with torch.no_grad():
-        for key, value in state.net.state_dict().items():
-            state.average[key].lerp_(value, 1 - keep)
+    follow(state.average, state.net, ema=recipe.ema, step=state.step)
 
 
 def _endless(

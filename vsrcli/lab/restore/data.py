@@ -6,17 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsrcli.lab.data import pictures
-from vsrcli.lab.degrade import shrink
 from vsrcli.lab.restore.network import SCALE
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
-from vsrcli.lab.train import HELD_BACK
-from vsrcli.media.images import read_rgb
 
 MOTION = Motion(speed=(0.0, 8.0), zoom=0.006, turn=0.006, layers=0.15)
 """Of moving stills, HR px a frame."""
@@ -49,20 +44,6 @@ class Moving:
         flat = [_blurred(frames, 2.0 * _chance(generator)) for frames in hr]
         small = torch.stack([shrunk(frames) for frames in flat])
         return noisy(small, 12 / 255, generator), hr
-
-
-def load_stills(
-    folder: Path, shrinks: tuple[float, ...], device: torch.device
-) -> tuple[Stills, Stills]:
-    """Pictures of a folder, each shrunk by each factor: to train on, and held back."""
-    banks: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for index, path in enumerate(pictures(folder)):
-        image = read_rgb(path)
-        for factor in shrinks:
-            small = shrink(image, factor) if factor < 1 else image
-            tensor = torch.from_numpy(np.ascontiguousarray(small)).permute(2, 0, 1)
-            banks[index % HELD_BACK == 0].append(tensor)
-    return Stills(banks[0], device), Stills(banks[1], device)
 
 
 def open_sources(

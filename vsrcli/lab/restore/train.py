@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from math import log10
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +24,6 @@ from vsrcli.lab.restore.data import (
     Source,
     enlarged,
     flow_batch,
-    load_stills,
     open_sources,
     sharpened,
     shrunk,
@@ -35,15 +33,16 @@ from vsrcli.lab.restore.network import RealBasicVsr
 from vsrcli.lab.restore.recipe import LEGS, Recipe, Stage
 from vsrcli.lab.restore.texture import texture_distance
 from vsrcli.lab.starts import Weights, load_checkpoint, load_graph, net_weights
+from vsrcli.lab.temporal.feed import load_stills
 from vsrcli.lab.temporal.motion import Stills
 from vsrcli.lab.train import charbonnier, rate
+from vsrcli.lab.weights import channels_last, copied, follow
 
 REPORT_S = 60.0
 _LUMA = (0.257, 0.504, 0.098)
 _HELD = {"count": 4, "length": 8, "patch": 56}
 _CROP = 8
 Optimisers = dict[str, torch.optim.Optimizer]
-Net = TypeVar("Net", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +172,7 @@ def start(
     state = State(
         net=net,
         judge=channels_last(Judge(recipe.judge, detail=recipe.judge_detail).to(device)),
-        average=_copied(net),
+        average=copied(net),
         optimisers={},
         stage=recipe.stages[0].kind,
     )
@@ -320,10 +319,7 @@ def _verdicts(state: State, stage: Stage, made: Tensor, true: Tensor) -> dict[st
 def _follow(state: State, recipe: Recipe) -> None:
     state.step += 1
     state.stage_step += 1
-    keep = min(recipe.ema, state.stage_step / (state.stage_step + 10))
-    with torch.no_grad():
-        for key, value in state.net.state_dict().items():
-            state.average[key].lerp_(value, 1 - keep)
+    follow(state.average, state.net, ema=recipe.ema, step=state.stage_step)
 
 
 @torch.no_grad()
@@ -372,15 +368,3 @@ def _psnr_y(made: Tensor, true: Tensor) -> float:
     weight = torch.tensor(_LUMA, device=made.device).view(1, 3, 1, 1)
     error = ((made.clamp(0, 1) - true) * weight).sum(1)[:, _CROP:-_CROP, _CROP:-_CROP]
     return -10 * log10(float(error.square().mean()))
-
-
-def _copied(net: RealBasicVsr) -> dict[str, Tensor]:
-    return {key: value.clone() for key, value in net.state_dict().items()}
-
-
-def channels_last(net: Net) -> Net:
-    """The net with its kernels in the layout that bf16 convolutions are fastest in."""
-    for parameter in net.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return net

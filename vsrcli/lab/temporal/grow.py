@@ -18,6 +18,7 @@ from vsrcli.errors import WeightsError
 from vsrcli.lab.starts import Weights, initializers, load_checkpoint, load_graph, net_weights
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.rlsp import Rlsp
+from vsrcli.lab.weights import copied
 
 WINDOW = 9
 """Channels of three RGB frames."""
@@ -74,7 +75,7 @@ def rescaled(weights: Weights, scale: int) -> Weights:
 def grown(weights: Weights, net: Rlsp) -> Weights:
     """Weights for `net` that compute what `weights` do with as many features or fewer."""
     few, many, last = weights["head.weight"].shape[1], net.features, net.phases
-    made = {key: value.clone() for key, value in net.state_dict().items()}
+    made = copied(net)
     frames, hidden = torch.arange(WINDOW), WINDOW + torch.arange(few)
     feedback = WINDOW + many + torch.arange(last)
     for index in range(len(net.body)):

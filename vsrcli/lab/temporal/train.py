@@ -31,6 +31,7 @@ from vsrcli.lab.temporal.recipe import WAYS, Recipe
 from vsrcli.lab.temporal.revive import revive
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
 from vsrcli.lab.train import rate
+from vsrcli.lab.weights import channels_last, copied, follow
 
 REPORT_S = 60.0
 LESSON_BATCH, LESSON_PATCH = 32, 32
@@ -137,10 +138,7 @@ def _step(
     state.optimiser.step()
     state.step += 1
     state.losses.append(loss.item())
-    keep = min(recipe.ema, state.step / (state.step + 10))
-    with torch.no_grad():
-        for key, value in state.net.state_dict().items():
-            state.average[key].lerp_(value, 1 - keep)
+    follow(state.average, state.net, ema=recipe.ema, step=state.step)
 
 
 def _is_revival(recipe: Recipe, step: int, progress: float) -> bool:
@@ -237,7 +235,7 @@ def _start(recipe: Recipe, checkpoint: Path, device: torch.device, begin: Path |
     net = channels_last(net.to(device))
     state = State(
         net=net,
-        average={k: v.clone() for k, v in net.state_dict().items()},
+        average=copied(net),
         optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr, 1.0),
         carried=Carried(recipe.carry),
     )
@@ -265,14 +263,6 @@ def build(recipe: Recipe) -> Net:
         contrast=recipe.contrast,
         ablation=Ablation(**{way: way not in recipe.closed for way in WAYS}),
     )
-
-
-def channels_last(net: Net) -> Net:
-    """The net with its kernels in the layout that bf16 convolutions are fastest in."""
-    for parameter in net.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return net
 
 
 def _save(state: State, checkpoint: Path) -> None:
