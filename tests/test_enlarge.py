@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_contract import MODELS, frame_of
@@ -106,3 +108,15 @@ def test_an_engine_that_is_asked_for_runs_the_graph() -> None:
         driver.close()
     for plane, other in zip(*made, strict=True):
         assert np.abs(plane.astype(int) - other.astype(int)).max() <= 1
+
+
+def test_a_net_that_calls_itself_bicubic_is_run() -> None:
+    picture = studio("gray", SIZES[0])
+    made = []
+    for family in ("espcn", "bicubic"):
+        model = replace(MODELS["espcn"], family=family)
+        driver = open_driver(model, 2, picture=picture, device="cpu")
+        frame = frame_of(drawn(picture), picture.layout, SIZES[0])
+        made.append(driver.push(frame)[0].planes[0])
+        driver.close()
+    assert np.array_equal(*made)

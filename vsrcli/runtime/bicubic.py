@@ -12,8 +12,9 @@ from vsrcli.media.enlarge import Enlarger
 from vsrcli.runtime.bands import Bands
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.graphs import bicubic_graph
-from vsrcli.runtime.resample import REACH
+from vsrcli.runtime.resample import REACH, phases
 from vsrcli.runtime.tiles import subsampling
+from vsrcli.runtime.wire import constants, graph_of, nodes
 
 
 class Bicubic(Protocol):
@@ -29,6 +30,18 @@ class Bicubic(Protocol):
     def close(self) -> None:
         """Frees what it holds."""
         ...
+
+
+def is_bicubic(graph: bytes, scale: int) -> bool:
+    """Whether a model file is this kernel and nothing else, by what it computes."""
+    inner = graph_of(graph)
+    found = list(nodes(inner))
+    if [node.op for node in found] != ["Pad", "Conv", "DepthToSpace"]:
+        return False
+    axis = phases(scale)
+    wanted = np.einsum("yi,xj->yxij", axis, axis).reshape(scale**2, 1, *axis.shape[1:] * 2)
+    weights = list(constants(inner, set(found[1].inputs)).values())
+    return len(weights) == 1 and np.array_equal(weights[0], wanted.astype(np.float32))
 
 
 def open_bicubic(

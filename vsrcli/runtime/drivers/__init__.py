@@ -18,8 +18,6 @@ from vsrcli.runtime.tiling import Tiling, plan_tiling
 
 __all__ = ["Carried", "Driver", "open_driver"]
 log = logging.getLogger("vsr")
-BICUBIC = "bicubic"
-"""The family of the model that is no net: libswscale computes it, unless an engine is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +104,18 @@ def open_driver(
     Raises ModelError if the model lacks the scale or its kind is not supported, WeightsError if its
     files are not what the card says, DeviceError if the device cannot be used.
     """
-    from vsrcli.runtime.devices import choose_setup
+    from vsrcli.runtime.devices import choose_device, choose_setup
 
     tuning.check(model)
     graph = model.graph(scale, graph_precision(precision))
+    if _is_plain(model, graph, engine, precision) and choose_device(device) == "cpu":
+        from vsrcli.runtime.drivers.frame import BicubicDriver
+        from vsrcli.runtime.drivers.tiled import TiledFrames
+
+        return TiledFrames(
+            lambda part: BicubicDriver(part, scale, threads=threads),
+            _tiling(model, scale, picture, graph, tuning, "cpu"),
+        )
     setup = choose_setup(
         model,
         scale=scale,
@@ -121,15 +127,12 @@ def open_driver(
     )
     device = setup.device
     if model.temporal is Temporal.FRAME and model.color == "y":
-        from vsrcli.runtime.drivers.frame import BicubicDriver, FrameDriver
+        from vsrcli.runtime.drivers.frame import FrameDriver
         from vsrcli.runtime.drivers.tiled import TiledFrames
 
         data, studio = graph.load(), model.levels == "studio"
-        is_plain = model.family == BICUBIC and engine == "auto" and not setup.is_gpu
 
         def on(picture: Picture) -> Driver:
-            if is_plain:
-                return BicubicDriver(picture, scale, threads=threads)
             return FrameDriver(
                 data, scale, picture=picture, studio=studio, border=graph.border, setup=setup
             )
@@ -163,6 +166,15 @@ def open_driver(
         f"{model.id} is a {model.temporal.value} {model.color} model, which this version of "
         "vsr cannot run; `vsr models` lists those it can"
     )
+
+
+def _is_plain(model: Model, graph: Graph, engine: str, precision: str) -> bool:
+    """Whether a model is bicubic and nobody asked who computes it: then libswscale does."""
+    from vsrcli.runtime.bicubic import is_bicubic
+
+    if (model.temporal, model.color) != (Temporal.FRAME, "y") or engine != "auto":
+        return False
+    return precision in ("auto", "fp32") and is_bicubic(graph.load(), graph.scale)
 
 
 def _tiling(
