@@ -74,7 +74,6 @@ def test_after_a_cut_as_if_alone(tmp_path: Path, vsr: Vsr) -> None:
     assert_shots_stand_alone(vsr, tmp_path, model, colored(1, 7), colored(2, 6))
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the shared data")
 def test_a_card_says_how_shots_are_warmed_up(tmp_path: Path, vsr: Vsr) -> None:
     """Which an option overrules; after a cut, too, a shot is as if alone."""
     model = write_random_recurrent(tmp_path)
@@ -90,6 +89,7 @@ def test_a_card_says_how_shots_are_warmed_up(tmp_path: Path, vsr: Vsr) -> None:
     assert_shots_stand_alone(vsr, tmp_path, model, colored(1, 7), colored(2, 6))
 
 
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the shared data")
 def test_after_a_real_cut_as_if_alone(tmp_path: Path, vsr: Vsr) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
