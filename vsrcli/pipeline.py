@@ -189,7 +189,7 @@ def open_source(job: Job, *, threads: int = 0) -> Source:
         job.source,
         span=Span(start_s=job.start_s, end_s=job.end_s),
         on_error=job.on_error,
-        intake=job.intake.into(container_of(_named(job), job.format)),
+        intake=job.intake.into(container_of(_named(job), job.format), job.video.codec),
         maps=job.maps,
         reading=job.reading,
         threads=threads,

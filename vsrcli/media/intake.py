@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
+from av.codec import Codec
+from av.codec.codec import UnknownCodecError
 
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame, Layout, Role
@@ -36,11 +38,12 @@ class Intake:
     """Constant frame rate: the container's, unless `rate` says which."""
     rate: Fraction | None = None
 
-    def into(self, muxer: str) -> Intake:
-        """What a container needs: without timestamps one frame rate, pictures to be turned."""
+    def into(self, muxer: str, encoder: str | None = None) -> Intake:
+        """What a container and an encoder need: one frame rate where there are no timestamps, or
+        none between the frames of a rate; pictures to be turned."""
         return replace(
             self,
-            cfr=self.cfr or muxer in _ONE_RATE,
+            cfr=self.cfr or muxer in _ONE_RATE or _has_own_rates(encoder),
             autorotate=self.autorotate or muxer == _UNTURNED,
         )
 
@@ -108,3 +111,11 @@ class Intake:
 def _opaque(layout: Layout) -> Layout:
     """The layout without its alpha, which is the last plane."""
     return layout_of(layout.name.replace("yuva", "yuv").replace("gbrap", "gbrp"))
+
+
+def _has_own_rates(encoder: str | None) -> bool:
+    """Whether an encoder knows some frame rates alone, as MPEG-1 and 2 do."""
+    try:
+        return bool(encoder and Codec(encoder, "w").frame_rates)
+    except UnknownCodecError:  # which is said where it would be opened
+        return False
