@@ -11,6 +11,7 @@ from clips import ASS, Clip, Text, Track, make
 from conftest import Vsr
 from facts import facts
 
+from vsrcli.media.plan import Action, plan_streams
 from vsrcli.media.source import Source
 
 TWO_TRACKS = (
@@ -139,12 +140,53 @@ def test_audio_encoded_on_request(tmp_path: Path, upscale: Vsr) -> None:
     assert abs(length - (was.times[-1][0] - was.times[0][0])) < Fraction(5, 100)
 
 
-def test_audio_that_webm_cannot_hold_is_converted_and_said(tmp_path: Path, upscale: Vsr) -> None:
-    source = make(tmp_path / "in.mp4")
-    outcome = upscale(source, "-o", tmp_path / "out.webm", "-c:v", "libvpx-vp9")
-    assert [s.codec for s in facts(tmp_path / "out.webm").of("audio")] == ["opus"]
+@pytest.mark.parametrize(
+    ("suffix", "video", "encoder", "codec"),
+    [
+        (".webm", "libvpx-vp9", "libopus", "opus"),
+        (".ogv", "libvpx", "libopus", "opus"),
+        (".mpg", "mpeg2video", "mp2", "mp2"),
+    ],
+)
+def test_audio_that_a_container_cannot_hold_is_converted_and_said(
+    tmp_path: Path, upscale: Vsr, suffix: str, video: str, encoder: str, codec: str
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=25, audio=(Track(rate=48000),)))
+    target = tmp_path / f"out{suffix}"
+    outcome = upscale(source, "-o", target, "-c:v", video)
+    assert codecs(target, "audio") == [codec]
     (line,) = outcome.lines
-    assert line.startswith("vsr: warning: stream #1 (audio, aac) is converted to libopus")
+    assert line.startswith(f"vsr: warning: stream #1 (audio, aac) is converted to {encoder}")
+
+
+def test_audio_that_only_a_picture_lets_in_is_copied(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mov", Clip(audio=(Track(codec="pcm_s16le", rate=48000), Track())))
+    with av.open(str(source)) as file:
+        _, plain, packed = plan_streams(file, video=0, container="mxf", audio="copy")
+    assert plain.action is Action.COPY
+    assert (packed.action, packed.encoder) == (Action.CONVERT, "pcm_s16le")
+
+
+def test_a_container_without_h264_gets_what_it_holds(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(audio=()))
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.ogv", "--model", "bicubic")
+    assert outcome.code == 0, outcome.err
+    assert codecs(tmp_path / "out.ogv", "video") == ["vp8"]
+
+
+@pytest.mark.parametrize("encoder", ["mpeg2video", "mpeg1video"])
+def test_an_encoder_of_some_rates_gets_one(tmp_path: Path, upscale: Vsr, encoder: str) -> None:
+    source = make(tmp_path / "in.mp4", Clip(audio=()))
+    upscale(source, "-o", tmp_path / "out.mkv", "-c:v", encoder)
+    assert codecs(tmp_path / "out.mkv", "video") == [encoder]
+    wanted = [start for start, _ in facts(source).times]
+    assert [start for start, _ in facts(tmp_path / "out.mkv").times] == wanted
+
+
+def codecs(path: Path, kind: str) -> list[str]:
+    """Of the streams of a kind, in order."""
+    with av.open(str(path)) as file:
+        return [s.codec_context.codec.canonical_name for s in file.streams if s.type == kind]
 
 
 def test_subtitles_that_a_transport_stream_cannot_hold_are_named(

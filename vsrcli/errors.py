@@ -18,6 +18,7 @@ Every message is one line: what is wrong, then what to do.
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 
@@ -93,7 +94,9 @@ def output_error(target: Path, exc: Exception) -> OutputError:
         return OutputError(f"the disk is full while writing {target}; free space and run it again")
     if str(target) == "-" and number != errno.EPIPE:
         return OutputError(f"the standard output cannot be written ({reason}); try another -f")
-    if isinstance(exc, PermissionError) or number in (errno.EACCES, errno.EROFS):
+    # A muxer says EPERM of streams that it does not take, too.
+    is_shut = number == errno.EPERM and not os.access(target.parent, os.W_OK)
+    if is_shut or number in (errno.EACCES, errno.EROFS):
         return OutputError(f"{target.parent} may not be written to; choose another -o")
     if isinstance(exc, FileNotFoundError):
         return OutputError(

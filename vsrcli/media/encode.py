@@ -48,6 +48,8 @@ _UNTAGGED_STILLS = {"mjpeg": True, "libwebp": False}
 _STILLS = {*_RGB_STILLS, *_UNTAGGED_STILLS}
 _CAPTIONED = ("libx264", "libx265", "mpeg2video", "_nvenc", "_qsv", "_vaapi", "_videotoolbox")
 """Encoders that write captions."""
+_USUAL_CODECS = {"webm": "libvpx-vp9", "ogv": "libvpx", "ogg": "libvpx"}
+"""Where H.264 cannot be."""
 _DNXHR = {
     "yuv422p": "dnxhr_hq",
     "yuv422p10le": "dnxhr_hqx",
@@ -324,7 +326,7 @@ def _assumed_matrix(info: VideoInfo) -> int:
 
 def default_codec(container: str) -> str:
     """What a newcomer wants in this container."""
-    return "libvpx-vp9" if container == "webm" else "libx264"
+    return _USUAL_CODECS.get(container, "libx264")
 
 
 class FrameWriter:

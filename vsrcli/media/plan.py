@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
+from typing import cast
 
 import av
 from av.stream import Disposition
 
+from vsrcli.errors import EncodeError
 from vsrcli.media.describe import stream_info
 
 _TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
@@ -42,6 +46,13 @@ _MOV_TAGS = {
 }
 """What mp4 and mov write where every player looks."""
 _COVER_CONTAINERS = {"mp4", "ipod", "matroska"}
+
+
+_SOUND = ("aac", "libopus")
+"""Encoders for sound that a container cannot hold as it is, in this order, before its usual one."""
+_USUAL_RATE = 48000
+_PICTURE_FIRST = {"mxf"}
+"""Containers that take sound only after a picture."""
 
 
 class Action(Enum):
@@ -88,11 +99,11 @@ class _Case:
     def drop(self, reason: str, *, expected: bool = False) -> StreamPlan:
         return replace(self.plan, action=Action.DROP, reason=reason, expected=expected)
 
-    @property
-    def silent(self) -> bool:
-        """The container holds pictures alone."""
+    @cached_property
+    def usual(self) -> str:
+        """The codec of sound that the container is made for; none where it holds pictures alone."""
         with av.open(os.devnull, "w", format=self.container) as probe:
-            return probe.default_audio_codec in ("", "none")
+            return str(probe.default_audio_codec or "none")
 
     @property
     def headless(self) -> bool:
@@ -108,13 +119,30 @@ class _Case:
         """Whether the muxer takes this codec; asked of a muxer that writes nowhere."""
         if self.container == "mpegts":
             return self.plan.codec in _TS_CODECS | _TS_DATA
-        with av.open(os.devnull, "w", format=self.container) as probe:
-            try:
-                probe.add_stream_from_template(self.stream)
-                probe.start_encoding()  # mov takes Opus until it writes the header
-            except (ValueError, av.FFmpegError):
-                return False
-        return True
+        return _takes(self.container, lambda probe: probe.add_stream_from_template(self.stream))
+
+    def takes(self, encoder: str) -> bool:
+        """Whether the muxer takes what an encoder of sound makes."""
+
+        def add(probe: av.container.OutputContainer) -> None:
+            stream = cast(av.AudioStream, probe.add_stream(encoder, rate=_USUAL_RATE))
+            stream.codec_context.layout = "stereo"
+
+        return _takes(self.container, add)
+
+
+def _takes(container: str, add: Callable[[av.container.OutputContainer], object]) -> bool:
+    """Whether a muxer takes the stream that `add` adds; asked of one that writes nowhere."""
+    takes = False
+    # A muxer may refuse to end without a packet, too.
+    with suppress(ValueError, av.FFmpegError), av.open(os.devnull, "w", format=container) as probe:
+        if container in _PICTURE_FIRST:
+            picture = probe.add_stream("mpeg2video", rate=25)
+            picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        add(probe)
+        probe.start_encoding()  # mov takes Opus until it writes the header
+        takes = True
+    return takes
 
 
 def plan_streams(
@@ -200,15 +228,22 @@ def _ordered(streams: list[av.stream.Stream], kept: list[int]) -> list[av.stream
 def _audio(case: _Case) -> StreamPlan:
     if case.audio == "none":
         return case.drop("-c:a none", expected=True)
-    if case.silent:
+    if case.usual == "none":
         return case.drop(f"{case.container} holds no sound", expected=True)
     if case.audio == "aac":
+        if not case.takes("aac"):
+            raise EncodeError(
+                f"a {case.container} file cannot hold AAC; leave -c:a out, and what it cannot hold "
+                "is converted to what it can"
+            )
         return case.convert("aac")
     if case.headless:
         return case.convert("aac", f"its header comes too late for a pipe of {case.container}")
     if case.accepted():
         return case.copy()
-    encoder = "libopus" if case.container == "webm" else "aac"
+    encoder = next((e for e in (*_SOUND, case.usual) if case.takes(e)), None)
+    if encoder is None:
+        return case.drop(f"{case.container} cannot hold it; write .mkv to keep it")
     return case.convert(encoder, f"{case.container} cannot hold {case.plan.codec}")
 
 
