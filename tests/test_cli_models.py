@@ -31,6 +31,16 @@ def test_list_has_figures_and_licence(vsr: Vsr, models: Path) -> None:
     assert vsr("models").out == outcome.out
 
 
+def test_list_counts_each_weight_once(vsr: Vsr, models: Path) -> None:
+    """An int8 graph has the same parameters as the fp32 one beside it."""
+    folder = write_model(models)
+    card = folder / "model.toml"
+    _, *graphs = card.read_text().split("[[graph]]")
+    again = graphs[-1].replace('precision = "fp32"', 'precision = "int8"')
+    card.write_text(f"{card.read_text()}\n[[graph]]{again}")
+    assert "12.3 k" in vsr("models").out
+
+
 def test_list_fits_80_columns(vsr: Vsr, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     write_model(models, "a-model-with-a-long-id")

@@ -164,7 +164,9 @@ def test_the_picture_is_not_shifted(name: str, scale: int) -> None:
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the shared data")
 @pytest.mark.parametrize(("name", "scale"), CENTRED + CONTROL)
 def test_real_pictures_are_not_shifted(name: str, scale: int) -> None:
-    for path in sorted((SHARED / "data/eval/clips").glob("mdn__*.mp4")):
+    paths = sorted((SHARED / "data/eval/clips").glob("mdn__*.mp4"))
+    assert paths
+    for path in paths:
         shifts = registration(MODELS[name], scale, real_lumas(path))
         assert np.abs(np.mean(shifts, axis=0)).max() <= REGISTERED_WITHIN, path.name
 

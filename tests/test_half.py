@@ -29,6 +29,8 @@ from vsrcli.runtime.wire import FLOAT, FLOAT16, INPUT, OUTPUT, declared
 SIZE = (45, 38)
 SEVERAL = "realbasicvsr-lite"
 """A model of several graphs."""
+ONE_LAYER = ("bicubic", "esr-max", "esr-max-fast")
+"""Models whose only layer leads to the picture, and so stays in fp32."""
 
 
 @pytest.mark.parametrize("name", ["espcn", "esr-tm", "esr-cnn", "bicubic", SEVERAL, "egvsr"])
@@ -41,14 +43,14 @@ def test_pictures_are_as_good(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_types_agree_in_every_graph(name: str) -> None:
-    """onnx infers them anew, and both kinds of floats are there where anything is wide."""
+    """onnx infers them anew, and both kinds of floats are there."""
     for graph in MODELS[name].graphs:
         if graph.precision == "fp32":
             made = onnx.load_from_string(halved(graph.load()))
             onnx.checker.check_model(made, full_check=True)
             inferred = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
             kinds = {value.type.tensor_type.elem_type for value in inferred.graph.value_info}
-            assert FLOAT in kinds or FLOAT16 in kinds
+            assert {FLOAT, FLOAT16} <= kinds or name in ONE_LAYER
 
 
 def test_a_recurrent_state_is_handed_on_in_fp16(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ STAGES = {
 }
 WHOLE = STAGES | {
     *("resume", "segments", "identity", "pipeline", "batch", "naming", "preview"),
-    *("benchmark", "estimate", "health", "needs", "rehearsal", "stops", "survey", ""),
+    *("benchmark", "estimate", "extras", "health", "needs", "rehearsal", "stops", "survey", ""),
 }
 ALLOWED = {
     "errors": set(),
@@ -31,6 +31,7 @@ ALLOWED = {
     "shares": set(),
     "frames": {"errors"},
     "places": set(),
+    "extras": {"errors"},
     "cuts": {"frames"},
     "sequences": {"cuts", "frames", "errors"},
     "models": {"frames", "errors"},
@@ -54,7 +55,7 @@ ALLOWED = {
     "health": STAGES | {""},
     "benchmark": STAGES | {"pipeline", "health", "lettering", ""},
     "cli": WHOLE,
-    "lab": STAGES,
+    "lab": STAGES | {"extras"},
     "": {"job", "pipeline", "progress"},
     "__main__": {"cli"},
 }

@@ -7,11 +7,13 @@ import pytest
 
 from vsrcli.errors import InputError
 from vsrcli.lab import bicubic
+from vsrcli.lab.__main__ import main
 from vsrcli.lab.degrade import DEGRADATIONS, bd, cubic
 from vsrcli.lab.degrade import bicubic as shrink_bicubic
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.luma import luma
 from vsrcli.lab.metrics import psnr, ssim
+from vsrcli.lab.niqe import niqe, read_natural
 from vsrcli.media.images import read_rgb, write_png
 
 REPO = Path(__file__).parents[1]
@@ -148,3 +150,16 @@ def test_evaluate_measures_pictures_and_a_clip(tmp_path: Path):
 def test_evaluate_refuses(tmp_path: Path, folder: str, options: dict[str, str], message: str):
     with pytest.raises(InputError, match=message):
         evaluate(REPO / "weights" / "bicubic", tmp_path / folder, **options)
+
+
+def test_niqe_prefers_what_it_was_fitted_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        grain = rng.normal(0, 12, (384, 384, 1))
+        sharp = np.clip(texture(384, 384) + grain, 0, 255).astype(np.uint8)
+        write_png(tmp_path / f"{index}.png", sharp)
+    assert main(["niqe", str(tmp_path), "--out", str(tmp_path / "natural.npz")]) == 0
+    natural = read_natural(tmp_path / "natural.npz")
+    plane = luma(read_rgb(tmp_path / "0.png"))
+    blurred = (plane + np.roll(plane, 1, 0) + np.roll(plane, 1, 1)) / 3
+    assert niqe(plane, natural) < 0.5 * niqe(blurred, natural)

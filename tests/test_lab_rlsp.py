@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from vsrcli.lab.temporal.export import export_recurrent
 from vsrcli.lab.temporal.feed import GRIDS, Batch, Degrade, Sources
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
 from vsrcli.lab.temporal.recipe import WAYS, Recipe
-from vsrcli.lab.temporal.revive import dead_share, revive
+from vsrcli.lab.temporal.revive import revive
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
 from vsrcli.lab.temporal.train import build, picture_loss, train
 from vsrcli.media.images import read_rgb, write_png
@@ -250,13 +251,15 @@ def test_official_checkpoint_gives_the_authors_frames(tmp_path):
     wanted = [read_rgb(p)[..., 0] for p in sorted((SHARED / "upstream/rlsp/frames").iterdir())]
     clip = list(read_frames(SHARED / "data/eval/vid4/city.mkv"))[: len(wanted) + 1]
     out = recurrent(model, 4, Means())(bd(frame, 4) for frame in clip)
-    for ours, theirs in zip(out, wanted, strict=False):
+    compared = list(zip(islice(out, len(wanted)), wanted, strict=True))
+    assert compared
+    for ours, theirs in compared:
         inner = (slice(0, theirs.shape[0]), slice(0, theirs.shape[1]))
         assert psnr(theirs.astype(np.float32), np.round(ours[inner])) >= 60
 
 
-def test_every_shipped_recipe_trains_a_step(tmp_path, monkeypatch):
-    """Loads, and the loop runs, writes a checkpoint and goes on from it."""
+def test_a_recipe_of_each_kind_trains_a_step(tmp_path, monkeypatch):
+    """All load; of three the loop runs, writes a checkpoint and goes on from it."""
     stills = tmp_path / "stills"
     stills.mkdir()
     rng = np.random.default_rng(0)
@@ -271,7 +274,8 @@ def test_every_shipped_recipe_trains_a_step(tmp_path, monkeypatch):
     sources = Sources(stills=stills)
     monkeypatch.setattr(carry, "KEPT", 1)
     tiny = {"layers": 3, "features": 16, "batch": 1, "length": 3, "patch": 16, "clips": 0.0}
-    for recipe in (r for r in loaded if r.id in ("rlsp-7-48-bd", "egvsr-psnr-bd", "egvsr")):
+    by_id = {recipe.id: recipe for recipe in loaded}
+    for recipe in (by_id[id_] for id_ in ("rlsp-7-48-bd", "egvsr-psnr-bd", "egvsr")):
         small = replace(recipe, **tiny, shrinks=(1.0,), degrade="bd", carry=0.5)
         reports = []
         for _ in range(2):
@@ -340,11 +344,9 @@ def test_filters_that_never_fire_are_drawn_anew():
         net.head.bias[net.phases : net.phases + 4] = -1e3
     learn()
     average = {key: value.clone() for key, value in net.state_dict().items()}
-    assert dead_share(net, frames) == pytest.approx(24 / 80)
     with torch.no_grad():
         before = net(frames)
         assert revive(net, [frames], average, optimiser) == 24
-        assert dead_share(net, frames) == 0
         assert torch.equal(net(frames), before)
     assert all(torch.equal(average[key], value) for key, value in net.state_dict().items())
     assert revive(net, [frames], average, optimiser) == 0

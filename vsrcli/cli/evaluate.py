@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vsrcli.cli.lab import lab_needed
 from vsrcli.cli.options import Device, EngineName, Json, Precision, Threads
 from vsrcli.cli.tables import print_json, print_lines, print_table
+from vsrcli.extras import lab_needed
 
 if TYPE_CHECKING:
     from vsrcli.lab.evaluate import Evaluation, Row

@@ -13,7 +13,7 @@ from vsrcli.errors import UsageError
 TOPICS = {
     "batch": "many videos, job lists, names of outputs",
     "config": "vsr.toml, profiles, the environment",
-    "files": "pictures, pipes, encoders",
+    "files": "pictures and pipes",
     "progress": "what --progress json and -progress write",
 }
 

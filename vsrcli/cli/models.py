@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vsrcli.cli.lab import lab_needed
 from vsrcli.cli.options import Json
 from vsrcli.cli.tables import columns, print_json, print_lines, print_table
 from vsrcli.errors import OutputError, UsageError, WeightsError
+from vsrcli.extras import lab_needed
 
 if TYPE_CHECKING:
     from vsrcli.models import Graph, Model
@@ -116,11 +116,14 @@ def import_(
         Path,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="Of eSR, ESPCN, FSRCNN, RLSP, EGVSR, FRVSR or TecoGAN, as published.",
+            help="Of eSR, ESPCN, FSRCNN, RLSP, EGVSR, FRVSR, TecoGAN or RealBasicVSR.",
         ),
     ],
     family: Annotated[
-        str | None, typer.Option("--as", help="The network's family; default: by the file's name.")
+        str | None,
+        typer.Option(
+            "--as", help="egvsr, frvsr, tecogan, realbasicvsr, rlsp; others by the file's name."
+        ),
     ] = None,
     id_: Annotated[
         str | None, typer.Option("--id", help="The new model's id; default: family and shape.")
@@ -164,7 +167,7 @@ def import_(
 
 
 def _row(model: Model) -> dict[str, object]:
-    best = [g for g in model.graphs if g.scale == 4]
+    best = [g for g in model.graphs if (g.scale, g.precision) == (4, "fp32")]
     measured = best[0].measured if best else {}
     return {
         "id": model.id,

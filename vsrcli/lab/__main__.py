@@ -1,10 +1,11 @@
-"""`python -m vsrcli.lab COMMAND`: degrade data; train, export and import models."""
+"""`vsr-lab COMMAND`: degrade data; train, export and import models."""
 
 import argparse
 import sys
 from importlib import import_module
 
 from vsrcli.errors import VsrError
+from vsrcli.extras import lab_needed
 
 COMMANDS = {
     "train": ("train", "train one model at one scale from a recipe"),
@@ -15,13 +16,14 @@ COMMANDS = {
     "import": ("import_", "rebuild a published checkpoint as a model folder"),
     "ablate": ("ablate", "train RLSP with its ways through time opened one by one"),
     "quantise": ("quantise", "add an int8 graph to a model, where it costs little"),
+    "niqe": ("niqe", "fit NIQE on sharp stills"),
     "cuts": ("cuts", "measure the cut detector on joined clips"),
 }
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m vsrcli.lab", description=__doc__)
+    parser = argparse.ArgumentParser(prog="vsr-lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (module_name, text) in COMMANDS.items():
         module = import_module(f"vsrcli.lab.commands.{module_name}")
@@ -30,11 +32,20 @@ def main(argv: list[str] | None = None) -> int:
         sub.set_defaults(run=module.run)
     args = parser.parse_args(argv)
     try:
-        args.run(args)
+        with lab_needed(f"vsr-lab {args.command}"):
+            args.run(args)
     except VsrError as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return exc.exit_code
+        return _say(str(exc), exc.exit_code)
+    except OSError as exc:
+        return _say(f"{exc.filename or 'a file'} cannot be read or written ({exc.strerror})", 4)
+    except KeyboardInterrupt:
+        return _say("interrupted; what a training had saved is there", 130)
     return 0
+
+
+def _say(message: str, code: int) -> int:
+    sys.stderr.write(f"vsr: {' '.join(message.split())}\n")
+    return code
 
 
 if __name__ == "__main__":

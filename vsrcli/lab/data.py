@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vsrcli.errors import InputError
 from vsrcli.lab.degrade import bicubic, shrink
 from vsrcli.lab.luma import Luma, RgbU8, luma
 from vsrcli.media.images import read_rgb
@@ -46,8 +47,11 @@ class Bank:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Every still below `folder`, in name order."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+    """Every still below `folder`, in name order. Raises InputError if there is none."""
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+    if not found:
+        raise InputError(f"{folder} holds no pictures; name a folder of sharp stills")
+    return found
 
 
 def is_jpeg(path: Path) -> bool:

@@ -4,8 +4,8 @@ Statistics of locally normalised luma in blocks of 96 px, at full and half size,
 Gaussian, against one fitted on sharp pictures. Figures differ by more than 1 between
 implementations; this one follows the one behind most super-resolution papers (BT.601 luma rounded
 to 8 bit, 7x7 Gaussian of sigma 7/6, antialiased bicubic half size). The parameters in the package
-are fitted on our own sharp stills (T91, General100, BSDS500 train), so its figures are on a scale
-of their own; `--niqe-params` takes published ones.
+are fitted on our own sharp stills (T91, General100, BSDS500 train; `vsr-lab niqe`), so its figures
+are on a scale of their own; `--niqe-params` takes published ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab ablate`: RLSP with its ways through time opened one by one."""
+"""`vsr-lab ablate`: RLSP with its ways through time opened one by one."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab bf16`: what bf16 costs a model, for its card: little, and it is used."""
+"""`vsr-lab bf16`: what bf16 costs a model, for its card: little, and it is used."""
 
 import argparse
 import sys

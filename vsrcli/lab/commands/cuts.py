@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab cuts`: precision and recall of the cut detector on joined clips."""
+"""`vsr-lab cuts`: precision and recall of the cut detector on joined clips."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab degrade`: a pack of degraded sequences to train on."""
+"""`vsr-lab degrade`: a pack of degraded sequences to train on."""
 
 import argparse
 import sys

@@ -1,8 +1,10 @@
-"""`python -m vsrcli.lab export`: a checkpoint as a folder of `weights/`, measured."""
+"""`vsr-lab export`: a checkpoint as a folder of `weights/`, measured."""
 
 import argparse
 import sys
 from pathlib import Path
+
+from vsrcli.errors import UsageError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +25,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export, check, measure, and say so in one line."""
-    from vsrcli.errors import UsageError
     from vsrcli.lab.export import BICUBIC_ID, export, export_bicubic, measure
     from vsrcli.lab.recipe import load_recipe, shipped
     from vsrcli.lab.restore.recipe import is_restoring
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         done = export_bicubic(args.scale, args.weights)
     else:
         recipe = load_recipe(shipped(Path(args.recipe)))
-        checkpoint = args.checkpoints / f"{recipe.id}-x{args.scale}.pt"
+        checkpoint = _checkpoint(args, f"{recipe.id}-x{args.scale}")
         done = export(recipe, args.scale, checkpoint, args.weights)
     line = f"{done.file}  {done.graph.config}  {done.graph.params} params  off by {done.error:.1e}"
     if args.measure:
@@ -54,12 +55,18 @@ def run(args: argparse.Namespace) -> None:
     sys.stdout.write(f"{line}\n")
 
 
+def _checkpoint(args: argparse.Namespace, name: str) -> Path:
+    if args.checkpoints is None:
+        raise UsageError(f"{name} needs --checkpoints: the folder that `vsr-lab train --out` wrote")
+    return Path(args.checkpoints / f"{name}.pt")
+
+
 def _recurrent(args: argparse.Namespace, path: Path) -> str:
     from vsrcli.lab.temporal.export import export_recurrent, measure_clips
     from vsrcli.lab.temporal.recipe import load_recipe
 
     recipe = load_recipe(path)
-    done = export_recurrent(recipe, args.checkpoints / f"{recipe.id}.pt", args.weights)
+    done = export_recurrent(recipe, _checkpoint(args, recipe.id), args.weights)
     line = f"{done.file}  {done.graph.config}  {done.graph.params} params  off by {done.error:.1e}"
     if args.measure:
         found = measure_clips(done.file.parent, args.measure, recipe.scale, recipe.degrade)
@@ -74,7 +81,7 @@ def _restoring(args: argparse.Namespace, path: Path) -> str:
 
     recipe = load_recipe(path)
     name = "-".join(filter(None, (recipe.id, args.lesson)))
-    done = export_restoring(recipe, args.checkpoints / f"{name}.pt", args.weights, model_id=args.id)
+    done = export_restoring(recipe, _checkpoint(args, name), args.weights, model_id=args.id)
     line = f"{done.file.parent}  {done.graph.config}  off by {done.error:.1e}"
     if args.measure:
         found = measure_clips(done.file.parent, args.measure, recipe.scale, "bicubic")

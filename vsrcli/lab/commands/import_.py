@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab import`: a published checkpoint as a model folder."""
+"""`vsr-lab import`: a published checkpoint as a model folder."""
 
 import argparse
 import sys

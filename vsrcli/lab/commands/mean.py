@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab mean`: the mean of two checkpoints' weights.
+"""`vsr-lab mean`: the mean of two checkpoints' weights.
 
 Of weights before and after a training for something else (sharper texture, clean video), the mean
 keeps most of what the one gained for little of what the other lost (WiSE-FT, arXiv 2109.01903).

@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab quantise`: an int8 graph beside the fp32 one, where it costs little."""
+"""`vsr-lab quantise`: an int8 graph beside the fp32 one, where it costs little."""
 
 import argparse
 import sys

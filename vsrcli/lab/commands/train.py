@@ -1,4 +1,4 @@
-"""`python -m vsrcli.lab train`: one model from its recipe, for a time budget; it can go on."""
+"""`vsr-lab train`: one model from its recipe, for a time budget; it can go on."""
 
 import argparse
 import sys

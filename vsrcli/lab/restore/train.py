@@ -111,7 +111,7 @@ def train(
             save(state, out / f"{recipe.id}-{state.stage}.pt")
             _begin(state, recipe, stage)
         _set_rates(state, stage, progress)
-        state.losses.append(_lesson(state, recipe, stage, stills[0], source, generator))
+        state.losses.append(_lesson(state, stage, stills[0], source, generator))
         _follow(state, recipe)
         if now.due:
             report = _report(state, recipe, stills[1], held)
@@ -237,12 +237,7 @@ def _set_rates(state: State, stage: Stage, progress: float) -> None:
 
 
 def _lesson(
-    state: State,
-    recipe: Recipe,
-    stage: Stage,
-    stills: Stills,
-    source: Source,
-    generator: torch.Generator,
+    state: State, stage: Stage, stills: Stills, source: Source, generator: torch.Generator
 ) -> dict[str, float]:
     """One step; the parts of its loss."""
     if stage.kind == "flow":

@@ -55,13 +55,6 @@ def revive(
     return found
 
 
-@torch.no_grad()
-def dead_share(net: Rlsp, frames: Tensor) -> float:
-    """Share of the net's filters that fire nowhere in (B, T, 3, H, W)."""
-    dead = torch.cat([_made(net, frames, part).amax(0) <= 0 for part in _parts(net)])
-    return float(dead.float().mean())
-
-
 def _parts(net: Rlsp) -> list[_Filters]:
     """In the order in which a step computes them, so that new filters may read new ones."""
     names = [*(f"body.{i}" for i in range(len(net.body))), "head"]

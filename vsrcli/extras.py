@@ -1,4 +1,4 @@
-"""What the commands that need the lab extra share."""
+"""What is said where a package of an extra is missing."""
 
 from __future__ import annotations
 

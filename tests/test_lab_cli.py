@@ -1,0 +1,50 @@
+"""`vsr-lab`: what it says of orders that cannot be meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+from vsrcli.lab.__main__ import main
+
+ORDERS = {
+    "no checkpoints": (("export", "espcn", "--scale", "4"), 2, "needs --checkpoints"),
+    "no checkpoint": (("export", "rlsp-7-48", "--checkpoints", "nowhere"), 6, "no checkpoint"),
+    "no scale": (("export", "espcn", "--checkpoints", "nowhere"), 2, "one --scale"),
+    "no pictures": (
+        *(("train", "espcn", "--scale", "4", "--minutes", "1", "--data", ".", "--out", "out"),),
+        *(3, "holds no pictures"),
+    ),
+    "no folder": (("niqe", "nowhere", "--out", "natural.npz"), 3, "holds no pictures"),
+}
+
+
+@pytest.mark.parametrize(("order", "code", "words"), ORDERS.values(), ids=ORDERS.keys())
+def test_one_line_says_what_is_wrong(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    order: tuple[str, ...],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(list(order)) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("vsr: ")
+    assert words in line
+
+
+def test_a_missing_package_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+
+    def missing(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("vsrcli.lab.commands.mean.run", missing)
+    assert main(["mean", "a", "b", "--out", "c"]) == 7
+    assert "pip install 'vsrcli[lab]'" in capsys.readouterr().err
