@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -177,6 +178,13 @@ def test_output_is_no_file(place: Place) -> None:
 
 def test_output_suffix_names_no_container(place: Place) -> None:
     place.refuse(OUTPUT, ".mkv", options=("-o", place.folder / "out.xyz"))
+
+
+@pytest.mark.parametrize("name", ["out.m3u8", "out.mpd"])
+def test_output_of_many_files(place: Place, name: str) -> None:
+    """Such muxers make files of names of their own, beside one that was opened to ask them."""
+    place.refuse(OUTPUT, "no file but many", options=("-o", place.folder / name))
+    assert Path(os.devnull).is_char_device()
 
 
 @pytest.fixture

@@ -33,6 +33,8 @@ _STILLS: Mapping[str, VideoOptions] = {
 }
 """The encoder of each kind of picture, at a quality that shows no loss (JPEG's -q:v 2)."""
 _PICTURES = "image2"
+_NOTHING = "null"
+"""What ffmpeg -f null - writes: nothing, for those who measure."""
 _SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
 _PIPED = {"nut": "rawvideo", "rawvideo": "rawvideo", "yuv4mpegpipe": "wrapped_avframe"}
 """What goes between programs is not compressed unless -c:v says so."""
@@ -95,7 +97,8 @@ def open_outlet(target: Path, format_: str | None = None, part: Path | None = No
 
 
 def container_of(path: Path, format_: str | None = None) -> str:
-    """FFmpeg's muxer name for a path. Raises OutputError if neither suffix nor format names one."""
+    """FFmpeg's muxer name for a path. Raises OutputError if neither suffix nor format names one
+    that writes a file."""
     name = format_named(format_)
     if path == PIPE and name is None:
         raise OutputError("-o - does not say which format to write; add -f nut, matroska ...")
@@ -103,7 +106,7 @@ def container_of(path: Path, format_: str | None = None) -> str:
         return _PICTURES
     try:
         with av.open(f"{os.devnull}{path.suffix}", "w", format=name) as probe:
-            return str(probe.format.name)
+            found = probe.format
     except (ValueError, av.FFmpegError, OSError) as exc:
         if name is not None:
             raise OutputError(
@@ -113,6 +116,12 @@ def container_of(path: Path, format_: str | None = None) -> str:
         raise OutputError(
             f"{path.name} does not say which container to write; end it in one of {known}"
         ) from exc
+    if found.no_file and found.name != (_NOTHING if path == PIPE else _PICTURES):
+        raise OutputError(
+            f"{found.name} is no file but many, or a device; write .mp4 or .mkv and let ffmpeg "
+            "-c copy make that of it"
+        )
+    return str(found.name)
 
 
 def still_settings(suffix: str, video: VideoOptions) -> VideoOptions:
