@@ -61,6 +61,8 @@ def test_json_events_tell_a_run_from_start_to_done(tmp_path: Path, vsr: Vsr) -> 
     assert last["event"] == "done"
     assert (last["frames"], last["width"], last["height"], last["scale"]) == (30, 192, 128, 2)
     assert last["target"] == str(target)
+    explained = vsr("help", "progress").out
+    assert all(f"{key} " in explained or f"{key}," in explained for key in last)
 
 
 def test_json_error_carries_the_exit_code(tmp_path: Path, vsr: Vsr) -> None:

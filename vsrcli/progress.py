@@ -61,7 +61,7 @@ class Report(Task):
 
     frames: int
     damaged: int
-    """Packets that could not be decoded and were left out on request."""
+    """Frames that could not be decoded, or only in part, which was accepted."""
     replaced: int = 0
     """Frames shown again in place of some that could not be decoded, on request."""
     resumed: int = 0

@@ -68,6 +68,8 @@ class JsonEvents:
             **_described(report),
             frames=report.frames,
             damaged=report.damaged,
+            replaced=report.replaced,
+            resumed=report.resumed,
             dropped=report.dropped,
             repeated=report.repeated,
             cleaned=[asdict(shot) for shot in report.cleaned] or None,
@@ -129,7 +131,7 @@ class KeyValueEvents:
         self._write(
             "end",
             repeated=report.repeated,
-            dropped=report.dropped + report.damaged,
+            dropped=report.dropped,
             size=_size(report.target),
         )
 
