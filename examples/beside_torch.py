@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -31,10 +31,12 @@ from vsrcli.lab.restore import recipe as restoring
 from vsrcli.lab.restore.network import RealBasicVsr
 from vsrcli.lab.temporal import recipe as recurrent
 from vsrcli.lab.temporal.train import build
+from vsrcli.lab.weights import channels_last
 from vsrcli.models import Model, Temporal, Tuning, find_model
 from vsrcli.runtime.drivers import open_driver
 
 Size = tuple[int, int]
+Net = Callable[[Tensor], Tensor]
 Run = Callable[[], None]
 """So many frames, to the last one's end."""
 _STEP = 8
@@ -75,7 +77,8 @@ class Restored(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """(B, T, 3, rH, rW)."""
-        return self.net(frames)[0]
+        made: Tensor = self.net(frames)[0]
+        return made
 
 
 def network(model: Model, scale: int) -> nn.Module:
@@ -89,7 +92,7 @@ def network(model: Model, scale: int) -> nn.Module:
     return Luma(networks.build(found.family, scale, found.shapes[scale]))
 
 
-def torch_run(net: nn.Module, model: Model, size: Size, frames: int, device: str) -> Run:
+def torch_run(net: Net, model: Model, size: Size, frames: int, device: str) -> Run:
     """The network over a sequence."""
     kind = device.split(":")[0]
     dtype = torch.float16 if kind == "cuda" else torch.bfloat16
@@ -105,21 +108,23 @@ def torch_run(net: nn.Module, model: Model, size: Size, frames: int, device: str
     return run
 
 
-def vsr_run(model: Model, scale: int, size: Size, frames: int, device: str) -> Iterator[Run | str]:
-    """What it runs on, then the driver over a sequence."""
+@contextmanager
+def vsr_run(
+    model: Model, scale: int, size: Size, frames: int, device: str
+) -> Iterator[tuple[str, Run]]:
+    """What it runs on, and the driver over a sequence."""
     clip = made_frames(size, frames)
     is_restoring = model.temporal is Temporal.BIDIRECTIONAL
     tuning = Tuning(clean="1", chunk=frames, overlap=0) if is_restoring else Tuning()
     opened = open_driver(model, scale, picture=picture_of(size), device=device, tuning=tuning)
     with closing(opened) as driver:
-        yield driver.device
 
         def run() -> None:
             made = [out for frame in clip for out in driver.push(frame)]
             landed(made + driver.flush())
             driver.reset()
 
-        yield run
+        yield driver.device, run
 
 
 def timed(run: Run, frames: int) -> float:
@@ -133,22 +138,18 @@ def row(model: Model, args: argparse.Namespace, device: str) -> tuple[str, ...]:
     """The cells of one model."""
     scale = model.scales[-1]
     torch.manual_seed(0)
-    net = network(model, scale).eval().to(device).to(memory_format=torch.channels_last)
-    ours = vsr_run(model, scale, args.size, args.frames, args.device)
-    name, run = next(ours), next(ours)
-    assert isinstance(name, str)
-    assert not isinstance(run, str)
-    runs = {"vsr": run, "eager": torch_run(net, model, args.size, args.frames, device)}
-    if not args.no_compile:
-        compiled = torch.compile(net)
-        runs["compiled"] = torch_run(compiled, model, args.size, args.frames, device)
-    for each in runs.values():
-        each()
-    times: dict[str, list[float]] = {way: [] for way in runs}
-    for _ in range(args.rounds):
-        for way, each in runs.items():
-            times[way].append(timed(each, args.frames))
-    ours.close()
+    net = channels_last(network(model, scale).eval().to(device))
+    with vsr_run(model, scale, args.size, args.frames, args.device) as (name, ours):
+        runs = {"vsr": ours, "eager": torch_run(net, model, args.size, args.frames, device)}
+        if not args.no_compile:
+            compiled = torch.compile(net)
+            runs["compiled"] = torch_run(compiled, model, args.size, args.frames, device)
+        for run in runs.values():
+            run()
+        times: dict[str, list[float]] = {way: [] for way in runs}
+        for _ in range(args.rounds):
+            for way, run in runs.items():
+                times[way].append(timed(run, args.frames))
     found = {way: median(values) for way, values in times.items()}
     cells = [f"{found[way]:.1f}" if way in found else "" for way in ("vsr", "eager", "compiled")]
     return (f"`{model.id}`", name, *cells, f"{found['eager'] / found['vsr']:.1f}")

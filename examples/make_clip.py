@@ -99,7 +99,7 @@ def _letters(text: str, dot: int, left: int, top: int) -> Mask:
 def _rings(image: Rgb, x: NDArray[np.float32], y: NDArray[np.float32]) -> None:
     """Rings that get finer outwards, down to two pixels of the finished clip."""
     distance = np.hypot(x - 1180, y - 260)
-    rings = _wave(distance**2 * (np.pi / (2 * 200 * 8)) * 2)
+    rings = _wave(distance**2 * np.float32(np.pi / (2 * 200 * 8) * 2))
     _paint(image, rings * _edge(200 - distance), (0.05, 0.2, 0.3))
 
 
@@ -122,12 +122,14 @@ def _paint(image: Rgb, mask: Mask, color: tuple[float, float, float]) -> None:
 
 def _edge(distance: NDArray[np.float32]) -> Mask:
     """1 inside, 0 outside, a ramp of one pixel between."""
-    return np.clip(distance + 0.5, 0, 1)
+    inside: Mask = np.clip(distance + 0.5, 0, 1)
+    return inside
 
 
 def _wave(phase: NDArray[np.float32]) -> Mask:
     """Stripes with soft edges."""
-    return np.clip(0.5 + 1.5 * np.sin(phase), 0, 1)
+    stripes: Mask = np.clip(0.5 + 1.5 * np.sin(phase), 0, 1)
+    return stripes
 
 
 def _sample(image: Rgb, x: NDArray[np.float32], y: NDArray[np.float32]) -> Rgb:
@@ -136,7 +138,8 @@ def _sample(image: Rgb, x: NDArray[np.float32], y: NDArray[np.float32]) -> Rgb:
     fx, fy = (x - left)[..., None], (y - top)[..., None]
     above = image[top, left] * (1 - fx) + image[top, left + 1] * fx
     below = image[top + 1, left] * (1 - fx) + image[top + 1, left + 1] * fx
-    return above * (1 - fy) + below * fy
+    sample: Rgb = above * (1 - fy) + below * fy
+    return sample
 
 
 def write(path: Path, frames: int) -> None:

@@ -70,7 +70,8 @@ def restored(model: Model, clip: NDArray[np.uint8], tuning: Tuning) -> Values:
 
 def psnr(made: Values, wanted: Values) -> Values:
     """dB of each frame; 120 where they are equal."""
-    return -10 * np.log10(np.mean((made - wanted) ** 2, axis=(1, 2, 3)) + 1e-12)
+    error: Values = np.mean((made - wanted) ** 2, axis=(1, 2, 3))
+    return -10 * np.log10(error + 1e-12)
 
 
 def halves(level: Values, chunk: int) -> tuple[float, float]:

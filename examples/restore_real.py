@@ -87,7 +87,8 @@ def one(clip: Path, model: Model, args: argparse.Namespace, natural: Natural) ->
             open_driver(model, SCALE, picture=picture, tuning=tuning, on_shot=shots.append)
         ) as driver:
             cut = split_shots(frames, threshold=DEFAULT_SCENE_THRESHOLD)
-            for index, frame in enumerate(f for f in run_model(cut, driver)):
+            made = (item for item in run_model(cut, driver) if isinstance(item, Frame))
+            for index, frame in enumerate(made):
                 image = rgb_of(frame, picture.color)
                 figures.append(niqe(luma(image), natural))
                 shown = image if index == args.at or shown is None else shown

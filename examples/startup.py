@@ -40,13 +40,12 @@ class Clock:
 def one_start(clip: Path, model_id: str, scale: int) -> dict[str, tuple[float, float]]:
     """One start, stage by stage, in this process, which must be fresh. Imports are part of it."""
     clock = Clock()
-    import vsrcli.cli.main
-    import vsrcli.cli.upscale  # noqa: F401
 
     clock.mark("command line")
     from vsrcli.frames import Frame
     from vsrcli.media.source import Source
-    from vsrcli.pipeline import open_driver, resolve_model
+    from vsrcli.runtime.bare import resolve_model
+    from vsrcli.runtime.drivers import open_driver
 
     clock.mark("pipeline")
     source = Source(clip)

@@ -134,14 +134,6 @@ def test_picture_shows_bicubic_and_a_model(tmp_path: Path) -> None:
     assert np.square(model[shape] - drawn).mean() < np.square(bicubic[shape] - drawn).mean()
 
 
-def test_speed_compares_in_one_run() -> None:
-    order = ("--models", "bicubic", "--frames", 50, "--rounds", 1, "--json")
-    found = json.loads(run("speed.py", *order))
-    assert set(found["fps"]) == {"ffmpeg", "bicubic"}
-    assert all(rate > 0 for rate in found["fps"].values())
-    assert set(found["ms_a_frame"]["bicubic"]) == {"decode", "infer", "encode"}
-
-
 def test_start_is_told_stage_by_stage() -> None:
     lines = run("startup.py", "--models", "bicubic", "--scale", "2", "--rounds", "1").splitlines()
     assert lines[0].split() == ["bicubic", "wall", "cpu", "ms"]

@@ -56,7 +56,7 @@ def test_wheel_carries_code_weights_recipes_and_licence(wheel: Path) -> None:
         names = set(archive.namelist())
     for folder, home in (("weights", "vsrcli/weights"), ("vsrcli", "vsrcli")):
         files = {p.relative_to(ROOT / folder) for p in (ROOT / folder).rglob("*") if p.is_file()}
-        wanted = {f for f in files if f.suffix in {".py", ".toml", ".onnx"}}
+        wanted = {f for f in files if f.suffix in {".py", ".toml", ".onnx", ".typed"}}
         assert wanted
         assert {f"{home}/{f.as_posix()}" for f in wanted} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
