@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Protocol, cast
@@ -9,11 +10,14 @@ from typing import Protocol, cast
 import av
 from av.subtitles.stream import SubtitleStream
 
-from vsrcli.errors import EncodeError
-from vsrcli.media.packet import SidePacket
+from vsrcli.errors import EncodeError, InputError
+from vsrcli.media.packet import SidePacket, time_of
 
+log = logging.getLogger("vsr")
 _MS = Fraction(1, 1000)
 _OPUS_RATE = 48000
+_SINGLE = {"mov_text"}
+"""Encoders of subtitles of which one is shown at a time."""
 _USUAL = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1"}
 
 
@@ -35,16 +39,24 @@ class Converter(Protocol):
 
 
 def open_converter(
-    source: av.stream.Stream, container: av.container.OutputContainer, encoder: str
+    source: av.stream.Stream,
+    container: av.container.OutputContainer,
+    encoder: str,
+    *,
+    on_error: str,
 ) -> Converter:
-    """A converter of an audio or text subtitle stream; adds its stream to the container."""
+    """A converter of an audio or text subtitle stream; adds its stream to the container. Sound that
+    cannot be decoded raises InputError where `on_error` is fail, else it is left out."""
     if isinstance(source, av.AudioStream):
-        return Audio(source, container, encoder)
+        return Audio(source, container, encoder, on_error=on_error)
     return TextSubtitles(cast(SubtitleStream, source), container, encoder)
 
 
 class TextSubtitles:
-    """Re-encodes text subtitles: words and times are kept, styling where the target has it."""
+    """Re-encodes text subtitles: words and times are kept, styling where the target has it.
+
+    Where one has to end before the next begins (mov_text) it does; else the next would be late.
+    """
 
     def __init__(
         self, source: SubtitleStream, container: av.container.OutputContainer, encoder: str
@@ -56,6 +68,8 @@ class TextSubtitles:
         target = self.stream.codec_context
         target.subtitle_header = context.subtitle_header
         target.time_base = self.stream.time_base = _MS
+        self._is_single = encoder in _SINGLE
+        self._held: SidePacket | None = None
 
     def feed(self, packet: SidePacket) -> Iterator[SidePacket]:
         subtitle = self._source.codec_context.decode2(packet)
@@ -65,10 +79,23 @@ class TextSubtitles:
         out.stream = self.stream
         out.time_base, out.pts, out.dts = packet.time_base, packet.pts, packet.pts
         out.duration = packet.duration
-        yield out
+        if not self._is_single:
+            yield out
+            return
+        if self._held is not None:
+            yield _ended(self._held, out)
+        self._held = out
 
     def flush(self) -> Iterator[SidePacket]:
-        yield from ()
+        if self._held is not None:
+            yield self._held
+
+
+def _ended(packet: SidePacket, after: SidePacket) -> SidePacket:
+    """A subtitle that ends where the one after it begins, if it would not before."""
+    if packet.pts is not None and after.pts is not None and packet.duration:
+        packet.duration = max(0, min(packet.duration, after.pts - packet.pts))
+    return packet
 
 
 def _layout(layout: av.AudioLayout) -> str:
@@ -77,29 +104,54 @@ def _layout(layout: av.AudioLayout) -> str:
 
 
 class Audio:
-    """Re-encodes audio at the source's rate and layout (48 kHz for Opus)."""
+    """Re-encodes audio at the rate and layout that the source begins with (48 kHz for Opus)."""
 
     def __init__(
-        self, source: av.AudioStream, container: av.container.OutputContainer, encoder: str
+        self,
+        source: av.AudioStream,
+        container: av.container.OutputContainer,
+        encoder: str,
+        *,
+        on_error: str,
     ) -> None:
-        self._source = source
+        self._source, self._on_error = source, on_error
         rate = _OPUS_RATE if encoder == "libopus" else source.codec_context.sample_rate
         self.stream = cast(av.AudioStream, container.add_stream(encoder, rate=rate))
-        layout = _layout(source.codec_context.layout)
-        self.stream.codec_context.layout = layout
+        self._layout, self._rate = _layout(source.codec_context.layout), rate
+        self.stream.codec_context.layout = self._layout
         try:
             self.stream.codec_context.open()
         except (av.FFmpegError, ValueError) as exc:
             raise self._refused(exc) from exc
-        self._resampler = av.AudioResampler(
-            format=self.stream.codec_context.format, layout=layout, rate=rate
-        )
+        self._resampler = self._new_resampler()
+        self._kind: tuple[str, str, int] | None = None
+        """Format, layout and rate of the frames so far."""
 
     def feed(self, packet: SidePacket) -> Iterator[SidePacket]:
-        for frame in packet.decode():
+        for frame in self._decoded(packet):
             if frame.pts is None:  # WMA and others without a parser
                 frame.pts, frame.time_base = packet.pts, packet.time_base
-            yield from self._encode(cast(av.AudioFrame, frame))
+            kind = frame.format.name, frame.layout.name, frame.sample_rate
+            if self._kind not in (None, kind):  # as broadcasts change from stereo to 5.1
+                yield from self._encode(None)
+                self._resampler = self._new_resampler()
+            self._kind = kind
+            yield from self._encode(frame)
+
+    def _decoded(self, packet: SidePacket) -> list[av.AudioFrame]:
+        try:
+            return cast(list[av.AudioFrame], packet.decode())
+        except av.FFmpegError as exc:
+            at = "an unknown time" if packet.pts is None else f"{float(time_of(packet) or 0):.3f} s"
+            line = f"the sound of stream #{self._source.index} at {at} cannot be decoded"
+            if self._on_error == "fail":
+                raise InputError(f"{line}; use --on-error skip to go on without it") from exc
+            log.warning("%s: left out", line)
+            return []
+
+    def _new_resampler(self) -> av.AudioResampler:
+        context = self.stream.codec_context
+        return av.AudioResampler(format=context.format, layout=self._layout, rate=self._rate)
 
     def flush(self) -> Iterator[SidePacket]:
         for frame in self._source.codec_context.decode(None):
@@ -110,6 +162,11 @@ class Audio:
     def _encode(self, frame: av.AudioFrame | None) -> Iterator[SidePacket]:
         try:
             for part in self._resampler.resample(frame):
+                # What needs no resampling comes back in the source's ticks; PyAV's encoder takes
+                # all that follow for those of the first.
+                if part.pts is not None and part.time_base:
+                    part.pts = round(part.pts * part.time_base * self._rate)
+                    part.time_base = Fraction(1, self._rate)
                 yield from self.stream.encode(part)
         except (av.FFmpegError, ValueError) as exc:
             raise self._refused(exc) from exc

@@ -38,7 +38,7 @@ class Damage:
         self._ledger = Ledger(stream)
         self._lost: list[Loss] = []  # frames that are to be replaced
         self._unseen = 0  # packets that the demuxer left out, whose place is to be found
-        self._placed = 0
+        self._placed = self._moves = 0
         self._last: Frame | None = None
 
     def go_on_at(self, frame: int) -> None:
@@ -101,9 +101,11 @@ class Damage:
         at_s, room_s = frame.pts * frame.time_base, (self._ledger.frame_s or 0) * _ROOM
         self._lost += self._gaps(at_s)
         yield from self._stand_ins(self._last or frame, at_s - room_s)
-        if self.count and self._last is not None and frame.pts <= self._last.pts:
-            self.count += 1  # the damage has put it out of order: its place has been passed
-            return
+        if self._last is not None and frame.pts <= self._last.pts:
+            if self.count:
+                self.count += 1  # the damage has put it out of order: its place has been passed
+                return
+            frame = self._moved(frame, self._last.pts)
         yield self._place(frame)
 
     def rest(self, before_s: Fraction | None = None) -> Iterator[Frame]:
@@ -153,6 +155,17 @@ class Damage:
             self.replaced += 1
             duration = round(loss.length_s / picture.time_base)
             yield self._place(replace(picture, pts=pts, duration=duration))
+
+    def _moved(self, frame: Frame, last: int) -> Frame:
+        """A frame that comes with the one before it, or before that: a tick later."""
+        if not self._moves:
+            log.warning(
+                "%s: frames come at or before the time of the one before them; they are shown a "
+                "moment later",
+                self._path,
+            )
+        self._moves += 1
+        return replace(frame, pts=last + 1)
 
     def _place(self, frame: Frame) -> Frame:
         self._last = replace(frame, index=self._placed)

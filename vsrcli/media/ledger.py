@@ -63,9 +63,11 @@ class Ledger:
         if packet.size and (packet.is_corrupt or (self._is_sliced and is_broken(bytes(packet)))):
             self._suspect.add(packet.pts)
         is_hidden = self._hides and packet.size and not memoryview(packet)[0] & _VP8_SHOWN
-        if packet.pts is None or not packet.size or packet.is_discard or is_hidden:
+        if packet.pts is None or not packet.size:
             return
         self._keyed |= packet.is_keyframe
+        if packet.is_discard or is_hidden:
+            return
         if not self._keyed:
             self.joined += 1
             return

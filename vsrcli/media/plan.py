@@ -33,10 +33,9 @@ _LOSES = {
     "mov": ("dispositions",),
 }
 """What a container has no place for, of all that a source may say about itself."""
-_OWN_TAGS = {
-    *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name"),
-    *("creation_time", "vendor_id", "software"),
-}
+_CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+"""What a file says of its own form."""
+_OWN_TAGS = _CONTAINER_TAGS | {"handler_name", "creation_time", "vendor_id", "software"}
 """Tags that every muxer writes anew."""
 _MOV_TAGS = {
     *("title", "artist", "album", "album_artist", "composer", "genre", "date", "track", "disc"),
@@ -45,7 +44,8 @@ _MOV_TAGS = {
     *("hd_video", "gapless_playback", "compilation", "location", "location-eng", "timecode"),
 }
 """What mp4 and mov write where every player looks."""
-_COVER_CONTAINERS = {"mp4", "ipod", "matroska"}
+COVERED = {"mp4", "ipod", "matroska"}
+"""Containers that hold a cover picture."""
 
 
 _SOUND = ("aac", "libopus")
@@ -205,9 +205,19 @@ def losses(
     return [thing for thing in _LOSES.get(container, ()) if has[thing]]
 
 
+def kept_tags(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The tags without what the source's container says of itself. Matroska's are upper case: those
+    that all know are given their common names."""
+    found = {}
+    for key, value in metadata.items():
+        if key.lower() not in _CONTAINER_TAGS:
+            found[key.lower() if key.lower() in _MOV_TAGS else key] = value
+    return found
+
+
 def own_tags(metadata: Mapping[str, str]) -> list[str]:
     """The tags that are not among those that mp4 and mov have a place for."""
-    return [key for key in metadata if key not in _OWN_TAGS | _MOV_TAGS]
+    return [key for key in metadata if key.lower() not in _OWN_TAGS | _MOV_TAGS]
 
 
 def has_cover(source: av.container.InputContainer, wanted: Sequence[int]) -> bool:
@@ -260,7 +270,7 @@ def _video(case: _Case) -> StreamPlan:
     cover = bool(case.stream.disposition & Disposition.attached_pic)
     if not getattr(case.stream.codec_context, "pix_fmt", None):
         return case.drop("it holds no picture")
-    if (cover and case.container not in _COVER_CONTAINERS) or not case.accepted():
+    if (cover and case.container not in COVERED) or not case.accepted():
         other = ".mp4" if case.container == "matroska" else ".mkv"
         return case.drop(f"{case.container} cannot hold it; write {other} to keep it")
     return case.copy("" if cover else "copied at its own size")

@@ -24,14 +24,23 @@ from vsrcli.media.encode import FrameWriter, VideoOptions, frame_ticks, lacks_sh
 from vsrcli.media.external import open_writer
 from vsrcli.media.outlet import MOV, open_outlet
 from vsrcli.media.packet import SidePacket
-from vsrcli.media.plan import Action, StreamPlan, has_cover, losses, own_tags, plan_streams
+from vsrcli.media.plan import (
+    COVERED,
+    Action,
+    StreamPlan,
+    has_cover,
+    kept_tags,
+    losses,
+    own_tags,
+    plan_streams,
+)
 from vsrcli.media.segments import SegmentWriter
 from vsrcli.media.source import Source
 from vsrcli.places import PIPE
 
 log = logging.getLogger("vsr")
 _SHARED_INSTANTS = {"matroska", "webm"}
-"""Containers in which two subtitles may begin together."""
+"""Containers in which two packets may begin together, as short ones of sound do."""
 _ENDLESS = (1 << 32) - 1
 """Ticks of a picture subtitle that stays until the next one; muxers call it invalid."""
 _MOVIE_TICKS = 10_000
@@ -92,7 +101,7 @@ class Sink:
         """The tags for which mp4 and mov need a list of their own; it has no room for a cover."""
         source = self._source
         tags = own_tags(source.container.metadata)
-        if tags and has_cover(source.container, source.wanted):
+        if tags and muxer in COVERED and has_cover(source.container, source.wanted):
             log.warning(
                 "%s holds either these tags or the cover picture: %s; write .mkv to keep them",
                 *(muxer, ", ".join(tags)),
@@ -125,7 +134,7 @@ class Sink:
         _say(plans)
         if lost := losses(source, plans, muxer):
             log.warning("%s holds no %s; write .mkv to keep them", muxer, ", ".join(lost))
-        self._container.metadata.update(source.metadata)
+        self._container.metadata.update(kept_tags(source.metadata))
         self._container.set_chapters(self._chapters(source.chapters()))
         return plans
 
@@ -153,7 +162,9 @@ class Sink:
             target = self._container.add_stream_from_template(source)
             self._copies[source.index] = target
         else:
-            converter = open_converter(source, self._container, plan.encoder)
+            converter = open_converter(
+                source, self._container, plan.encoder, on_error=self._source.on_error
+            )
             self._converters[source.index], target = converter, converter.stream
         _copy_tags(source, target)
 
@@ -304,12 +315,12 @@ class Sink:
                 ) from exc
 
     def _keep_order(self, packet: SidePacket) -> None:
-        """Moves a packet on where two would share a tick of the container's, or change places."""
+        """Moves a packet on where two would change places, or share a tick that they may not."""
         stream, base = packet.stream, packet.stream.time_base
         if packet.dts is None or not (base and packet.time_base):
             return
-        shared = stream.type == "subtitle" and self._container.format.name in _SHARED_INSTANTS
-        step = 0 if shared else 1
+        is_side = stream.index != self._video.index
+        step = 0 if is_side and self._container.format.name in _SHARED_INSTANTS else 1
         dts = frame_ticks(packet.dts * packet.time_base, base)
         least = self._last_dts.get(stream.index, dts - step) + step
         if dts < least:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +25,7 @@ from vsrcli.media.fields import Deinterlacer
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.inlet import Reading, open_inlet
 from vsrcli.media.intake import Intake
+from vsrcli.media.joints import Joints
 from vsrcli.media.mapping import picture, select
 from vsrcli.media.packet import SidePacket, time_of
 from vsrcli.media.plain import PlainFrames
@@ -33,6 +36,8 @@ from vsrcli.places import is_picture, numbered
 log = logging.getLogger("vsr")
 _INTERLEAVE_S = 5
 """How far behind the picture its sound may lie in the file, at the end of a part."""
+_UNTIMED = {("avi", "h264"), ("avi", "hevc")}
+"""Containers and codecs whose packets FFmpeg gives times in the order of decoding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,13 +223,16 @@ class Source:
         self._deadline = end + (self.span.end_s or 0) + _INTERLEAVE_S
         timed = {self.stream.index, *(s.index for s in self.container.streams.audio)}
         if first_wanted and seek and self._inlet.seekable:
-            self.container.seek(int(first_wanted * AV_TIME_BASE))
+            with suppress(av.FFmpegError):  # a raw stream is read from its beginning
+                self.container.seek(int(first_wanted * AV_TIME_BASE))
         for item in self._demux():
             if isinstance(item, av.VideoFrame) and self._packets <= self._skipped:
                 continue  # it was on its way when `skip` was called
             at = time_of(item)
             if first_wanted is not None and at is not None and at < first_wanted:
                 self._passed_start |= isinstance(item, av.VideoFrame)
+                if not isinstance(item, av.VideoFrame) and _lasts(item, first_wanted):
+                    yield item
                 continue
             if end_wanted is not None and at is not None and at >= end_wanted:
                 if isinstance(item, av.VideoFrame):
@@ -244,7 +252,9 @@ class Source:
     def _demux(self) -> Iterator[av.VideoFrame | SidePacket]:
         """Decoded video frames and the packets of other streams, timestamps made whole."""
         self._packets, self._end_s = 0, Fraction(0)
+        self._joints = Joints() if Joints.may_be_in(self.container) else None
         clock, witness = _Clock(self.stream), self._witness()
+        is_untimed = (self.container.format.name, self.stream.codec_context.name) in _UNTIMED
         for packet in self._packets_read():
             stops.check()
             if packet.stream.index in self._over:
@@ -256,10 +266,14 @@ class Source:
                     self._note_end(packet)
                     yield packet
                 continue
+            if not packet.size and packet.pts is not None:
+                continue  # Theora's word for the frame before, once more
             self._packets += packet.size > 0
             self._note_end(packet)
             if packet.size and self._packets <= self._skipped:
                 continue
+            if is_untimed:
+                packet.pts = None
             if witness:
                 self._damage.unseen(witness.lost(packet.pos), time_of(packet))
             for frame in self._decode(packet):
@@ -273,8 +287,9 @@ class Source:
         yield from self._fields.flush()
 
     def _packets_read(self) -> Iterator[SidePacket]:
+        packets: Iterator[SidePacket] = self.container.demux()
         try:
-            yield from self.container.demux()
+            yield from self._joints.join(packets) if self._joints else packets
         except av.error.EOFError:
             return
         except (av.FFmpegError, OSError) as exc:
@@ -323,7 +338,7 @@ class Source:
             self.container,
             self.stream,
             packets=self._packets,
-            end_s=self._end_s,
+            end_s=self._end_s - (self._joints.moved_s if self._joints else 0),
             is_whole=self.span.whole,
             is_short=self._inlet.is_cut(),
         )
@@ -353,7 +368,7 @@ class Source:
 
 
 class _Clock:
-    """Gives a timestamp to frames that have none (raw streams, AVI with B-frames)."""
+    """Gives a timestamp to frames that have none: when it was decoded, or after the one before."""
 
     def __init__(self, stream: av.VideoStream) -> None:
         rate = stream.guessed_rate or stream.average_rate or Fraction(25)
@@ -365,13 +380,27 @@ class _Clock:
         if not frame.time_base:
             frame.time_base = self._base
         if frame.pts is None:
-            frame.pts = self._next
+            frame.pts = self._next if frame.dts is None else max(frame.dts, self._next)
         self._next = frame.pts + (frame.duration or self._step)
 
 
 def local(path: Path) -> str:
     """The path as FFmpeg must be given it: "a:b.mp4" alone would name a protocol."""
     return str(path.absolute())
+
+
+def _lasts(packet: SidePacket, begin_s: Fraction) -> bool:
+    """Whether a subtitle is still shown at a time: then it is made to begin there."""
+    at_s, base = time_of(packet), packet.time_base
+    if packet.stream.type != "subtitle" or at_s is None or not (base and packet.duration):
+        return False
+    late = math.ceil((begin_s - at_s) / base)
+    if late >= packet.duration:
+        return False
+    assert packet.pts is not None
+    packet.pts = packet.dts = packet.pts + late
+    packet.duration -= late
+    return True
 
 
 def _index(item: av.VideoFrame | SidePacket, video: av.VideoStream) -> int:
