@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from clips import Clip, make
 from conftest import Vsr
 from facts import facts
 from kills import SEGMENT, campaign, order, same, shots_clip
+from tiny_models import write_recurrent
 
 from vsrcli import resume
 from vsrcli.errors import OutputError
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD
+from vsrcli.media.entry import find_entry
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.segments import SegmentWriter
 from vsrcli.media.source import Source
@@ -169,6 +172,21 @@ def test_damaged_work_is_not_taken_up(source: Path, broken_off: Path, vsr: Vsr, 
     assert len(outcome.lines) == 1
 
 
+@pytest.mark.parametrize("kept", [0, 100], ids=["emptied", "cut short"])
+def test_a_damaged_state_is_not_taken_up(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr, kept: int
+) -> None:
+    target, model = tmp_path / "out.mp4", write_recurrent(tmp_path)
+    command = ("upscale", source, "-o", target, *OPTIONS, *SOFT, "--no-scene-cut", "-m", model)
+    stop_after(monkeypatch, 1)
+    assert vsr(*command).code == 4
+    monkeypatch.undo()
+    (state,) = work_folder(target).glob("*.npz")
+    state.write_bytes(state.read_bytes()[:kept])
+    outcome = vsr(*command, "--resume")
+    assert (outcome.code, "damaged" in outcome.err, len(outcome.lines)) == (RESUME, True, 1)
+
+
 def test_work_without_a_finished_segment_is_cleared_away(
     tmp_path: Path, source: Path, vsr: Vsr
 ) -> None:
@@ -261,6 +279,28 @@ def test_what_is_done_is_not_decoded_again(
     monkeypatch.setattr(Source, "skip", noted)
     assert vsr("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--resume").code == 0
     assert skipped == [20, 20]  # of 48: a keyframe every 20 frames, and the last but one is used
+
+
+@pytest.mark.parametrize("wanted", [2, 8, 19])
+def test_a_way_in_has_as_many_frames_ahead_as_are_needed(tmp_path: Path, wanted: int) -> None:
+    """Where each frame is a keyframe, too."""
+    clip = Clip(codec="prores_ks", pix_fmt="yuv422p10le", frames=30, audio=())
+    path = make(tmp_path / "in.mov", clip)
+    with Source(path) as source:
+        frames = [item for item in source.items() if isinstance(item, Frame)]
+    last = frames[19]
+    entry = find_entry(
+        lambda: Source(path),
+        number=19,
+        time_s=Fraction(last.pts * last.time_base),
+        digest=last.digest(),
+        frames=wanted,
+    )
+    if wanted == 19:
+        assert entry is None or entry.frames <= 1
+    else:
+        assert entry is not None
+        assert 0 < entry.frames <= 20 - wanted
 
 
 def test_two_runs_do_not_share_an_output(tmp_path: Path, source: Path, vsr: Vsr) -> None:
@@ -434,6 +474,15 @@ def test_borders_lie_on_cuts_or_twice_as_far_apart():
     borders = [part for part in parts(frames, 5) if isinstance(part, tuple)]
     assert borders == [(7, True), (17, False), (27, False)]
     assert not [part for part in parts(frames, 0) if isinstance(part, tuple)]
+
+
+def test_no_border_lies_where_the_picture_before_is_needed_yet():
+    """Black between two scenes: the cut where the second appears is found as without borders."""
+    black = [replace(frame(i, 20), planes=(np.zeros((64, 64), np.uint8),)) for i in range(5, 13)]
+    frames = [*(frame(i, 20) for i in range(5)), *black, *(frame(i, 200) for i in range(13, 40))]
+    whole = list(parts(frames, 0))
+    assert whole[13:15] == ["cut", 13]
+    assert [part for part in parts(frames, 5) if not isinstance(part, tuple)] == whole
 
 
 def test_a_search_that_begins_at_a_border_finds_the_same():

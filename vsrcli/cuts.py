@@ -35,6 +35,8 @@ _ALIKE = 0.03
 """Frames no more unlike than this need no second look."""
 _FARTHEST = 0.4
 """The largest shift that is tried, of the side."""
+_PICTURES = 2
+"""Frames with a picture that the next is compared with."""
 _BUSY = 0.4
 """However fast things move, more than this is not put down to it: a shot may be one frame long."""
 
@@ -57,6 +59,11 @@ class Look:
         return np.asarray(found / (size + 1e-3 * size.max() + 1e-12), np.complex64)
 
 
+def knows_enough(frames: Iterable[Frame]) -> bool:
+    """Whether scores of what comes after these frames depend on none before them."""
+    return sum(not Look(frame).is_blank for frame in frames) >= _PICTURES
+
+
 class CutScores:
     """Scores of the frames of a stream, 0..100, each known when the next frame is.
 
@@ -67,7 +74,7 @@ class CutScores:
         self._now: Look | None = None
         """The frame to be scored next."""
         self._before: list[Look] = []
-        """The last two frames with a picture ahead of it, the later one last."""
+        """The last _PICTURES frames with a picture ahead of it, the later one last."""
         self._usual = 0.0
         """How unlike the last of them was to the one before."""
         self._step = 0.0
@@ -95,7 +102,7 @@ class CutScores:
             if after is not None and not after.is_blank:
                 least = min(least, unlike(self._before[-1], after))
         score = least - min(_BUSY, max(self._usual, ahead))
-        self._before, self._usual, self._step = [*self._before, now][-2:], self._step, ahead
+        self._before, self._usual, self._step = [*self._before, now][-_PICTURES:], self._step, ahead
         return 100 * min(1.0, max(0.0, score))
 
 

@@ -37,7 +37,7 @@ from vsrcli.resume import NoWork, Place, Work, open_work, sweep
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.drivers import Driver, open_driver
-from vsrcli.segments import Checkpoint, checkpoint, in_segments
+from vsrcli.segments import Checkpoint, checkpoint, in_segments, reach
 from vsrcli.sequences import Border, Cut, split_shots
 from vsrcli.shares import shares
 from vsrcli.sizes import Size, check_target, choose_size, default_target, kept_suffix
@@ -230,6 +230,7 @@ def _skip_to(place: Place, job: Job, source: Source) -> None:
         number=place.frame - 1,
         time_s=place.time_s,
         digest=place.digest,
+        frames=reach(place),
     )
     if entry:
         source.skip(entry.packets, entry.frames)

@@ -28,6 +28,7 @@ from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,7 +130,7 @@ class Work:
         try:
             with np.load(self.folder / name, allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays}
-        except (OSError, ValueError, KeyError) as exc:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
             raise ResumeError(
                 f"the unfinished work in {self.folder} is damaged ({name}: {exc}); "
                 "use --no-resume to start anew"

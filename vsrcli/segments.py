@@ -48,14 +48,13 @@ def in_segments(
     if place is None:
         yield from split_segments(items, find_cuts, length=length)
         return
-    reach = max(PRIMER, place.held)
     before: list[Frame] = []
     items = iter(items)
     for item in items:
         if not isinstance(item, Frame):
             yield item
         elif item.index < place.frame:
-            before = [*before, item][-reach:]
+            before = [*before, item][-reach(place) :]
         else:
             _check(before, item, place)
             held = before[len(before) - place.held :]
@@ -69,6 +68,11 @@ def in_segments(
             yield from split_segments(rest, find_cuts, length=length, before=before[-PRIMER:])
             return
     raise ResumeError("the input ends before the unfinished work; use --no-resume to start anew")
+
+
+def reach(place: Place) -> int:
+    """How many frames before a place a run needs to go on there as if it had not stopped."""
+    return min(place.frame, max(PRIMER, place.held))
 
 
 def checkpoint(border: Border, driver: Driver) -> Checkpoint:
@@ -86,7 +90,7 @@ def checkpoint(border: Border, driver: Driver) -> Checkpoint:
 
 def _check(before: list[Frame], frame: Frame, place: Place) -> None:
     same = bool(before) and before[-1].digest() == place.digest
-    if not (same and frame.index == place.frame and len(before) >= place.held):
+    if not (same and frame.index == place.frame and len(before) >= reach(place)):
         raise ResumeError(
             f"the input decodes to another picture before frame {place.frame} than it did; "
             "use --no-resume to start anew"

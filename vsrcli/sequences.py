@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Generic, Self, TypeVar
 
-from vsrcli.cuts import scored
+from vsrcli.cuts import knows_enough, scored
 from vsrcli.frames import Frame
 
 T = TypeVar("T")
@@ -63,10 +63,11 @@ def split_segments(
 ) -> Iterator[Frame | Cut | Border | T]:
     """The items as they come, with Cuts as `find_cuts` has them and a Border where a segment ends.
 
-    That is at the first cut after `length` frames, or after twice as many where there is none; 0
-    makes no borders. At a border `find_cuts` starts afresh, shown the last PRIMER frames first. So
-    what follows depends on these and on the frames after them alone, and a run that starts at a
-    border, given the frames `before` it, finds the same.
+    That is at the first cut after `length` frames, or after twice as many where there is none, but
+    not within black or white, where the picture before is needed yet; 0 makes no borders. At a
+    border `find_cuts` starts afresh, shown the last PRIMER frames first. So what follows depends on
+    these and on the frames after them alone, and a run that starts at a border, given the frames
+    `before` it, finds the same.
     """
     if not length:
         yield from find_cuts(items)
@@ -89,7 +90,7 @@ def split_segments(
                 yield item
             elif unseen:
                 unseen -= 1
-            elif count >= 2 * length or (is_cut and count >= length):
+            elif _is_due(count, length, is_cut=is_cut) and knows_enough(recent):
                 yield Border(frame=item, before=recent[-1], is_cut=is_cut)
                 again = [item, *feed.ahead]
                 break
@@ -99,6 +100,11 @@ def split_segments(
                 yield item
         else:
             return
+
+
+def _is_due(count: int, length: int, *, is_cut: bool) -> bool:
+    """A segment of `count` frames may end."""
+    return count >= (length if is_cut else 2 * length)
 
 
 class _Feed(Generic[T]):

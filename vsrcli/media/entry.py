@@ -20,6 +20,8 @@ from vsrcli.media.source import Source, local
 
 _LEAD = 2
 """Keyframes ahead of the frame: the frames just after one may lean on those before it."""
+_FIELDS = 2
+"""Packets of a frame, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,29 +35,32 @@ class Entry:
 
 
 def find_entry(
-    open_source: Callable[[], Source], *, number: int, time_s: Fraction, digest: str
+    open_source: Callable[[], Source], *, number: int, time_s: Fraction, digest: str, frames: int
 ) -> Entry | None:
-    """The entry for a source whose frame `number` is shown at `time_s` and has this digest.
+    """The entry for a source whose frame `number` is shown at `time_s` and has this digest. That
+    frame and those before it, `frames` in all, come after the entry.
 
     None if there is no such way and everything has to be decoded. The source must be a file that
     is read from its start.
     """
     with open_source() as source:
-        packets = _packets_ahead(source.path, source.info.video.index, time_s)
+        packets = _packets_ahead(source.path, source.info.video.index, time_s, frames)
         if not packets or source.grid or not source.skip(packets, 0):
             return None
         for item in source.items():
             if isinstance(item, Frame) and item.pts * item.time_base >= time_s:
                 same = item.pts * item.time_base == time_s and item.digest() == digest
-                frames = number - item.index
-                return Entry(packets=packets, frames=frames) if same and frames > 0 else None
+                first = number - item.index
+                is_good = same and first > 0 and item.index + 1 >= frames
+                return Entry(packets=packets, frames=first) if is_good else None
     return None
 
 
-def _packets_ahead(path: Path, video: int, time_s: Fraction) -> int:
-    """How many video packets come before the last keyframe but one that is no later than this."""
+def _packets_ahead(path: Path, video: int, time_s: Fraction, frames: int) -> int:
+    """How many video packets come before the last keyframe but one that is no later than this, and
+    has `frames` after it until then, though each be in two fields."""
     places: list[int] = []
-    count = 0
+    count = until = 0
     with av.open(local(path), metadata_errors="replace") as container:
         try:
             for packet in container.demux(container.streams[video]):
@@ -67,6 +72,9 @@ def _packets_ahead(path: Path, video: int, time_s: Fraction) -> int:
                         break
                     places.append(count)
                 count += 1
+                if packet.pts is not None and packet.pts * packet.time_base <= time_s:
+                    until = count
         except (av.FFmpegError, OSError):
             return 0
-    return places[-_LEAD] if len(places) >= _LEAD else 0
+    ahead = places[: 1 - _LEAD]
+    return max((place for place in ahead if until - place >= _FIELDS * frames), default=0)
