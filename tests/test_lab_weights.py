@@ -1,7 +1,8 @@
-"""The shipped single-frame models: cards that fit their files, and worth their cost."""
+"""The shipped models: cards that fit their files, and worth their cost."""
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -45,6 +46,25 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a clip of the picture under a slow camera."""
+    folder, whole = tmp_path_factory.mktemp("moving"), letters(240)
+    with av.open(str(folder / "letters.mkv"), "w") as file:
+        stream = file.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 192, 192, "bgr0"
+        for at in range(8):
+            part = np.ascontiguousarray(whole[at : at + 192, 2 * at : 2 * at + 192])
+            frame = av.VideoFrame.from_ndarray(part, format="rgb24").reformat(format="bgr0")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return folder
+
+
+VIDEO = {card.parent.name: read_model(card.parent) for card in WEIGHTS.glob("*/model.toml")}
+VIDEO = {name: model for name, model in VIDEO.items() if model.temporal is not Temporal.FRAME}
+
+
 def test_all_models_are_there():
     assert set(FLOORS) | {"bicubic"} <= {card.parent.name for card in WEIGHTS.glob("*/model.toml")}
 
@@ -68,3 +88,14 @@ def test_gain_over_bicubic(name: str, scale: int, picture: Path):
         evaluate(WEIGHTS / name, picture, scale=scale, means=Means(threads=1)).mean.gain_db
         > FLOORS[name]
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [(name, scale) for name in sorted(VIDEO) for scale in VIDEO[name].scales]
+)
+def test_gain_of_video_models(name: str, scale: int, moving: Path):
+    """dB over bicubic on the grid that a model was trained on."""
+    degrade = "bd" if name.endswith("-bd") else "bicubic"
+    means = Means(engine="onnxruntime", threads=1)
+    found = evaluate(WEIGHTS / name, moving, scale=scale, degrade=degrade, means=means)
+    assert found.mean.gain_db > 2.5
