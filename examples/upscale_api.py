@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from vsrcli import Job, Progress, upscale
-from vsrcli.errors import VsrError
+from vsrcli import Job, Progress, VsrError, upscale
 from vsrcli.job import DEFAULT_MODEL
 
 

@@ -56,7 +56,7 @@ ALLOWED = {
     "benchmark": STAGES | {"pipeline", "health", "lettering", ""},
     "cli": WHOLE,
     "lab": STAGES | {"extras"},
-    "": {"job", "pipeline", "progress"},
+    "": {"errors", "job", "media", "models", "pipeline", "progress"},
     "__main__": {"cli"},
 }
 """Part of vsrcli ("" is the package itself) -> the parts that it may import besides itself."""

@@ -118,3 +118,10 @@ def test_every_system_gets_one_engine(system: str, machine: str, name: str) -> N
         if need.marker is None or need.marker.evaluate(where)
     ]
     assert engines == [name]
+
+
+def test_all_public_names_are_there() -> None:
+    import vsrcli
+
+    assert all(hasattr(vsrcli, name) for name in vsrcli.__all__)
+    assert set(vsrcli._HOMES) == set(vsrcli.__all__)

@@ -38,6 +38,7 @@ class Job:
     height: int | None = None
     """The output's size, px; one alone keeps the shape of the picture."""
     video: VideoOptions = field(default_factory=VideoOptions)
+    """The encoder and its settings."""
     intake: Intake = field(default_factory=lambda: Intake(deinterlace="auto"))
     """What is done to decoded frames: deinterlacing, turning, a constant rate, no alpha."""
     maps: tuple[str, ...] = ()
@@ -47,10 +48,14 @@ class Job:
     format: str | None = None
     """The target's container, where its name does not say it."""
     audio: str = "copy"
+    """One of AUDIO_MODES; what the container cannot hold is converted where it is to be copied."""
     start_s: Fraction | None = None
     end_s: Fraction | None = None
+    """The part that is wanted, seconds from the source's first instant; None: all."""
     overwrite: bool = False
+    """Whether an older target is replaced."""
     on_error: str = "fail"
+    """One of ON_ERROR: what becomes of frames that cannot be decoded."""
     scene_cut: bool = True
     """Whether a recurrent model's state starts afresh where the picture cuts."""
     scene_threshold: float | None = None
@@ -61,9 +66,11 @@ class Job:
     tuning: Tuning = UNTUNED
     """How a model of a kind with options of its own runs."""
     device: str = "auto"
+    """auto, cpu, cuda, cuda:N or tensorrt."""
     engine: str = "auto"
     """One of ENGINES; auto is the one that was measured to be the faster for the model."""
     precision: str = "auto"
+    """auto, fp32, bf16, fp16 or int8; auto is what costs nothing to be seen."""
     threads: int = 0
     """Of decoder, model and encoder together (see `shares`); 0: one a core, each."""
     segment: int = DEFAULT_SEGMENT

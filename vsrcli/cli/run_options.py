@@ -175,7 +175,10 @@ class RunOptions:
     ] = None
     length: Annotated[str | None, typer.Option("-t", help="Length.", rich_help_panel=_TIME)] = None
     end: Annotated[
-        str | None, typer.Option("-to", help="End, on the source's clock.", rich_help_panel=_TIME)
+        str | None,
+        typer.Option(
+            "-to", help="End, counted from the source's start as -ss is.", rich_help_panel=_TIME
+        ),
     ] = None
     overwrite: Annotated[bool, typer.Option("-y", help="Replace an existing output.")] = False
     keep: Annotated[bool, typer.Option("-n", help="Never replace one (the default).")] = False
