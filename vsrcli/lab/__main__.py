@@ -10,6 +10,7 @@ from vsrcli.extras import lab_needed
 COMMANDS = {
     "train": ("train", "train one model at one scale from a recipe"),
     "export": ("export", "write a checkpoint into the weights folder"),
+    "measure": ("measure", "put a video model's figures on clips on its card"),
     "mean": ("mean", "write the mean of two checkpoints' weights"),
     "bf16": ("bf16", "note on a card what bf16 costs a single-frame model"),
     "degrade": ("degrade", "make a pack of degraded sequences to train on"),

@@ -29,6 +29,7 @@ STILLS = (
 )
 CLIPS = "the clips themselves"
 PACK = "sequences of both blurred, made noisy, and compressed by H.264, H.265 and MPEG-4"
+BD = "bd"
 _STEPS, _SIDE = 4, 16
 
 
@@ -90,15 +91,17 @@ def _trained_on(recipe: Recipe) -> str:
 
 
 def measure_clips(folder: Path, clips: Path, scale: int, degrade: str) -> dict[str, float]:
-    """Figures of the clips in `clips`, put on the card in `folder`."""
+    """Figures of the clips in `clips`, put on the card in `folder`: of the fp32 graph, or of a
+    bidirectional model's last. Their names begin with what degraded the clips, if not with BD."""
     found = evaluate(folder, clips, scale=scale, degrade=degrade)
-    figures = {f"{row.name}_psnr_y": round(row.psnr_y, 2) for row in found.rows}
-    figures |= {f"{row.name}_gain_db": round(row.gain_db, 2) for row in found.rows}
-    figures["mean_psnr_y"] = round(found.mean.psnr_y, 2)
-    figures["mean_ssim"] = round(found.mean.ssim, 4)
+    before = "" if degrade == BD else f"{degrade}_"
+    figures = {f"{before}{row.name}_psnr_y": round(row.psnr_y, 2) for row in found.rows}
+    figures |= {f"{before}{row.name}_gain_db": round(row.gain_db, 2) for row in found.rows}
+    figures[f"{before}mean_psnr_y"] = round(found.mean.psnr_y, 2)
+    figures[f"{before}mean_ssim"] = round(found.mean.ssim, 4)
     card = read_card(folder)
-    graph = next(g for g in card.graphs if g.scale == scale)
-    measured = GraphCard(**{**vars(graph), "measured": figures})
+    graph = [g for g in card.graphs if (g.scale, g.precision) == (scale, "fp32")][-1]
+    measured = GraphCard(**{**vars(graph), "measured": {**graph.measured, **figures}})
     write_card(card.with_graph(measured), folder)
     return figures
 
