@@ -21,6 +21,16 @@ Plane = NDArray[Any]  # uint8 or uint16, as the layout's bits say
 """(H, W), code values 0..2**bits - 1."""
 
 
+IDENTITY, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
+"""MatrixCoefficients of H.273; IDENTITY is that of RGB."""
+_HD_LINES = 720
+
+
+def assumed_matrix(height: int) -> int:
+    """What untagged YUV of so many lines is taken for: BT.601, from 720 lines BT.709."""
+    return BT709 if height >= _HD_LINES else BT601
+
+
 class Role(Enum):
     """What a plane's values mean."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vsrcli.frames import UNSPECIFIED
+
 _MATRICES = {
     0: "gbr",
     1: "bt709",
@@ -42,7 +44,6 @@ _TRANSFERS = {
     17: "smpte428",
     18: "arib-std-b67",
 }
-_UNSPECIFIED = 2
 
 
 def matrix_name(code: int) -> str:
@@ -66,4 +67,4 @@ def range_name(full_range: bool | None) -> str:
 
 
 def _name(names: dict[int, str], code: int) -> str:
-    return "unspecified" if code == _UNSPECIFIED else names.get(code, f"code {code}")
+    return "unspecified" if code == UNSPECIFIED else names.get(code, f"code {code}")

@@ -16,7 +16,6 @@ from vsrcli.media.pixels import layout_of
 from vsrcli.media.turn import read_turn
 
 _PQ, _HLG, _BT2020_NCL, _RGB = 16, 18, 9, 0
-_UNSPECIFIED = 2
 _CENTRED_CODECS = {"mjpeg", "mpeg1video", "mjpegb", "jpegls", "webp"}
 
 

@@ -12,16 +12,26 @@ from typing import Protocol, cast
 import av
 from av.codec.codec import Codec, UnknownCodecError
 from av.codec.context import Flags
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from vsrcli.errors import EncodeError
-from vsrcli.frames import Color, Frame, Layout, Role
+from vsrcli.frames import (
+    BT601,
+    BT709,
+    IDENTITY,
+    UNSPECIFIED,
+    Color,
+    Frame,
+    Layout,
+    Role,
+    assumed_matrix,
+)
 from vsrcli.media.attached import Attached
 from vsrcli.media.exif import Exif
 from vsrcli.media.hdr import encoder_parameters
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
-from vsrcli.media.pixels import EXACT, best_format, layout_of, to_av
+from vsrcli.media.pixels import EXACT, LANCZOS, best_format, layout_of, to_av
 
 log = logging.getLogger("vsr")
 _X26X = {"libx264", "libx264rgb", "libx265"}
@@ -31,8 +41,6 @@ _QUALITY = dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1", *_X
 }
 _FREE_RATE = ("libvpx", "libaom")
 """Encoders whose quality is only kept where no rate limits it."""
-_UNSPECIFIED, _RGB, _BT709, _BT601 = 2, 0, 1, 6
-_HD_LINES = 720
 _PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
@@ -74,7 +82,6 @@ _UNORDERED = 2
 """So few frames cannot be coded out of order; libx265 leaves their decoding times unset."""
 _TURNED_IN = {"mp4", "mov", "ipod", "3gp", "3g2", "psp", "matroska", "webm", "nut"}
 """Containers with a place for a display matrix."""
-_LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,15 +320,10 @@ def encoded_color(info: VideoInfo, pix_fmt: str, codec: str = "") -> Color:
     color = info.color
     is_rgb = bool(info.layout.planes_of(Role.RGB))
     if av.VideoFormat(pix_fmt).is_rgb:
-        return color if is_rgb else replace(color, matrix=_RGB, full_range=True)
+        return color if is_rgb else replace(color, matrix=IDENTITY, full_range=True)
     if codec in _UNTAGGED_STILLS:
-        return replace(color, matrix=_BT601, full_range=_UNTAGGED_STILLS[codec])
-    return replace(color, matrix=_assumed_matrix(info), full_range=False) if is_rgb else color
-
-
-def _assumed_matrix(info: VideoInfo) -> int:
-    """What an untagged picture is taken for."""
-    return _BT709 if info.height >= _HD_LINES else _BT601
+        return replace(color, matrix=BT601, full_range=_UNTAGGED_STILLS[codec])
+    return replace(color, matrix=assumed_matrix(info.height), full_range=False) if is_rgb else color
 
 
 def default_codec(container: str) -> str:
@@ -409,7 +411,7 @@ class FrameWriter:
         same_color = color == self._color or picture.format.is_rgb
         if same_size and same_color and encoder.pix_fmt in (picture.format.name, twin):
             return picture
-        flags = EXACT if same_size else _LANCZOS
+        flags = EXACT if same_size else LANCZOS
         ranges = self._ranges(picture)
         return self._reformatter.reformat(
             picture, encoder.width, encoder.height, encoder.pix_fmt, interpolation=flags, **ranges
@@ -423,10 +425,10 @@ class FrameWriter:
         full = _av_range(color.full_range) or 1
         if color == self._color:
             return {"src_color_range": full, "dst_color_range": full}
-        matrix = _assumed_matrix(self._info) if color.matrix == _UNSPECIFIED else color.matrix
+        matrix = assumed_matrix(self._info.height) if color.matrix == UNSPECIFIED else color.matrix
         picture.colorspace = matrix
         ranges = {"src_color_range": full, "dst_color_range": _av_range(self._color.full_range)}
-        if self._color.matrix != _RGB:
+        if self._color.matrix != IDENTITY:
             ranges["dst_colorspace"] = _sws_matrix(self._color.matrix)
         return ranges
 
@@ -450,7 +452,7 @@ def _av_range(full: bool | None) -> int:
 
 
 def _sws_matrix(matrix: int) -> int:
-    return 1 if matrix == _BT709 else 5
+    return 1 if matrix == BT709 else 5
 
 
 def private_options(

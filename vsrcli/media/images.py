@@ -10,11 +10,9 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from vsrcli.errors import InputError
-from vsrcli.frames import Color, Frame, Role
+from vsrcli.frames import IDENTITY, UNSPECIFIED, Color, Frame, Role, assumed_matrix
 from vsrcli.media.pixels import EXACT, to_av
 from vsrcli.media.source import local
-
-_UNSPECIFIED, _RGB, _BT709, _BT601, _HD_LINES = 2, 0, 1, 6, 720
 
 RgbU8 = NDArray[np.uint8]
 """(H, W, 3), 0..255, R G B."""
@@ -36,12 +34,9 @@ def rgb_of(frame: Frame, color: Color, size: tuple[int, int] | None = None) -> R
     With `size` (width, height) it is scaled. Alpha is left out.
     """
     picture = to_av(frame.planes, frame.layout)
-    matrix = (
-        color.matrix
-        if color.matrix != _UNSPECIFIED
-        else (_BT709 if frame.height >= _HD_LINES else _BT601)
-    )
-    picture.colorspace = _RGB if frame.layout.planes_of(Role.RGB) else matrix
+    is_tagged = color.matrix != UNSPECIFIED
+    matrix = color.matrix if is_tagged else assumed_matrix(frame.height)
+    picture.colorspace = IDENTITY if frame.layout.planes_of(Role.RGB) else matrix
     picture.color_range = 2 if color.full_range else 1
     width, height = size or (frame.width, frame.height)
     flags = EXACT if size is None else Interpolation.AREA | Interpolation.ACCURATE_RND

@@ -26,6 +26,8 @@ EXACT = (
     | Interpolation.FULL_CHR_H_INP
 )
 """swscale flags that convert formats within one code value (its default tables do not)."""
+LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+"""swscale flags that scale pictures down."""
 
 
 @cache

@@ -7,17 +7,15 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from vsrcli.errors import InputError
+from vsrcli.frames import BT709, UNSPECIFIED, assumed_matrix
+from vsrcli.media.pixels import LANCZOS
 from vsrcli.media.source import local
 
 RgbU8 = NDArray[np.uint8]
 """(H, W, 3), 0..255, R G B."""
-
-_LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
-_HD_LINES = 720
 
 
 def small_frames(
@@ -43,14 +41,14 @@ def small_frames(
 
 
 def _scaled(frame: av.VideoFrame, height: int, width: int) -> RgbU8:
-    untagged = frame.colorspace == 2  # H.273: unspecified
-    matrix = ("ITU709" if frame.height >= _HD_LINES else "ITU601") if untagged else None
+    is_hd = assumed_matrix(frame.height) == BT709
+    matrix = ("ITU709" if is_hd else "ITU601") if frame.colorspace == UNSPECIFIED else None
     small = frame.reformat(
         width=width,
         height=height,
         format="rgb24",
         src_colorspace=matrix,
-        interpolation=_LANCZOS,
+        interpolation=LANCZOS,
         threads=1,
     )
     return np.asarray(small.to_ndarray(), np.uint8)

@@ -11,12 +11,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrcli.frames import Picture, Role
+from vsrcli.frames import Picture, Role, assumed_matrix
 from vsrcli.runtime.codes import to_codes
 from vsrcli.runtime.resample import enlarge, settle
 from vsrcli.runtime.wire import FLOAT, Builder
 
-_HD_LINES = 720
 _KR_KB = {
     1: (0.2126, 0.0722),  # BT.709
     4: (0.30, 0.11),  # FCC
@@ -77,8 +76,8 @@ def resolved(picture: Picture) -> Picture:
     """The picture with the matrix that stands for a missing or unknown tag."""
     if picture.color.matrix in _KR_KB:
         return picture
-    matrix = 1 if picture.height >= _HD_LINES else 6
-    return replace(picture, color=replace(picture.color, matrix=matrix))
+    color = replace(picture.color, matrix=assumed_matrix(picture.height))
+    return replace(picture, color=color)
 
 
 def _rgb_to_ycc(picture: Picture) -> Matrix:
