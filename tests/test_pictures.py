@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -331,6 +333,24 @@ def test_longer_sequences_are_replaced_whole_or_not(tmp_path: Path, vsr: Vsr, up
     assert frames_of(tmp_path / "old") == [f"{n:04d}.png" for n in range(1, 6)] + ["notes.txt"]
     assert facts(tmp_path / "old" / "0001.png").size == (96, 64)
     assert frames_of(tmp_path) == ["in.mkv", "old"]
+
+
+def test_pictures_go_to_a_folder_that_is_a_mount_point(
+    tmp_path: Path, upscale: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    replace = os.replace
+
+    def within_devices(old: Path, new: Path) -> None:
+        if (mount in Path(old).parents) != (mount in Path(new).parents):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        replace(old, new)
+
+    monkeypatch.setattr("os.replace", within_devices)
+    source = make(tmp_path / "in.mkv", SILENT)
+    upscale(source, "-o", mount / "%d.png", "-t", "0.08")
+    assert frames_of(mount) == ["1.png", "2.png"]
 
 
 def test_pictures_in_the_current_folder(

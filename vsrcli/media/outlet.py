@@ -199,14 +199,18 @@ class PictureOutlet(FileOutlet):
 
 
 class SequenceOutlet:
-    """Numbered pictures, in a folder of their own until all are there."""
+    """Numbered pictures, in a hidden folder until all are there.
+
+    That is in the one they are for, which may be a mount point, or beside it if it is to be made.
+    """
 
     holds: int | None = None
 
     def __init__(self, pictures: Numbered, first: int = 1) -> None:
         self._pictures, self._first, self.format = pictures, first, _PICTURES
         folder = pictures.path.absolute().parent
-        self._temp = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+        where = folder if folder.exists() else folder.parent
+        self._temp = where / f".{folder.name}.{uuid.uuid4().hex[:8]}.part"
 
     def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
         self._temp.mkdir()
