@@ -221,7 +221,8 @@ def test_disk_fills_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vsrcli.media.sink.os.replace", full)
+    monkeypatch.setattr("os.link", full)
+    monkeypatch.setattr("os.replace", full)
     place.refuse(OUTPUT, "disk is full")
 
 

@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,9 +20,13 @@ from facts import facts
 from test_exact import oracle
 from tiny_recurrent import write_random_recurrent
 
+from vsrcli.errors import OutputError
+from vsrcli.job import Job
 from vsrcli.media.attached import Attached
 from vsrcli.media.exif import Exif, read_exif
 from vsrcli.media.pixels import EXACT
+from vsrcli.pipeline import upscale as run
+from vsrcli.progress import Finishing, Stage
 
 CODECS = {".png": "png", ".jpg": "mjpeg", ".webp": "libwebp", ".tif": "tiff", ".bmp": "bmp"}
 SILENT = Clip(frames=5, size=(48, 32), audio=())
@@ -340,17 +345,40 @@ def test_pictures_go_to_a_folder_that_is_a_mount_point(
 ) -> None:
     mount = tmp_path / "mount"
     mount.mkdir()
-    replace = os.replace
 
-    def within_devices(old: Path, new: Path) -> None:
-        if (mount in Path(old).parents) != (mount in Path(new).parents):
-            raise OSError(errno.EXDEV, "Invalid cross-device link")
-        replace(old, new)
+    def within_devices(move: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+        def moved(old: Path, new: Path) -> None:
+            if (mount in Path(old).parents) != (mount in Path(new).parents):
+                raise OSError(errno.EXDEV, "Invalid cross-device link")
+            move(old, new)
 
-    monkeypatch.setattr("os.replace", within_devices)
+        return moved
+
+    monkeypatch.setattr("os.link", within_devices(os.link))
+    monkeypatch.setattr("os.replace", within_devices(os.replace))
     source = make(tmp_path / "in.mkv", SILENT)
     upscale(source, "-o", mount / "%d.png", "-t", "0.08")
     assert frames_of(mount) == ["1.png", "2.png"]
+
+
+@pytest.mark.parametrize("makes_folder", [True, False])
+def test_of_two_runs_to_the_same_pictures_one_is_refused(
+    tmp_path: Path, makes_folder: bool
+) -> None:
+    source, folder = make(tmp_path / "in.mkv", SILENT), tmp_path / "out"
+    if not makes_folder:
+        folder.mkdir()
+
+    def other_run(stage: Stage) -> None:
+        if isinstance(stage, Finishing):
+            run(replace(job, scale=3, end_s=Fraction("0.12")))
+
+    job = Job(source=source, target=folder / "%d.png", model="bicubic", scale=2)
+    with pytest.raises(OutputError, match=r"1\.png has come to be there since the run began"):
+        run(job, on_stage=other_run)
+    assert frames_of(folder) == ["1.png", "2.png", "3.png"]
+    assert facts(folder / "1.png").size == (144, 96)
+    assert frames_of(tmp_path) == ["in.mkv", "out"]
 
 
 def test_pictures_in_the_current_folder(

@@ -16,7 +16,7 @@ from facts import facts
 from vsrcli import preview
 from vsrcli.frames import Color, Frame
 from vsrcli.lettering import lettering
-from vsrcli.media.images import read_rgb, rgb_of
+from vsrcli.media.images import RgbU8, read_rgb, rgb_of
 from vsrcli.media.source import Source
 from vsrcli.montage import find_pieces, strips
 
@@ -187,3 +187,19 @@ def test_existing_preview_needs_y(tmp_path: Path, vsr: Vsr) -> None:
     assert vsr(*order).code == 4
     assert vsr(*order, "-y").code == 0
     assert read_rgb(target).shape[2] == 3
+
+
+def test_preview_that_came_meanwhile_stays(
+    tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = make(tmp_path / "in.mp4", Clip(frames=3)), tmp_path / "o.png"
+    write = preview.write_png
+
+    def late(path: Path, rgb: RgbU8) -> None:
+        write(path, rgb)
+        target.write_text("precious")
+
+    monkeypatch.setattr(preview, "write_png", late)
+    outcome = vsr("preview", source, "--at", "0", "-m", "bicubic", "-o", target)
+    assert (outcome.code, target.read_text()) == (4, "precious")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "o.png"]

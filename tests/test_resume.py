@@ -27,11 +27,13 @@ from tiny_models import write_recurrent
 from vsrcli import resume
 from vsrcli.errors import OutputError
 from vsrcli.frames import Frame
-from vsrcli.job import DEFAULT_SCENE_THRESHOLD
+from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
 from vsrcli.media.entry import find_entry
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.segments import SegmentWriter
 from vsrcli.media.source import Source
+from vsrcli.pipeline import upscale
+from vsrcli.progress import Finishing, Stage
 from vsrcli.resume import Place, open_work, sweep, work_folder
 from vsrcli.sequences import PRIMER, Border, Cut, split_segments, split_shots
 
@@ -308,6 +310,58 @@ def test_two_runs_do_not_share_an_output(tmp_path: Path, source: Path, vsr: Vsr)
         outcome = vsr("upscale", source, "-o", tmp_path / "out.mp4", *OPTIONS)
     assert outcome.code == 4
     assert "another run" in outcome.err
+
+
+@pytest.mark.parametrize("can_link", [True, False])
+def test_what_came_to_the_target_meanwhile_is_not_replaced(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, can_link: bool
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def comes_late(stage: Stage) -> None:
+        if isinstance(stage, Finishing):
+            target.write_text("precious")
+
+    if not can_link:
+        monkeypatch.setattr("os.link", refused)
+    target = tmp_path / "out.mp4"
+    job = Job(source=source, target=target, model="bicubic", scale=2, segment=SEGMENT)
+    with pytest.raises(OutputError, match="has come to be there") as caught:
+        upscale(job, on_stage=comes_late)
+    assert caught.value.__notes__ == ["72 frames are kept: --resume goes on after them"]
+    assert target.read_text() == "precious"
+    report = upscale(replace(job, overwrite=True, resume=True))
+    assert (report.resumed, report.frames) == (72, 80)
+    assert left(tmp_path) == ["in.mp4", "out.mp4"]
+
+
+def test_a_drive_without_hard_links_takes_outputs(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refused)
+    assert vsr("upscale", source, "-o", tmp_path / "out.mp4", *OPTIONS, *SOFT).code == 0
+    assert left(tmp_path) == ["in.mp4", "out.mp4"]
+
+
+def test_a_run_killed_between_the_output_and_its_other_name_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    work = open_work(target, {"a": "b"}, resume=None)
+    work.next_file().write_bytes(b"packets")
+    work.add(place=Place(frame=1, time_s=Fraction(0), digest=""), frames=1, state={})
+    work.seal()
+    work._lock.close()
+    work.part.write_bytes(b"film")
+    target.write_bytes(b"another film")
+    sweep(target)
+    assert work.folder.exists()
+    target.unlink()
+    target.hardlink_to(work.part)
+    sweep(target)
+    assert not work.folder.exists()
 
 
 def test_a_run_killed_while_it_tidied_up_leaves_nothing(tmp_path: Path) -> None:

@@ -151,6 +151,7 @@ def _open(job: Job, stack: ExitStack) -> _Run:
             threads=threads.encode,
             part=work.part,
             format_=job.format,
+            overwrite=job.overwrite,
         )
     )
     return _Run(

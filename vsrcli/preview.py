@@ -20,6 +20,7 @@ from vsrcli.job import DEFAULT_SCENE_THRESHOLD, ENGINES
 from vsrcli.media.encode import VideoOptions
 from vsrcli.media.images import rgb_of, write_png
 from vsrcli.media.info import VideoInfo
+from vsrcli.media.outlet import put
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model
@@ -96,7 +97,7 @@ def make_still(view: View) -> Shown:
     part = view.target.with_name(f".{view.target.name}.part.png")
     try:
         write_png(part, image)
-        part.replace(view.target)
+        put(part, view.target, overwrite=view.overwrite)
     finally:
         part.unlink(missing_ok=True)
     return Shown(
@@ -119,7 +120,15 @@ def make_clip(view: View, length_s: Fraction, video: VideoOptions) -> Shown:
         info = source.info.video
         size = info.width * scale, info.height * scale
         sink = stack.enter_context(
-            Sink(view.target, source, video=video, size=size, audio="none", threads=view.threads)
+            Sink(
+                view.target,
+                source,
+                video=video,
+                size=size,
+                audio="none",
+                threads=view.threads,
+                overwrite=view.overwrite,
+            )
         )
         frames = (item for item in source.items() if isinstance(item, Frame))
         runs: dict[str, Iterator[Frame]] = {}

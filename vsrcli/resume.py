@@ -101,7 +101,7 @@ class Work:
         self._adding: Future[None] | None = None
         self._lock, self._keep = lock, keep
         self._identity: Identity = {}
-        self._finished = False
+        self._sealed = self._finished = False
 
     @property
     def frames(self) -> int:
@@ -177,6 +177,7 @@ class Work:
         self._settle()
         if self.segments:
             self._write_manifest(self.segments, sealed=True)
+            self._sealed = True
 
     def finish(self) -> None:
         """The output is in place: nothing is left to resume."""
@@ -222,6 +223,8 @@ class Work:
     ) -> None:
         self._disk.shutdown()  # what is being added counts, or has failed
         with suppress(OSError):
+            if self._sealed and not self._finished:  # it could not be put in place
+                self._write_manifest(self.segments)
             self.part.unlink(missing_ok=True)
         counted = _frames(_read(self.folder) or {})
         if counted and not (self._finished and not self._keep):
@@ -297,7 +300,8 @@ def sweep(target: Path) -> None:
         return
     found = _read(folder)
     is_over = found is None or bool(found.get("sealed"))
-    if is_over and not (folder / f"{_PART}{target.suffix}").exists():
+    part = folder / f"{_PART}{target.suffix}"
+    if is_over and (not part.exists() or part.samefile(target)):
         with suppress(OutputError), _locked(target):
             _remove(folder)
 

@@ -98,8 +98,8 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
             raise OutputError(f"{target} is the input itself; choose another -o")
         if not target.is_file():
             raise OutputError(f"{target} is not a regular file; choose another -o")
-        if not overwrite:
-            raise OutputError(f"{target} exists; use -y to replace it or choose another -o")
+    if os.path.lexists(target) and not overwrite:  # a link to nothing, too
+        raise OutputError(f"{target} exists; use -y to replace it or choose another -o")
     if not os.access(target.parent, os.W_OK):
         raise OutputError(f"{target.parent} may not be written to; choose another -o")
 

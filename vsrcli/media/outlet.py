@@ -64,8 +64,8 @@ class Outlet(Protocol):
         """How many frames the closed output holds, read back; None where that cannot be."""
         ...
 
-    def place(self) -> None:
-        """Puts the closed output where it belongs."""
+    def place(self, *, overwrite: bool) -> None:
+        """Puts the closed output where it belongs; `overwrite`: also where something is by now."""
         ...
 
     def check(self) -> None:
@@ -167,10 +167,10 @@ class FileOutlet:
                 count += packet.size > 0
             return count
 
-    def place(self) -> None:
+    def place(self, *, overwrite: bool) -> None:
         with self._temp.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(self._temp, self._target)
+        put(self._temp, self._target, overwrite=overwrite)
 
     def check(self) -> None:
         pass
@@ -227,14 +227,16 @@ class SequenceOutlet:
     def frames(self, video: int) -> int | None:
         return sum(path.stat().st_size > 0 for path in self._temp.iterdir())
 
-    def place(self) -> None:
+    def place(self, *, overwrite: bool) -> None:
         folder = self._pictures.path.parent
         if not folder.exists():
             os.rename(self._temp, folder)
             return
         old = {self._pictures.file(number) for number in self._pictures.numbers()}
+        if old and not overwrite:
+            raise _come_since(min(old))
         for path in sorted(self._temp.iterdir()):
-            os.replace(path, folder / path.name)
+            put(path, folder / path.name, overwrite=overwrite)
             old.discard(folder / path.name)
         for path in old:  # of a longer sequence that this one replaces
             path.unlink()
@@ -280,7 +282,7 @@ class PipeOutlet:
     def frames(self, video: int) -> int | None:
         return None
 
-    def place(self) -> None:
+    def place(self, *, overwrite: bool) -> None:
         pass
 
     def check(self) -> None:
@@ -327,6 +329,31 @@ class _Stream:
     def close(self) -> None:
         """The reader sees the end."""
         os.close(self._descriptor)
+
+
+def put(whole: Path, target: Path, *, overwrite: bool) -> None:
+    """Moves a file that is whole to its place, on the same device.
+
+    Raises OutputError where another one has come to be there that may not be replaced.
+    """
+    if not overwrite:
+        try:
+            os.link(whole, target)  # which, unlike a rename, fails where something is
+            whole.unlink()
+            return
+        except FileExistsError as exc:
+            raise _come_since(target) from exc
+        except OSError as exc:  # no hard links: FAT, some network drives
+            if os.path.lexists(target):
+                raise _come_since(target) from exc
+    os.replace(whole, target)
+
+
+def _come_since(target: Path) -> OutputError:
+    return OutputError(
+        f"{target} has come to be there since the run began; use -y to replace it or choose "
+        "another -o"
+    )
 
 
 def beside(target: Path) -> Path:

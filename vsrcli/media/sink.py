@@ -64,16 +64,18 @@ class Sink:
         threads: int = 0,
         part: Path | None = None,
         format_: str | None = None,
+        overwrite: bool = True,
     ) -> None:
         """`part` is where a file grows until it is whole; None: beside the target. `format_` is
-        the container where the target's name does not say it.
+        the container where the target's name does not say it. `overwrite`: what is at the target
+        when all is done is replaced.
         """
         self.target, self._source = target, source
         self.frames = 0
         self._replay: Iterator[SidePacket] | None = None
         self._outlet = open_outlet(target, format_, part)
         video = self._outlet.settings(video)
-        self._muxed = 0
+        self._muxed, self._overwrite = 0, overwrite
         self._info = source.info.video
         self._done = False
         self._container = self._create(self._outlet.format)
@@ -331,7 +333,8 @@ class Sink:
     def finish(self, frames: int, before_placing: Callable[[], None] = lambda: None) -> None:
         """Closes the file, checks that it holds `frames` frames, and puts it in place.
 
-        Raises EncodeError if a frame is missing, OutputError if the disk refuses.
+        Raises EncodeError if a frame is missing, OutputError if the disk refuses, or if something
+        that may not be replaced has come to the target meanwhile.
         """
         self._catch_up()
         with self._system_errors():
@@ -350,7 +353,7 @@ class Sink:
         stops.check()  # the last time: from here on the output is there
         before_placing()
         try:
-            self._outlet.place()
+            self._outlet.place(overwrite=self._overwrite)
         except OSError as exc:
             raise output_error(self.target, exc) from exc
         self._done = True
