@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from vsrcli.batch import Failure, Warned, run_all
 from vsrcli.cli.joblist import entries
 from vsrcli.errors import UsageError
 from vsrcli.job import Job
+from vsrcli.models import find_folder
 from vsrcli.naming import FIELDS, pattern_of
 
 QUICK = ("--model", "bicubic", "-s", "2", "--preset", "ultrafast")
@@ -170,6 +172,57 @@ def test_job_lists_options_win(tmp_path: Path, batch: Vsr) -> None:
     (tmp_path / "list.toml").write_text('[[job]]\ninput = "a.mp4"\nscale = 3\nencoder = "ffv1"')
     assert batch(tmp_path / "list.toml", "-o", "{parent}/{stem}_{size}.mkv").code == 0
     assert facts(tmp_path / "a_x3.mkv").size == (288, 192)
+
+
+def test_a_list_may_go_on_with_what_another_job_makes(tmp_path: Path, batch: Vsr) -> None:
+    make(tmp_path / "a.mp4", TINY)
+    make(tmp_path / "x.mp4", TINY)
+    (tmp_path / "list.csv").write_text("input,output\na.mp4,x.mp4\nx.mp4,y.mp4\n")
+    outcome = batch(tmp_path / "list.csv", "-y", "--redo")
+    assert (outcome.code, outcome.lines[-1]) == (0, "2 done")
+    assert facts(tmp_path / "y.mp4").size == (384, 256)
+
+
+@pytest.mark.parametrize("order", [(), ("-y",), ("--redo",)])
+def test_a_job_onto_its_own_input_fails(tmp_path: Path, batch: Vsr, order: tuple[str, ...]) -> None:
+    source = make(tmp_path / "a.mp4", TINY)
+    before = source.read_bytes()
+    (tmp_path / "list.json").write_text('[{"input": "a.mp4", "output": "a.mp4"}]')
+    outcome = batch(tmp_path / "list.json", *order)
+    assert outcome.code == 10
+    assert f"exit code 4: {source} is the input itself" in outcome.err
+    assert source.read_bytes() == before
+
+
+def test_two_jobs_for_one_output_are_refused(tmp_path: Path, batch: Vsr) -> None:
+    (tmp_path / "a.mp4").write_text("")
+    (tmp_path / "sub").mkdir()
+    rows = [("x.mp4", 20), ("sub/../x.mp4", 30)]
+    jobs = [{"input": "a.mp4", "output": name, "crf": crf} for name, crf in rows]
+    (tmp_path / "list.json").write_text(json.dumps(jobs))
+    outcome = batch(tmp_path / "list.json")
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert "list.json job 1) and " in outcome.err
+    assert "list.json job 2) would both become" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["mine", "./mine", "sub/../mine"])
+def test_a_lists_model_lies_beside_it(
+    tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    shutil.copytree(find_folder("bicubic"), tmp_path / "there" / "mine")
+    (tmp_path / "there" / "sub").mkdir()
+    make(tmp_path / "there" / "a.mp4", TINY)
+    (tmp_path / "there" / "list.csv").write_text(f"input,model,scale\na.mp4,{name},2\n")
+    monkeypatch.chdir(tmp_path)
+    outcome = vsr("batch", "there/list.csv", "-o", "{parent}/x.mp4")
+    assert (outcome.code, outcome.lines[-1]) == (0, "1 done")
+
+
+def test_a_lists_program_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("input,ffmpeg\na.mp4,bin/ffmpeg\nb.mp4,auto\n")
+    words = [dict(entry.words) for entry in entries([str(tmp_path / "list.csv")])]
+    assert words == [{"ffmpeg": f"{tmp_path}/bin/ffmpeg"}, {"ffmpeg": "auto"}]
 
 
 @pytest.mark.parametrize(

@@ -93,15 +93,19 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
         raise OutputError(
             f"the folder {target.parent} does not exist; create it or choose another -o"
         )
-    if target.exists():
-        if source.exists() and target.samefile(source):
-            raise OutputError(f"{target} is the input itself; choose another -o")
-        if not target.is_file():
-            raise OutputError(f"{target} is not a regular file; choose another -o")
+    refuse_source(target, source)
+    if target.exists() and not target.is_file():
+        raise OutputError(f"{target} is not a regular file; choose another -o")
     if os.path.lexists(target) and not overwrite:  # a link to nothing, too
         raise OutputError(f"{target} exists; use -y to replace it or choose another -o")
     if not os.access(target.parent, os.W_OK):
         raise OutputError(f"{target.parent} may not be written to; choose another -o")
+
+
+def refuse_source(target: Path, source: Path) -> None:
+    """Raises OutputError where the target is the source."""
+    if target.exists() and source.exists() and target.samefile(source):
+        raise OutputError(f"{target} is the input itself; choose another -o")
 
 
 def _check_pictures(pictures: Numbered, source: Path, *, overwrite: bool) -> None:

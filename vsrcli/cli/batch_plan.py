@@ -14,6 +14,7 @@ from vsrcli.errors import InputError, OutputError, UsageError, VsrError
 from vsrcli.job import Job
 from vsrcli.naming import is_done, pattern_of, target_of
 from vsrcli.runtime.bare import resolve_model
+from vsrcli.sizes import refuse_source
 
 Planned = Job | Result
 """A run to do, or one that is over before it began."""
@@ -24,15 +25,20 @@ def plan(
 ) -> list[Planned]:
     """A job for each source, a result for those that cannot be or need not be run.
 
-    A source that another one's run makes is left out: a folder may be given again and again.
-    Raises UsageError where the inputs or `output` say nothing that can be done.
+    A source that another one's run makes is left out, unless a list names it: a folder may be given
+    again and again. Raises UsageError where the inputs or `output` say nothing that can be done.
     """
     pattern = pattern_of(output)
-    planned = [_job(i, entry, pattern, options) for i, entry in enumerate(entries(inputs), 1)]
-    made = {job.target for job in planned if isinstance(job, Job)}
-    planned = [job for job in planned if job.source not in made]
-    _check_targets(planned)
-    return [_unless_done(job, redo=redo) if isinstance(job, Job) else job for job in planned]
+    found = entries(inputs)
+    planned = [_job(i, entry, pattern, options) for i, entry in enumerate(found, 1)]
+    made = {_place(job.target) for job in planned if isinstance(job, Job) and job.target}
+    kept = [
+        (entry, job)
+        for entry, job in zip(found, planned, strict=True)
+        if entry.where or _place(job.source) not in made
+    ]
+    _check_targets(kept)
+    return [_unless_done(job, redo=redo) if isinstance(job, Job) else job for _, job in kept]
 
 
 def _job(index: int, entry: Entry, pattern: str, options: RunOptions) -> Planned:
@@ -44,21 +50,28 @@ def _job(index: int, entry: Entry, pattern: str, options: RunOptions) -> Planned
         target = job.target or target_of(
             job, pattern, resolve_model(job.model), folder=entry.folder, index=index
         )
+        refuse_source(target, job.source)
         return replace(job, target=target)
     except VsrError as exc:
         return _failed(entry.source, entry.target, exc)
 
 
-def _check_targets(planned: Sequence[Planned]) -> None:
-    taken: dict[Path, Path] = {}
-    for job in planned:
+def _place(path: Path) -> Path:
+    """The same for all spellings of a name; a link is a place of its own."""
+    return path.parent.resolve() / path.name
+
+
+def _check_targets(planned: Sequence[tuple[Entry, Planned]]) -> None:
+    taken: dict[Path, str] = {}
+    for entry, job in planned:
         if not isinstance(job, Job) or job.target is None:
             continue
-        other = taken.setdefault(job.target.absolute(), job.source)
-        if other != job.source:
+        name = f"{job.source} ({entry.where})" if entry.where else str(job.source)
+        other = taken.setdefault(_place(job.target), name)
+        if other != name:
             raise UsageError(
-                f"{other} and {job.source} would both become {job.target}; use {{folder}}, "
-                "{stem} or {index} in -o"
+                f"{other} and {name} would both become {job.target}; use {{folder}}, {{stem}} or "
+                "{index} in -o"
             )
 
 

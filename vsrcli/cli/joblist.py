@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import glob
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from vsrcli.cli.config import read_toml
 from vsrcli.errors import UsageError
+from vsrcli.models.model import CARD
 
 LISTS = (".toml", ".json", ".csv")
 _VIDEO = {
@@ -23,6 +25,8 @@ _VIDEO = {
     *(".vob", ".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".y4m", ".nut"),
 }
 """What is taken from a folder; a file that is named may be called anything."""
+_PATHS = ("model", "ffmpeg")
+"""Options that may be paths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +92,17 @@ def _listed(path: Path) -> Iterator[Entry]:
         yield Entry(
             source=path.parent / source,
             target=path.parent / target if target else None,
-            words=words,
+            words={key: _relative(key, value, path.parent) for key, value in words.items()},
             where=where,
         )
+
+
+def _relative(key: str, value: object, folder: Path) -> object:
+    """An option's value; a path to a model or a program, which an id is not, as from the list."""
+    if key not in _PATHS or not isinstance(value, str):
+        return value
+    is_path = "/" in value or os.sep in value or value.lower().endswith(".onnx")
+    return os.path.join(folder, value) if is_path or (folder / value / CARD).is_file() else value
 
 
 def _toml(path: Path) -> list[dict[str, Any]]:
