@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from vsrcli.errors import UsageError
 from vsrcli.job import Job
 from vsrcli.models import find_folder
 from vsrcli.naming import FIELDS, pattern_of
+from vsrcli.resume import Place, open_work, unfinished, work_folder
 
 QUICK = ("--model", "bicubic", "-s", "2", "--preset", "ultrafast")
 TINY = Clip(frames=2, audio=())
@@ -273,6 +275,18 @@ def test_warnings_name_the_source(tmp_path: Path, vsr: Vsr) -> None:
     assert f"vsr: warning: {source}: bicubic runs at x2" in outcome.err
 
 
+def test_unfinished_work_of_other_options_is_not_gone_on_with(tmp_path: Path, batch: Vsr) -> None:
+    source, target = make(tmp_path / "a.mp4", TINY), tmp_path / "a_x2_bicubic.mp4"
+    with open_work(target, {"crf": "20"}, resume=None, keep=True) as work:
+        work.next_file().write_bytes(b"packets")
+        work.add(place=Place(frame=1, time_s=Fraction(0), digest=""), frames=1, state={})
+        work.finish()
+    outcome = batch(source)
+    assert (outcome.code, "exit code 9: " in outcome.err) == (10, True)
+    assert "this run differs: crf was 20 and is not given" in outcome.err
+    assert batch(source, "--no-resume").lines[-1] == "1 done"
+
+
 def test_run_that_dies_is_a_failure(tmp_path: Path) -> None:
     source = make(tmp_path / "a.mp4", Clip(frames=100))
     job = Job(source=source, target=tmp_path / "o.mp4", model="bicubic")
@@ -290,6 +304,33 @@ def test_run_that_dies_is_a_failure(tmp_path: Path) -> None:
     (result,) = run_all([job], on_event=kill_at_first)
     assert result.state == "failed"
     assert "signal 9" in ended[0].message
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_the_same_command_goes_on_after_a_stop(tmp_path: Path) -> None:
+    make(tmp_path / "a.mkv", TINY)
+    make(tmp_path / "b.mkv", Clip(frames=300, size=(160, 90), audio=()))
+    (tmp_path / "c.mkv").hardlink_to(tmp_path / "a.mkv")
+    target = tmp_path / "b_x2_bicubic.mkv"
+    work = work_folder(target)
+    order = [sys.executable, "-m", "vsrcli", "batch", *(str(tmp_path / f"{n}.mkv") for n in "abc")]
+    order += ["--model", "bicubic", "-s", "2", "--preset", "slow", "--segment", "100"]
+    with subprocess.Popen(order, stderr=subprocess.PIPE, text=True) as process:
+        while not (work / "manifest.json").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    lines = said.splitlines()
+    assert lines[-1] == (
+        "vsr: interrupted; 1 of 3 done, 1 in part, which is kept; the same command goes on"
+    )
+    assert lines[-4] == f"stopped  {tmp_path}/b.mkv  frames kept: {unfinished(target)}"
+    again = subprocess.run(order, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr.splitlines()[-1]) == (0, "2 done, 1 skipped")
+    assert len(facts(target).pts) == 300
+    assert not work.exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

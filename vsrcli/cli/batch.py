@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vsrcli.cli.options import Level, LogLevel, ProgressKind, set_log_level
 from vsrcli.cli.run_options import RunOptions, takes_run_options
 from vsrcli.errors import BatchError
+from vsrcli.stops import Stop
+
+if TYPE_CHECKING:
+    from vsrcli.batch import Result
 
 
 @takes_run_options
@@ -49,6 +55,7 @@ def batch(
 ) -> None:
     """Upscale many videos: goes on when one fails, skips what is done, reports at the end.
 
+    After a stop the same command goes on, within a video, too (--no-resume: not within one).
     Exit code 0 if all are done, now or before; 10 if some failed.
     """
     from vsrcli.batch import Interrupted, State, run_all
@@ -82,9 +89,25 @@ def batch(
     if report:
         write_report(report, over, began=began)
     if cause:
-        raise cause
+        raise _StoppedError(cause, over, again=redo) from cause
     failed = sum(result.state is State.FAILED for result in over)
     if failed:
         raise BatchError(
             f"{failed} of {len(over)} failed; those that are done are skipped next time"
         )
+
+
+class _StoppedError(BatchError):
+    """A signal ended the batch. Says what there is by then; `again`: the same command redoes it."""
+
+    def __init__(self, cause: BaseException, results: Sequence[Result], *, again: bool) -> None:
+        from vsrcli.cli.batch_report import counts, kept_frames
+
+        found = counts(results)
+        done = f"{found['done'] + found['skipped']} of {len(results)} done"
+        parts = sum(kept_frames(result) > 0 for result in results)
+        kept = f", {parts} in part, which is kept" if parts else ""
+        hint = "" if again else "; the same command goes on"
+        stop = cause if isinstance(cause, Stop) else Stop(signal.SIGINT)
+        super().__init__(f"{stop.word}; {done}{kept}{hint}")
+        self.exit_code = stop.code

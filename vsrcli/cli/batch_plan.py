@@ -25,6 +25,7 @@ def plan(
 ) -> list[Planned]:
     """A job for each source, a result for those that cannot be or need not be run.
 
+    A batch is there to be run again: its jobs go on with unfinished work unless told not to.
     A source that another one's run makes is left out, unless a list names it: a folder may be given
     again and again. Raises UsageError where the inputs or `output` say nothing that can be done.
     """
@@ -51,7 +52,7 @@ def _job(index: int, entry: Entry, pattern: str, options: RunOptions) -> Planned
             job, pattern, resolve_model(job.model), folder=entry.folder, index=index
         )
         refuse_source(target, job.source)
-        return replace(job, target=target)
+        return replace(job, target=target, resume=job.resume is not False)
     except VsrError as exc:
         return _failed(entry.source, entry.target, exc)
 

@@ -19,6 +19,7 @@ from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import OutputError
 from vsrcli.job import Job
 from vsrcli.progress import Progress, Report
+from vsrcli.resume import unfinished
 
 log = logging.getLogger("vsr")
 _EVERY_S = 0.2
@@ -165,7 +166,15 @@ def _remark(result: Result) -> str:
         return f"exit code {result.failure.code}: {result.failure.message}"
     if result.state is State.SKIPPED:
         return f"{result.target} is there and newer"
-    return ""
+    kept = kept_frames(result)
+    return f"frames kept: {kept}" if kept else ""
+
+
+def kept_frames(result: Result) -> int:
+    """How many frames a run that was stopped has left to go on after."""
+    if result.state is not State.STOPPED or result.target is None:
+        return 0
+    return unfinished(result.target)
 
 
 def counts(results: Sequence[Result]) -> dict[str, int]:
