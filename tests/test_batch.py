@@ -72,6 +72,31 @@ def test_goes_on_after_failures_and_skips_what_is_done(tmp_path: Path, batch: Vs
     assert again.lines[-1] == "2 skipped"
 
 
+@pytest.mark.parametrize("name", ["none/r.json", "folder"])
+def test_a_report_that_cannot_be_written_is_told_before_the_first_run(
+    tmp_path: Path, batch: Vsr, name: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    outcome = batch(make(tmp_path / "a.mp4", TINY), "--report", tmp_path / name)
+    assert (outcome.code, len(outcome.lines)) == (4, 1)
+    assert f"the report {tmp_path / name} cannot be written: " in outcome.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "folder"]
+
+
+def test_a_report_that_fails_at_the_end_leaves_nothing_and_hides_nothing(
+    tmp_path: Path, batch: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vsrcli.cli.batch_report.check_report", lambda _: None)
+    bad, good = tmp_path / "bad.mp4", make(tmp_path / "good.mp4", TINY)
+    (tmp_path / "r.json").mkdir()  # as if somebody had made it meanwhile
+    outcome = batch(bad, good, "--report", tmp_path / "r.json")
+    assert outcome.code == 10
+    assert outcome.lines[-1].startswith("vsr: 1 of 2 failed; ")
+    assert f"; the report {tmp_path}/r.json cannot be written: " in outcome.lines[-1]
+    assert batch(good, "--report", tmp_path / "r.json").code == 4
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_older_output_needs_y_and_redo_does_all(tmp_path: Path, batch: Vsr) -> None:
     source, target = make(tmp_path / "a.mp4", TINY), tmp_path / "a_x2_bicubic.mp4"
     assert batch(source).code == 0

@@ -12,7 +12,7 @@ import typer
 
 from vsrcli.cli.options import Level, LogLevel, ProgressKind, set_log_level
 from vsrcli.cli.run_options import RunOptions, takes_run_options
-from vsrcli.errors import BatchError
+from vsrcli.errors import BatchError, OutputError
 from vsrcli.stops import Stop
 
 if TYPE_CHECKING:
@@ -58,15 +58,17 @@ def batch(
     After a stop the same command goes on, within a video, too (--no-resume: not within one).
     Exit code 0 if all are done, now or before; 10 if some failed.
     """
-    from vsrcli.batch import Interrupted, State, run_all
+    from vsrcli.batch import Interrupted, run_all
     from vsrcli.cli.batch_plan import plan
-    from vsrcli.cli.batch_report import open_log, write_report
+    from vsrcli.cli.batch_report import check_report, open_log, write_report
     from vsrcli.cli.dry_run import dry_runs
     from vsrcli.job import Job
 
     set_log_level(loglevel)
     began = time.time()
     planned = plan(inputs, output, options, redo=redo)
+    if report:
+        check_report(report)
     if dry_run:
         dry_runs(planned)
         return
@@ -86,15 +88,22 @@ def batch(
     results = [by_place.get(i, job) for i, job in enumerate(planned)]
     over = [result for result in results if not isinstance(result, Job)]
     told.end(over)
+    end = _StoppedError(cause, over, again=redo) if cause else _failure(over)
     if report:
-        write_report(report, over, began=began)
-    if cause:
-        raise _StoppedError(cause, over, again=redo) from cause
-    failed = sum(result.state is State.FAILED for result in over)
-    if failed:
-        raise BatchError(
-            f"{failed} of {len(over)} failed; those that are done are skipped next time"
-        )
+        try:
+            write_report(report, over, began=began)
+        except OutputError as exc:
+            if end is None:
+                raise
+            end.add_note(str(exc))
+    if end:
+        raise end from cause
+
+
+def _failure(results: Sequence[Result]) -> BatchError | None:
+    failed = sum(result.failure is not None for result in results)
+    told = f"{failed} of {len(results)} failed; those that are done are skipped next time"
+    return BatchError(told) if failed else None
 
 
 class _StoppedError(BatchError):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -197,7 +198,17 @@ def write_report(path: Path, results: Sequence[Result], *, began: float) -> None
         part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as exc:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise OutputError(f"the report {path} cannot be written: {exc.strerror}") from exc
+
+
+def check_report(path: Path) -> None:
+    """Raises OutputError where a report cannot be written, before there is anything to tell."""
+    if path.is_dir():
+        raise OutputError(f"the report {path} cannot be written: it is a folder")
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise OutputError(f"the report {path} cannot be written: {path.parent} takes no files")
 
 
 def _document(result: Result) -> dict[str, Any]:
