@@ -3,12 +3,14 @@
     vsr upscale in.mp4 --progress json | python examples/progress_table.py
 
 On a terminal the table is drawn anew with each event, else once at the end. Needs nothing but
-Python. Ends with 0 if every run is done, with 1 if one failed or fell silent.
+Python. Ends with 0 if every run is done, with 1 if one failed or fell silent, if a report says that
+one did, or if nothing came. Ctrl-C is for the runs, which then say how they ended.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Any
 
@@ -29,14 +31,22 @@ def row(source: str, event: dict[str, Any]) -> str:
     return f"{share:>9}  {source}: {event.get('fps', 0):.1f} fps{left}"
 
 
+def is_well(event: dict[str, Any]) -> bool:
+    """Whether what is said of no one run is good: a report that counts none that failed."""
+    return event["event"] == "report" and not (event.get("failed") or event.get("stopped"))
+
+
 def main() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     runs: dict[str, dict[str, Any]] = {}
+    others: list[dict[str, Any]] = []
     live = sys.stdout.isatty()
     for line in sys.stdin:
         event = json.loads(line)
         if event["v"] != SCHEMA:
             sys.exit(f"these events have schema {event['v']}; this reader knows {SCHEMA}")
-        if "source" not in event:  # of a whole batch
+        if "source" not in event:  # of all runs, or of options that cannot be meant
+            others.append(event)
             continue
         drawn = len(runs)
         runs[event["source"]] = event
@@ -44,9 +54,11 @@ def main() -> int:
             up = f"\x1b[{drawn}A" if drawn else ""
             table = "\n".join(f"{row(*run)}\x1b[K" for run in runs.items())
             print(f"{up}\r{table}", flush=True)
-    if not live:
+    if runs and not live:
         print("\n".join(row(*run) for run in runs.items()))
-    return 0 if all(event["event"] in ENDS[:2] for event in runs.values()) else 1
+    ends = [event["event"] in ENDS[:2] for event in runs.values()]
+    ends += [is_well(event) for event in others]
+    return 0 if ends and all(ends) else 1
 
 
 if __name__ == "__main__":

@@ -7,6 +7,12 @@
 # Every event is one line written at once, so the runs can share a pipe. Ends with 0 if all went
 # well, else with 1.
 
-printf '%s\0' "$@" |
-    xargs -0 -n 1 -P 2 vsr upscale --progress json -i |
-    python3 "$(dirname "$0")/progress_table.py"
+run() {
+    trap : INT # Ctrl-C is for vsr, which cleans up
+    printf '%s\0' "$@" | xargs -0 -n 1 -P 2 vsr upscale --progress json -i ||
+        # A run that could not begin has written no event; xargs knows that one failed.
+        echo '{"v": 1, "event": "report", "failed": 1}'
+}
+
+trap : INT
+run "$@" | python3 "$(dirname "$0")/progress_table.py"

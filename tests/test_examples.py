@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -55,7 +57,10 @@ def test_python_example_tells_what_failed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a shell script of the examples with `vsr` on the path, quickly."""
+    """Runs a shell script of the examples with `vsr` on the path, quickly.
+
+    As Ctrl-C does, it stops all of it once the file `stop_at` is there.
+    """
     command = tmp_path / "bin" / "vsr"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vsrcli "$@"\n')
@@ -63,9 +68,19 @@ def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     env = os.environ | {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"}
     env |= {"VSR_MODEL": "bicubic", "VSR_SCALE": "2", "VSR_PRESET": "ultrafast"}
 
-    def call(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    def call(
+        name: str, *arguments: object, stop_at: Path | None = None, **more: str
+    ) -> subprocess.CompletedProcess[str]:
         order = [str(EXAMPLES / name), *map(str, arguments)]
-        return subprocess.run(order, env=env, capture_output=True, text=True, check=False)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(order, env=env | more, process_group=0, **pipes) as process:
+            while stop_at and not stop_at.exists():
+                assert process.poll() is None
+                time.sleep(0.005)
+            if stop_at:
+                os.killpg(process.pid, signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(order, process.returncode, out, err)
 
     return call
 
@@ -94,6 +109,42 @@ def test_queue_sorts_what_it_did(tmp_path: Path, shell: Shell) -> None:
 
 
 @posix
+def test_queue_counts_what_could_not_begin(tmp_path: Path, shell: Shell) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").write_text("")
+    done = shell("queue.sh", tmp_path / "in", tmp_path / "out", "--scale", "x")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (tmp_path / "in" / "failed" / "a.mp4").is_file()
+
+
+@posix
+def test_queue_names_the_output_by_the_file_alone(tmp_path: Path, shell: Shell) -> None:
+    (tmp_path / "a.folder").mkdir()
+    make(tmp_path / "clip.mkv", Clip(frames=2)).rename(tmp_path / "a.folder" / "bare")
+    assert shell("queue.sh", tmp_path / "a.folder", tmp_path / "out").returncode == 0
+    assert facts(tmp_path / "out" / "bare.mkv").size == (192, 128)
+
+
+@posix
+def test_queue_goes_on_where_it_was_stopped(tmp_path: Path, shell: Shell) -> None:
+    waiting, work = tmp_path / "in", tmp_path / "out" / ".a.mkv.vsr"
+    waiting.mkdir()
+    make(waiting / "a.mkv", Clip(frames=300, size=(160, 90), audio=()))
+    make(waiting / "b.mkv", Clip(frames=2))
+    order = ("queue.sh", waiting, tmp_path / "out", "--preset", "slow", "--segment", 100)
+    stopped = shell(*order, stop_at=work / "manifest.json")
+    assert stopped.returncode == 1
+    assert "Traceback" not in stopped.stderr
+    assert "frames are kept" in stopped.stderr
+    assert {path.name for path in waiting.iterdir()} == {"a.mkv", "b.mkv", "done", "failed"}
+    assert not list((waiting / "failed").iterdir())
+    again = shell(*order)
+    assert again.returncode == 0, again.stderr
+    assert {path.name for path in (waiting / "done").iterdir()} == {"a.mkv", "b.mkv"}
+    assert len(facts(tmp_path / "out" / "a.mkv").pts) == 300
+
+
+@posix
 def test_xargs_runs_two_at_a_time_into_one_table(tmp_path: Path, shell: Shell) -> None:
     names = [str(make(tmp_path / f"{name}.mp4", Clip(frames=20))) for name in ("a", "b c", "d")]
     done = shell("xargs.sh", *names)
@@ -102,6 +153,8 @@ def test_xargs_runs_two_at_a_time_into_one_table(tmp_path: Path, shell: Shell) -
         f"     done  {name} -> {name.removesuffix('.mp4')}_x2_bicubic.mp4" for name in names
     ]
     assert shell("xargs.sh", names[0]).returncode == 1  # the output is there now
+    other = shell("xargs.sh", names[0], VSR_SCALE="x")
+    assert (other.returncode, other.stdout) == (1, "")  # it could not begin
 
 
 def test_table_shows_runs_that_are_under_way() -> None:
@@ -115,6 +168,14 @@ def test_table_shows_runs_that_are_under_way() -> None:
     order = [sys.executable, str(EXAMPLES / "progress_table.py")]
     shown = subprocess.run(order, input=text, capture_output=True, text=True, check=False)
     assert (shown.returncode, shown.stdout) == (1, "     25 %  a: 12.5 fps, 12 s left\n")
+    for line, code in {
+        '{"v": 1, "event": "error", "code": 2, "message": "no"}': 1,
+        '{"v": 1, "event": "report", "done": 1, "failed": 1}': 1,
+        '{"v": 1, "event": "report", "done": 1, "stopped": 1}': 1,
+        '{"v": 1, "event": "report", "done": 0, "failed": 0}': 0,
+        "": 1,
+    }.items():
+        assert subprocess.run(order, input=line, text=True, check=False).returncode == code
     newer = subprocess.run(
         order, input='{"v": 2, "event": "start"}', capture_output=True, text=True, check=False
     )
