@@ -167,6 +167,29 @@ def test_audio_that_only_a_picture_lets_in_is_copied(tmp_path: Path) -> None:
     assert (packed.action, packed.encoder) == (Action.CONVERT, "pcm_s16le")
 
 
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001)])
+def test_mxf_keeps_pictures_after_the_sound(tmp_path: Path, upscale: Vsr, rate: Fraction) -> None:
+    """What is missing of either track is silence; the sound itself is the source's."""
+    tracks = (Track(codec="pcm_s16le", rate=48000), Track(codec="pcm_s24le", rate=48000))
+    source = make(tmp_path / "in.mov", Clip(frames=25, rate=rate, audio=tracks))
+    target = tmp_path / "out.mxf"
+    upscale(source, "-o", target, "-c:v", "mpeg2video")
+    assert len(facts(target).pts) == 25
+    samples = int(25 / rate * 48000)
+    for before, after, size in zip(sounds(source), sounds(target), (2, 3), strict=True):
+        assert len(before) < len(after) == samples * size
+        assert after == before + bytes(len(after) - len(before))
+
+
+def sounds(path: Path) -> list[bytes]:
+    """The data of each sound track."""
+    with av.open(str(path)) as file:
+        found = {stream.index: b"" for stream in file.streams.audio}
+        for packet in file.demux(*file.streams.audio):
+            found[packet.stream.index] += bytes(packet)
+        return list(found.values())
+
+
 def test_a_container_without_h264_gets_what_it_holds(tmp_path: Path, vsr: Vsr) -> None:
     source = make(tmp_path / "in.mp4", Clip(audio=()))
     outcome = vsr("upscale", source, "-o", tmp_path / "out.ogv", "--model", "bicubic")

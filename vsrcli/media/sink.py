@@ -35,6 +35,7 @@ from vsrcli.media.plan import (
     plan_streams,
 )
 from vsrcli.media.segments import SegmentWriter
+from vsrcli.media.silence import Silence
 from vsrcli.media.source import Source
 from vsrcli.places import PIPE
 
@@ -79,6 +80,7 @@ class Sink:
         self._info = source.info.video
         self._done = False
         self._container = self._create(self._outlet.format)
+        self._silence = Silence(self._container)
         try:
             self.plans = self._add_streams(video, size, audio, threads)
             self._start()
@@ -306,6 +308,7 @@ class Sink:
             self._keep_order(packet)
             try:
                 self._muxed += packet.stream.index == self._video.index
+                self._silence.count(packet)
                 self._container.mux(packet)
                 self._outlet.check()
             except (av.FFmpegError, ValueError, OSError) as exc:
@@ -342,6 +345,7 @@ class Sink:
         self._mux_picture(packets)
         for converter in self._converters.values():
             self._mux(list(converter.flush()))
+        self._mux(list(self._silence.until(self._muxed / self._info.rate)))
         try:
             self._container.close()
             self._outlet.check()
