@@ -17,8 +17,8 @@ from make_clip import FONT, RATE, SCALE, codes, page, view
 from numpy.typing import NDArray
 
 from vsrcli import Job, upscale
-from vsrcli.media.encode import VideoOptions
 from vsrcli.media.images import read_rgb, write_png
+from vsrcli.media.settings import VideoOptions
 from vsrcli.models import list_models
 
 CLIP = Path(__file__).with_name("clip.mp4")

@@ -18,8 +18,8 @@ import imageio_ffmpeg
 from clips import ASS, B_FRAMES, INTERLACED, PGS, VFR_TIMES, Clip, Text, Track, make
 
 from vsrcli.job import Job
-from vsrcli.media.encode import VideoOptions
 from vsrcli.media.intake import Intake
+from vsrcli.media.settings import VideoOptions
 
 MS = Fraction(1, 1000)
 HDR10 = (9, 16, 9, 1)

@@ -13,7 +13,7 @@ from clips import ASS, PGS, Clip, Text, Track, make
 from conformance import held, main, run
 
 from vsrcli import Job, upscale
-from vsrcli.media.encode import VideoOptions
+from vsrcli.media.settings import VideoOptions
 
 MS, VFR_TICK = Fraction(1, 1000), Fraction(1, 90_000)
 README = Path(__file__).resolve().parents[1] / "README.md"

@@ -10,7 +10,7 @@ import pytest
 
 from vsrcli import upscale
 from vsrcli.job import Job
-from vsrcli.media.encode import VideoOptions
+from vsrcli.media.settings import VideoOptions
 from vsrcli.media.source import Source
 
 WIDTH, HEIGHT = 96, 64

@@ -245,7 +245,7 @@ def test_signals_leave_nothing_behind(
 
 def test_api_does_what_the_command_does(tmp_path: Path, upscale: Vsr) -> None:
     from vsrcli.job import Job
-    from vsrcli.media.encode import VideoOptions
+    from vsrcli.media.settings import VideoOptions
     from vsrcli.pipeline import upscale as run
     from vsrcli.progress import Progress
 

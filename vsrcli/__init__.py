@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vsrcli.errors import VsrError
     from vsrcli.job import Job
-    from vsrcli.media.encode import VideoOptions
     from vsrcli.media.inlet import Reading
     from vsrcli.media.intake import Intake
+    from vsrcli.media.settings import VideoOptions
     from vsrcli.models import Tuning
     from vsrcli.pipeline import upscale
     from vsrcli.progress import Finishing, Progress, Report, Stage, Started
@@ -36,7 +36,7 @@ __all__ = [
 __version__ = "0.1.0"
 _HOMES = {
     "Job": "job",
-    "VideoOptions": "media.encode",
+    "VideoOptions": "media.settings",
     "Intake": "media.intake",
     "Reading": "media.inlet",
     "Tuning": "models",

@@ -11,9 +11,9 @@ from statistics import median
 from vsrcli.errors import EncodeError
 from vsrcli.frames import Frame, Picture, landed
 from vsrcli.media.census import centre
-from vsrcli.media.encode import VideoOptions
 from vsrcli.media.encoders import time_encoder
 from vsrcli.media.info import VideoInfo
+from vsrcli.media.settings import VideoOptions
 from vsrcli.models import UNTUNED, Model, Temporal, Tuning
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.sizes import running_scale

@@ -7,11 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from vsrcli.errors import UsageError
-from vsrcli.media.encode import VideoOptions
 from vsrcli.media.fields import MODES
 from vsrcli.media.inlet import Reading
 from vsrcli.media.intake import Intake
 from vsrcli.media.mapping import check_map
+from vsrcli.media.settings import VideoOptions
 from vsrcli.models import UNTUNED, Tuning
 
 DEFAULT_MODEL = "rlsp-7-128"

@@ -17,10 +17,10 @@ from vsrcli import stops
 from vsrcli.errors import InputError, UsageError
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, ENGINES
-from vsrcli.media.encode import VideoOptions
 from vsrcli.media.images import rgb_of, write_png
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.outlet import put
+from vsrcli.media.settings import VideoOptions
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model

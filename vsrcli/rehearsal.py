@@ -12,11 +12,11 @@ from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, ModelSpeed, measure_speeds, tr
 from vsrcli.frames import Frame, Picture
 from vsrcli.job import Job
 from vsrcli.media.census import centre
-from vsrcli.media.encode import check_even, choose_format
 from vsrcli.media.external import codec_of
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.outlet import open_outlet
 from vsrcli.media.plan import plan_streams
+from vsrcli.media.settings import check_even, choose_format
 from vsrcli.media.source import Source
 from vsrcli.models import Model, Temporal
 from vsrcli.needs import peak_bytes

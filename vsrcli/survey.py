@@ -15,16 +15,16 @@ from vsrcli.errors import EncodeError, UsageError
 from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, Speeds, measure_speeds
 from vsrcli.job import DEFAULT_MODEL, Job
 from vsrcli.media.census import Census, take_census
-from vsrcli.media.encode import (
+from vsrcli.media.info import SourceInfo, VideoInfo
+from vsrcli.media.outlet import container_of
+from vsrcli.media.plan import StreamPlan, plan_streams
+from vsrcli.media.settings import (
     VideoOptions,
     check_even,
     choose_format,
     default_codec,
     encoder_named,
 )
-from vsrcli.media.info import SourceInfo, VideoInfo
-from vsrcli.media.outlet import container_of
-from vsrcli.media.plan import StreamPlan, plan_streams
 from vsrcli.media.source import Source
 from vsrcli.models import Model, Temporal, find_model, list_models
 from vsrcli.needs import Need, memory_needs

@@ -15,8 +15,8 @@ from vsrcli.benchmark.cases import CRF, Case, Plan, Size, Stages
 from vsrcli.benchmark.process import Ran, run
 from vsrcli.frames import Frame, landed
 from vsrcli.job import Job
-from vsrcli.media.encode import VideoOptions
 from vsrcli.media.ffmpeg import clip_command, scale_command
+from vsrcli.media.settings import VideoOptions
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
 from vsrcli.models import Model, Temporal

@@ -78,7 +78,7 @@ def preview(
     The ten frames before the instant are run too, so that recurrent models show their best.
     """
     from vsrcli.job import DEFAULT_MODEL
-    from vsrcli.media.encode import VideoOptions
+    from vsrcli.media.settings import VideoOptions
     from vsrcli.preview import View, make_clip, make_still
 
     set_log_level(loglevel)

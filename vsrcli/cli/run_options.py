@@ -286,9 +286,9 @@ class RunOptions:
     def job(self, source: Path, target: Path | None) -> Job:
         """The run of one source. Raises UsageError for options that cannot be meant together."""
         from vsrcli.job import DEFAULT_MODEL, DEFAULT_SEGMENT, Job
-        from vsrcli.media.encode import VideoOptions
         from vsrcli.media.inlet import Reading
         from vsrcli.media.intake import Intake
+        from vsrcli.media.settings import VideoOptions
         from vsrcli.models import Tuning
 
         if self.overwrite and self.keep:

@@ -14,9 +14,10 @@ from av.codec.codec import Codec, UnknownCodecError
 
 from vsrcli.errors import EncodeError
 from vsrcli.frames import Frame
-from vsrcli.media.encode import HARDWARE, VideoOptions
+from vsrcli.media.encode import HARDWARE
 from vsrcli.media.external import open_writer, try_encoder
 from vsrcli.media.info import VideoInfo
+from vsrcli.media.settings import VideoOptions
 
 ENCODERS = (
     *("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),

@@ -25,22 +25,20 @@ import av
 from av.codec.codec import Codec, UnknownCodecError
 
 from vsrcli.errors import EncodeError
-from vsrcli.media.encode import (
-    Encoder,
-    FrameWriter,
-    StreamEncoder,
+from vsrcli.media.encode import Encoder, FrameWriter, StreamEncoder, add_video
+from vsrcli.media.ffmpeg import ffmpeg_binary
+from vsrcli.media.info import VideoInfo
+from vsrcli.media.packet import SidePacket
+from vsrcli.media.settings import (
     VideoOptions,
-    add_video,
     check_even,
     choose_format,
     default_codec,
     encoded_color,
     encoder_named,
     private_options,
+    warn_of_lost_hdr,
 )
-from vsrcli.media.ffmpeg import ffmpeg_binary
-from vsrcli.media.info import VideoInfo
-from vsrcli.media.packet import SidePacket
 
 AUTO = "auto"
 """For --ffmpeg: the binary that comes along, for what PyAV lacks."""
@@ -150,6 +148,7 @@ def _command(
     words = list(_started(codec, pix_fmt, tags, threads))
     if options.bitrate:
         words += ["-b:v", str(options.bitrate)]
+    warn_of_lost_hdr(codec.name, info)
     for key, value in private_options(codec.name, options, info, pix_fmt).items():
         words += [f"-{'b:v' if key == 'b' else key}", value]
     return (*words, "-video_track_timescale", str(info.time_base.denominator))

@@ -18,8 +18,8 @@ import av
 
 from vsrcli import stops
 from vsrcli.errors import OutputError
-from vsrcli.media.encode import VideoOptions
 from vsrcli.media.inlet import format_named
+from vsrcli.media.settings import VideoOptions
 from vsrcli.places import PIPE, Numbered, is_picture, numbered
 
 MOV = ("mp4", "mov", "ipod", "3gp", "psp")

@@ -20,7 +20,7 @@ from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.display import write_display_size
-from vsrcli.media.encode import FrameWriter, VideoOptions, frame_ticks, lacks_shape
+from vsrcli.media.encode import FrameWriter, frame_ticks, lacks_shape
 from vsrcli.media.external import open_writer
 from vsrcli.media.outlet import MOV, open_outlet
 from vsrcli.media.packet import SidePacket
@@ -35,6 +35,7 @@ from vsrcli.media.plan import (
     plan_streams,
 )
 from vsrcli.media.segments import SegmentWriter
+from vsrcli.media.settings import VideoOptions
 from vsrcli.media.silence import Silence
 from vsrcli.media.source import Source
 from vsrcli.places import PIPE

@@ -1,0 +1,205 @@
+"""The encoder's settings: what the user says, and what is usual where nothing is said."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import av
+from av.codec.codec import Codec, UnknownCodecError
+
+from vsrcli.errors import EncodeError
+from vsrcli.frames import BT601, IDENTITY, Color, Layout, Role, assumed_matrix
+from vsrcli.media.hdr import encoder_parameters
+from vsrcli.media.info import VideoInfo
+from vsrcli.media.pixels import best_format, layout_of
+
+log = logging.getLogger("vsr")
+_X26X = {"libx264", "libx264rgb", "libx265"}
+_QUALITY = dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1", *_X26X), "crf") | {
+    "librav1e": "qp",
+    "libvvenc": "qp",
+}
+_FREE_RATE = ("libvpx", "libaom")
+"""Encoders whose quality is only kept where no rate limits it."""
+_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+_RGB_STILLS = {"png", "tiff", "bmp"}
+_Y4M = (
+    *("yuv420p", "yuv422p", "yuv444p", "yuv411p", "gray", "gray9le", "gray10le", "gray12le"),
+    *(f"yuv{s}p{b}le" for s in (420, 422, 444) for b in (9, 10, 12, 14, 16)),
+    *("gray16le", "yuva444p"),
+)
+_UNTAGGED_STILLS = {"mjpeg": True, "libwebp": False}
+"""Pictures that are read as BT.601 whatever they were; whether of full range."""
+STILLS = {*_RGB_STILLS, *_UNTAGGED_STILLS}
+"""Encoders of single pictures."""
+_USUAL_CODECS = {"webm": "libvpx-vp9", "ogv": "libvpx", "ogg": "libvpx"}
+"""Where H.264 cannot be."""
+_DNXHR = {
+    "yuv422p": "dnxhr_hq",
+    "yuv422p10le": "dnxhr_hqx",
+    "yuv444p10le": "dnxhr_444",
+    "gbrp10le": "dnxhr_444",
+}
+"""Of any size and rate, where DNxHD needs one of its own bit rates."""
+_PLAIN_NAMES = {"wrapped_avframe": "y4m"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """How the new picture is encoded, in FFmpeg's words."""
+
+    codec: str | None = None
+    """None: libx264, or libvpx-vp9 in webm."""
+    crf: float | None = None
+    """None: 16 with libx264; the encoder's own default elsewhere."""
+    preset: str | None = None
+    bitrate: int | None = None
+    """Bits a second; excludes crf."""
+    pix_fmt: str | None = None
+    """None: the source's, or the nearest the encoder has."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """The encoder's private options, by name."""
+    ffmpeg: str | None = None
+    """The ffmpeg binary that encodes; auto: the one that comes along, for what PyAV lacks."""
+
+
+class Offer(Protocol):
+    """An encoder and the pixel formats that it takes; none named: any."""
+
+    @property
+    def name(self) -> str:
+        """FFmpeg's name."""
+        ...
+
+    @property
+    def video_formats(self) -> Sequence[av.VideoFormat] | None:
+        """In the encoder's order."""
+        ...
+
+
+def encoder_named(name: str) -> Codec:
+    """PyAV's encoder of this name. Raises EncodeError if its build of FFmpeg has none."""
+    try:
+        codec = Codec(name, "w")
+    except UnknownCodecError as exc:
+        raise EncodeError(
+            f"there is no encoder {name!r} here; `vsr doctor` lists those that work, "
+            "and --ffmpeg auto takes others from the ffmpeg binary"
+        ) from exc
+    if codec.type != "video":
+        raise EncodeError(f"{name} is not a video encoder; use libx264, libx265, ffv1 …")
+    return codec
+
+
+def choose_format(codec: Offer, layout: Layout, wanted: str | None) -> str:
+    """The pixel format to encode.
+
+    Raises EncodeError if the encoder lacks the one asked for, or if transparency would be lost
+    without a word of the user.
+    """
+    offered, name = _offered(codec), _PLAIN_NAMES.get(codec.name, codec.name)
+    if wanted:
+        if offered and wanted not in offered:
+            raise EncodeError(f"{name} cannot encode {wanted}; it takes {', '.join(offered)}")
+        return wanted
+    if not offered or layout.name in offered:
+        return layout.name
+    chosen = best_format(offered, layout)
+    if layout.planes_of(Role.ALPHA) and not any(
+        c.is_alpha for c in av.VideoFormat(chosen).components
+    ):
+        able = "-c:v prores_ks (.mov), ffv1 (.mkv) or libvpx-vp9 (.webm)"
+        able = ".png, .webp or .tif" if codec.name in STILLS else able
+        raise EncodeError(f"{name} cannot hold transparency; use {able}, or --alpha drop")
+    if layout_of(chosen) != layout:  # packed formats hold the same samples
+        level = logging.INFO if codec.name in STILLS else logging.WARNING
+        log.log(level, "%s cannot encode %s: converted to %s", name, layout.name, chosen)
+    return chosen
+
+
+def _offered(codec: Offer) -> list[str]:
+    """The encoder's pixel formats that every reader of its files understands."""
+    offered = [f.name for f in codec.video_formats or ()]
+    if codec.name == "wrapped_avframe":
+        return list(_Y4M)
+    if codec.name in _RGB_STILLS:
+        return [n for n in offered if not n.startswith("yuv")]
+    return [n for n in offered if n.startswith("yuvj")] if codec.name == "mjpeg" else offered
+
+
+def check_even(codec: Offer, pix_fmt: str, width: int, height: int) -> None:
+    """Raises EncodeError where subsampled chroma wants even sides and the picture's are odd."""
+    layout = layout_of(pix_fmt)
+    odd = [n for n, s in ((width, layout.chroma_w), (height, layout.chroma_h)) if n % s]
+    if odd:
+        raise EncodeError(
+            f"{codec.name} needs even sides in {pix_fmt} and the output is {width}x{height}; "
+            "use --pix-fmt yuv444p, another --scale, or --width/--height"
+        )
+
+
+def encoded_color(info: VideoInfo, pix_fmt: str, codec: str = "") -> Color:
+    """The source's tags; what is converted between RGB and YUV gets those of the result."""
+    color = info.color
+    is_rgb = bool(info.layout.planes_of(Role.RGB))
+    if av.VideoFormat(pix_fmt).is_rgb:
+        return color if is_rgb else replace(color, matrix=IDENTITY, full_range=True)
+    if codec in _UNTAGGED_STILLS:
+        return replace(color, matrix=BT601, full_range=_UNTAGGED_STILLS[codec])
+    return replace(color, matrix=assumed_matrix(info.height), full_range=False) if is_rgb else color
+
+
+def default_codec(container: str) -> str:
+    """What a newcomer wants in this container."""
+    return _USUAL_CODECS.get(container, "libx264")
+
+
+def private_options(
+    name: str, options: VideoOptions, info: VideoInfo, pix_fmt: str
+) -> dict[str, str]:
+    """The settings of an encoder by the names it gives them. Raises EncodeError."""
+    chosen: dict[str, str] = {}
+    quality = _QUALITY.get(name)
+    crf = options.crf
+    if crf is None and name in ("libx264", "libx264rgb") and not options.bitrate:
+        crf = 16
+    if crf is not None:
+        if quality is None:
+            raise EncodeError(f"{name} has no --crf; use --bitrate or --encoder-option")
+        chosen[quality] = f"{crf:g}"
+        if name.startswith(_FREE_RATE):
+            chosen["b"] = "0"
+    if name == "libvpx" and info.layout.planes_of(Role.ALPHA):
+        chosen["auto-alt-ref"] = "0"  # its alternate frames are of the colours alone
+    if name == "dnxhd" and not options.bitrate:
+        chosen["profile"] = _DNXHR.get(pix_fmt, "dnxhd")
+    preset = options.preset or ("medium" if name in _X26X else None)
+    if preset:
+        if name in _X26X and preset not in _PRESETS:  # x264 would print a line of its own
+            raise EncodeError(f"{name} has no preset {preset!r}; use {', '.join(_PRESETS)}")
+        chosen["preset"] = preset
+    chosen |= options.extra
+    key, told = encoder_parameters(name, info.mastering)
+    if name == "libx265":  # it prints on stderr by itself, past FFmpeg's log
+        told = f"log-level=none:{told}".rstrip(":")
+        chosen.setdefault("a53cc", "1")
+    if told:  # the user's own come last, so they win
+        chosen[key] = f"{told}:{chosen.get(key, '')}".rstrip(":")
+    return chosen
+
+
+def warn_of_lost_hdr(name: str, info: VideoInfo) -> None:
+    """Says which metadata of a picture's range an encoder is not told."""
+    if info.dynamic:
+        log.warning(
+            "%s metadata is not kept: it described each frame at its old size",
+            " and ".join(info.dynamic),
+        )
+    if info.mastering and not encoder_parameters(name, info.mastering)[1]:
+        log.warning("%s is not told the HDR mastering metadata; libx265 and libsvtav1 do", name)
