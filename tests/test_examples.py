@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from clips import Clip, make
 from facts import facts
 
 from vsrcli.media.images import read_rgb
+from vsrcli.models import find_model
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -203,6 +205,18 @@ def test_start_is_told_stage_by_stage() -> None:
     assert all(len(pair) == 2 for pair in spent.values())
     wall = sum(pair[0] for stage, pair in spent.items() if stage != "in all")
     assert abs(spent["in all"][0] - wall) <= len(spent)
+
+
+def test_readme_says_of_clips_what_the_cards_say() -> None:
+    """Of models for ordinary video, calendar / city, as they are."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.split("on the centred grid of an antialiased bicubic")[1].split("\n\n")[1]
+    rows = re.findall(r"^\| `(\S+)`( x2)? \| (\S+) / (\S+) \|", table, re.MULTILINE)
+    assert len(rows) >= 6
+    for name, smaller, *figures in rows:
+        measured = find_model(name).graph(2 if smaller else 4).measured
+        keys = [f"bicubic_{clip}_psnr_y" for clip in ("calendar", "city")]
+        assert [f"{measured[key]:.2f}" for key in keys] == figures
 
 
 def test_readme_table_is_what_the_cards_say() -> None:
