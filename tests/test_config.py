@@ -78,6 +78,43 @@ def test_command_line_wins_over_environment_over_file(
     assert vsr("upscale", source, "--profile", "tall", "-s", 2, "-o", "s.mkv", "-y").code == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "nearer"),
+    [
+        ("SCALE", "2", ("--height", "96")),
+        ("CRF", "18", ("-b:v", "1M")),
+        ("KEEP", "1", ("-y",)),
+        ("LENGTH", "1", ("-to", "1")),
+        ("PRESET", "slow", ("-c:v", "libsvtav1")),
+        ("CRF", "18", ("-c:v", "ffv1")),
+        ("SCENE_THRESHOLD", "30", ("--no-scene-cut",)),
+    ],
+)
+def test_command_line_drops_what_it_excludes_in_the_environment(
+    tmp_path: Path,
+    vsr: Vsr,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    nearer: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv(f"VSR_{name}", value)
+    source = make(tmp_path / "in.mkv", Clip(frames=2))
+    quick = ("-m", "bicubic", "--progress", "none", "-loglevel", "error")
+    outcome = vsr("upscale", source, *quick, *nearer)
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_environment_drops_what_it_excludes_in_the_file(
+    config: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make(config.with_name("in.mp4"), Clip(frames=2))
+    monkeypatch.setenv("VSR_HEIGHT", "160")
+    monkeypatch.setenv("VSR_ENCODER", "mpeg4")
+    assert vsr("upscale", source).code == 0
+    assert config.with_name("in_240x160_bicubic.mp4").is_file()
+
+
 def test_named_file_is_the_only_one(config: Path, vsr: Vsr, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text('scale = 3\nmodel = "bicubic"')

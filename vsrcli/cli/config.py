@@ -32,6 +32,7 @@ _RIVALS = (
     ({"crf"}, {"bitrate"}),
     ({"length"}, {"end"}),
     ({"overwrite"}, {"keep"}),
+    ({"scene_threshold"}, {"no_scene_cut"}),
 )
 """Options that exclude each other: said in a nearer place, one drops the other."""
 _OF_ENCODER = {"preset", "crf", "bitrate", "encoder_option"}

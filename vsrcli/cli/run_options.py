@@ -377,9 +377,11 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
         from vsrcli.cli.config import configured, layered
 
         given = {name: values.pop(name) for name in option_types()}
-        said = {name: value for name, value in given.items() if _is_said(context, name)}
-        configuration = configured(values.pop("config"), values.pop("profile"))
-        command(**values, options=layered(configuration, said))
+        options = configured(values.pop("config"), values.pop("profile"))
+        for place in ("ENVIRONMENT", "COMMANDLINE"):  # the nearer last: it drops what it excludes
+            said = {name: given[name] for name in given if _place(context, name) == place}
+            options = layered(options, said)
+        command(**values, options=options)
 
     files = [_parameter("config", Config, None), _parameter("profile", Profile, None)]
     parameters = [context, *own, *(_option(name) for name in option_types()), *files]
@@ -389,10 +391,10 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def _is_said(context: typer.Context, name: str) -> bool:
-    """On the command line or in the environment."""
+def _place(context: typer.Context, name: str) -> str:
+    """Where an option was given, in click's words; empty: nowhere."""
     source = context.get_parameter_source(name)
-    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+    return "" if source is None else source.name
 
 
 def _option(name: str) -> inspect.Parameter:
