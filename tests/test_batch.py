@@ -359,8 +359,9 @@ def test_the_same_command_goes_on_after_a_stop(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_stop_every_run_cleanly(tmp_path: Path, number: int, code: int) -> None:
+@pytest.mark.parametrize(("name", "code"), [("INT", 130), ("TERM", 143), ("HUP", 129)])
+def test_signals_stop_every_run_cleanly(tmp_path: Path, name: str, code: int) -> None:
+    number = signal.Signals[f"SIG{name}"]
     source = make(tmp_path / "a.mkv", Clip(frames=120, size=(320, 180), audio=()))
     for name in ("b", "c"):
         (tmp_path / f"{name}.mkv").hardlink_to(source)
@@ -373,7 +374,7 @@ def test_signals_stop_every_run_cleanly(tmp_path: Path, number: int, code: int) 
         assert process.stdout is not None
         assert b'"start"' in process.stdout.readline()
         began = time.monotonic()
-        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        process.send_signal(number) if number == signal.SIGTERM else os.killpg(process.pid, number)
         process.communicate(timeout=30)
     assert process.returncode == code
     assert time.monotonic() - began < 10

@@ -163,3 +163,4 @@ def test_every_end_has_a_code() -> None:
     assert fate(ZeroDivisionError("x")) == (1, "internal error: ZeroDivisionError: x")
     assert fate(Stop(signal.SIGINT)) == (130, "interrupted")
     assert fate(Stop(signal.SIGTERM)) == (143, "terminated")
+    assert fate(Stop(signal.SIGHUP)) == (129, "hung up")

@@ -213,13 +213,12 @@ def test_model_folder_instead_of_an_id(tmp_path: Path, vsr: Vsr) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "word"),
-    [(signal.SIGTERM, 143, b"terminated"), (signal.SIGINT, 130, b"interrupted")],
+    ("name", "code", "word"),
+    [("TERM", 143, b"terminated"), ("INT", 130, b"interrupted"), ("HUP", 129, b"hung up")],
 )
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
-def test_signals_leave_nothing_behind(
-    tmp_path: Path, number: signal.Signals, code: int, word: bytes
-) -> None:
+def test_signals_leave_nothing_behind(tmp_path: Path, name: str, code: int, word: bytes) -> None:
+    number = signal.Signals[f"SIG{name}"]
     source = make(tmp_path / "in.mp4", Clip(frames=400, size=(320, 180), audio=()))
     target = tmp_path / "out.mp4"
     target.write_text("precious")
@@ -241,6 +240,19 @@ def test_signals_leave_nothing_behind(
     assert said.count(b"\n") == 1
     assert sorted(tmp_path.iterdir()) == sorted([source, target])
     assert target.read_text() == "precious"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_a_closed_terminal_is_nothing_to_nohup(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=60, audio=()))
+    order = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *VSR, "upscale", str(source)]
+    order += ["--model", "bicubic", "--preset", "slow", "--progress", "json"]
+    with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b'"start"' in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        out, said = process.communicate(timeout=30)
+    assert (process.returncode, b'"done"' in out) == (0, True), said
 
 
 def test_api_does_what_the_command_does(tmp_path: Path, upscale: Vsr) -> None:

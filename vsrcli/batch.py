@@ -30,6 +30,10 @@ _GRACE_S = 10.0
 """What a run may take to clean up when it is stopped."""
 
 
+_FOR_THE_BATCH = set(stops.SIGNALS) - {signal.SIGTERM}
+"""Signals that a terminal sends to all of its processes."""
+
+
 class State(StrEnum):
     """How one run of a batch ended."""
 
@@ -164,13 +168,13 @@ class _Run:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """A process that is started inside never gets Ctrl-C: it would end while it still imports,
-    with a traceback, and count as failed."""
+    """A process that is started inside never gets what a terminal sends, Ctrl-C or its close: it
+    would end while it still imports, with a traceback, and count as failed."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     resource_tracker.ensure_running()  # it lets them through when it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_BATCH)
     try:
         yield
     finally:
@@ -195,8 +199,9 @@ def _stop(runs: Sequence[_Run]) -> None:
 
 
 def _work(job: Job, level: int, pipe: Connection) -> None:
-    """A run's process. Ctrl-C is for the batch, which then asks its runs to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A run's process. What a terminal sends is for the batch, which then asks its runs to stop."""
+    for number in _FOR_THE_BATCH:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _: stops.ask(number))
     outbox = _Outbox(pipe)
     log.handlers, log.propagate = [_Told(outbox)], False

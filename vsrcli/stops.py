@@ -16,6 +16,13 @@ POLL_S = 0.1
 """How long a wait may last before it looks for a stop again."""
 
 
+HANGUP = getattr(signal, "SIGHUP", None)
+"""The terminal was closed; None on Windows, which has no such signal."""
+SIGNALS = tuple(n for n in (signal.SIGINT, signal.SIGTERM, HANGUP) if n is not None)
+"""What asks for a stop."""
+_WORDS = {signal.SIGINT: "interrupted", HANGUP: "hung up"}
+
+
 class Stop(BaseException):
     """A signal asked for an end."""
 
@@ -23,7 +30,8 @@ class Stop(BaseException):
         super().__init__(number)
         self.code = 128 + number
         """The exit code it leads to."""
-        self.word = "interrupted" if number == signal.SIGINT else "terminated"
+        self.word = _WORDS.get(number, "terminated")
+        """What happened to the run."""
 
 
 class _Noted:

@@ -18,7 +18,8 @@ from vsrcli.errors import VsrError
 _HELP = """Video super-resolution that treats media as FFmpeg does.
 
 Exit codes: 0 done, 1 other error, 2 usage, 3 input, 4 output, 5 model, 6 weights, 7 device,
-8 encoder, 9 resume, 10 some of a batch, 130 interrupted, 143 terminated.
+8 encoder, 9 resume, 10 some of a batch, 129 terminal closed, 130 interrupted, 141 reader gone,
+143 terminated.
 VSR_DEBUG=1 shows tracebacks.
 """
 
@@ -44,7 +45,6 @@ _BENCH = """Examples:
   vsr bench -m rlsp-7-64 --size 320x180 --engine onnxruntime --engine openvino
   vsr bench -m espcn --frames 0 --precision fp32 --precision bf16 --engine openvino"""
 _USAGE, _INTERRUPTED = 2, 130
-_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 _COMMANDS = ("upscale", "batch", "preview", "probe", "models", "doctor", "bench", "eval", "help",
              "completion")  # fmt: skip
@@ -118,11 +118,11 @@ def _root(
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
-    for number in _STOPS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell's background jobs have it
+    for number in stops.SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as background jobs and nohup have it
             signal.signal(number, _stop)
     code = run(sys.argv[1:])
-    with suppress(BrokenPipeError):
+    with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)  # all is closed; to take engines and codecs apart would take 60 ms more
@@ -157,7 +157,8 @@ def run(arguments: list[str]) -> int:
 
 def _say(message: str, code: int) -> int:
     line = " ".join(message.split())
-    print(f"vsr: {line}", file=sys.stderr)  # noqa: T201
+    with suppress(OSError):  # a terminal that was closed
+        print(f"vsr: {line}", file=sys.stderr)  # noqa: T201
     return code
 
 
@@ -167,9 +168,10 @@ def _with_notes(message: str, exc: BaseException) -> str:
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    """The first signal ends the run in order; a second one, while that takes its time, at once."""
-    for each in _STOPS:
-        signal.signal(each, _stop_now)
+    """The first signal ends the run in order; a second one, while that takes its time, at once:
+    but for that of a closed terminal, which comes from the shell and from the system."""
+    for each in stops.SIGNALS:
+        signal.signal(each, signal.SIG_IGN if each == stops.HANGUP else _stop_now)
     stops.ask(number)
 
 
