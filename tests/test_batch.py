@@ -293,6 +293,16 @@ def test_what_cannot_begin_fails_alone(tmp_path: Path, vsr: Vsr) -> None:
     }
 
 
+def test_batch_that_cannot_be_meant_is_one_event(tmp_path: Path, vsr: Vsr) -> None:
+    outcome = vsr("batch", tmp_path, "--progress=json")
+    (event,) = [json.loads(line) for line in outcome.out.splitlines()]
+    assert (event["event"], event["code"], "source" in event) == ("error", 2, False)
+    (tmp_path / "a.mp4").write_text("")
+    outcome = vsr("batch", tmp_path, "-c:a", "mp3", "--progress", "json")
+    told = [json.loads(line)["event"] for line in outcome.out.splitlines()]
+    assert (outcome.code, told) == (10, ["error", "report"])
+
+
 def test_warnings_name_the_source(tmp_path: Path, vsr: Vsr) -> None:
     source = make(tmp_path / "a.mp4", TINY)
     outcome = vsr("batch", source, "--model", "bicubic", "--height", 100, "--progress", "none")
@@ -372,11 +382,17 @@ def test_signals_stop_every_run_cleanly(tmp_path: Path, name: str, code: int) ->
         order, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
         assert process.stdout is not None
-        assert b'"start"' in process.stdout.readline()
+        first = process.stdout.readline()
+        assert b'"start"' in first
         began = time.monotonic()
         process.send_signal(number) if number == signal.SIGTERM else os.killpg(process.pid, number)
-        process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=30)
     assert process.returncode == code
+    *told, last = [json.loads(line) for line in (first + rest).splitlines()]
+    begun = {event["job"] for event in told if event["event"] == "start"}
+    ends = [(event["job"], event["code"]) for event in told if event["event"] == "error"]
+    assert sorted(ends) == [(job, code) for job in sorted(begun)]
+    assert last["event"] == "report"
     assert time.monotonic() - began < 10
     report: dict[str, Any] = json.loads((tmp_path / "r.json").read_text())
     assert report["stopped"] == 3

@@ -76,6 +76,34 @@ def test_json_error_carries_the_exit_code(tmp_path: Path, vsr: Vsr) -> None:
     assert outcome.lines == [f"vsr: {message}"]
 
 
+@pytest.mark.parametrize(
+    ("words", "is_read"),
+    [
+        (("--crf", "abc"), False),
+        (("--nonsense",), False),
+        (("--config", "nope.toml"), False),
+        (("-ss", "foo"), True),
+        (("--scale", "2", "--width", "100"), True),
+        (("-c:a", "mp3"), True),
+        (("--crf", "18", "-b:v", "1M"), True),
+        (("-progress", "-"), False),
+        (("-o", "-", "-f", "nut"), False),
+    ],
+)
+def test_options_that_cannot_be_meant_are_an_event(
+    vsr: Vsr, words: tuple[str, ...], is_read: bool
+) -> None:
+    outcome = vsr("upscale", "in.mp4", "--progress", "json", *words)
+    (event,) = events(outcome.out)
+    source = {"source": "in.mp4"} if is_read else {}
+    assert event == {
+        **{"v": 1, "event": "error", "code": 2, "message": event["message"]},
+        **source,
+    }
+    assert outcome.lines == [f"vsr: {event['message']}"]
+    assert outcome.code == 2
+
+
 def test_events_are_flushed_and_rare() -> None:
     class Stream(io.StringIO):
         flushes = 0
@@ -136,6 +164,7 @@ def test_failed_run_never_says_end() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [
+        (("-progress", "pipe:1", "-o", "-", "-f", "nut"), 2, "both write on stdout"),
         (("-progress", "-", "--progress", "json"), 2, "both write on stdout"),
         (("-progress", "tcp://localhost:1"), 2, "not supported"),
         (("-progress", "pipe:7"), 2, "not supported"),

@@ -54,7 +54,7 @@ ALLOWED = {
     "rehearsal": STAGES | {"estimate", "needs", "pipeline", "places", "resume", "survey"},
     "health": STAGES | {""},
     "benchmark": STAGES | {"pipeline", "health", "lettering", ""},
-    "cli": WHOLE,
+    "cli": WHOLE | {"places"},
     "lab": STAGES | {"extras"},
     "": {"errors", "job", "media", "models", "pipeline", "progress"},
     "__main__": {"cli"},

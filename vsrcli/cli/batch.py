@@ -62,6 +62,7 @@ def batch(
     from vsrcli.cli.batch_plan import plan
     from vsrcli.cli.batch_report import check_report, open_log, write_report
     from vsrcli.cli.dry_run import dry_runs
+    from vsrcli.cli.events import mark_told
     from vsrcli.job import Job
 
     set_log_level(loglevel)
@@ -84,6 +85,7 @@ def batch(
         )
     except Interrupted as exc:
         ended, cause = exc.results, exc.cause
+        told.stopped(cause)
     by_place = dict(zip(places, ended, strict=True))
     results = [by_place.get(i, job) for i, job in enumerate(planned)]
     over = [result for result in results if not isinstance(result, Job)]
@@ -97,6 +99,7 @@ def batch(
                 raise
             end.add_note(str(exc))
     if end:
+        mark_told(end)
         raise end from cause
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from vsrcli.batch import Event, Failure, Result, State, Warned
 from vsrcli.cli.batch_plan import Planned
-from vsrcli.cli.events import SCHEMA, JsonEvents
+from vsrcli.cli.events import SCHEMA, JsonEvents, fate
 from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import OutputError
 from vsrcli.job import Job
@@ -32,6 +32,10 @@ class Log(Protocol):
 
     def event(self, index: int, event: Event) -> None:
         """Something happened in the run of this index."""
+        ...
+
+    def stopped(self, cause: BaseException) -> None:
+        """The batch was stopped, and with it the runs that had begun."""
         ...
 
     def end(self, results: Sequence[Result]) -> None:
@@ -56,6 +60,9 @@ class _Silent:
     def event(self, index: int, event: Event) -> None:
         if isinstance(event, Warned):
             log.log(event.level, "%s: %s", self._sources[index], event.message)
+
+    def stopped(self, cause: BaseException) -> None:
+        pass
 
     def end(self, results: Sequence[Result]) -> None:
         pass
@@ -128,6 +135,7 @@ class _Events(_Silent):
         self._runs = [
             JsonEvents(sys.stdout, job.source, job=index) for index, job in enumerate(planned)
         ]
+        self._begun: set[int] = set()
         for run, job in zip(self._runs, planned, strict=True):
             if isinstance(job, Result) and job.failure:
                 run.failed(job.failure.code, job.failure.message)
@@ -136,6 +144,8 @@ class _Events(_Silent):
 
     def event(self, index: int, event: Event) -> None:
         run = self._runs[index]
+        if isinstance(event, Report | Failure):
+            self._begun.discard(index)
         if isinstance(event, Progress):
             run.step(event)
         elif isinstance(event, Report):
@@ -145,7 +155,12 @@ class _Events(_Silent):
         elif isinstance(event, Warned):
             super().event(index, event)
         else:
+            self._begun.add(index)
             run.stage(event)
+
+    def stopped(self, cause: BaseException) -> None:
+        for index in sorted(self._begun):
+            self._runs[index].failed(*fate(cause))
 
     def end(self, results: Sequence[Result]) -> None:
         JsonEvents(sys.stdout, None).write("report", **counts(results))

@@ -22,6 +22,7 @@ from vsrcli.stops import Stop
 SCHEMA = 1
 """The version of the JSON events, their field `v`."""
 _EVERY_S = 0.5
+_TOLD = "told_to_programs"
 
 
 class Pace:
@@ -194,6 +195,16 @@ def _opened(url: str) -> AbstractContextManager[IO[str]]:
         return Path(url).open("w", encoding="utf-8")
     except OSError as exc:
         raise OutputError(f"-progress {url} cannot be written: {exc.strerror}") from exc
+
+
+def mark_told(exc: BaseException) -> None:
+    """Notes on a failure that its events are out."""
+    setattr(exc, _TOLD, True)
+
+
+def is_told(exc: BaseException) -> bool:
+    """Whether programs have heard of a failure."""
+    return hasattr(exc, _TOLD)
 
 
 def fate(exc: BaseException) -> tuple[int, str]:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from itertools import pairwise
 from types import FrameType
 from typing import Annotated
 
@@ -137,10 +138,12 @@ def run(arguments: list[str]) -> int:
     except VsrError as exc:
         if debug:
             raise
+        _tell(arguments, exc, exc.exit_code, str(exc))
         return _say(_with_notes(str(exc), exc), exc.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except stops.Stop as exc:
+        _tell(arguments, exc, exc.code, exc.word)
         return _say(_with_notes(f"{exc.word}; nothing was written", exc), exc.code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -149,10 +152,22 @@ def run(arguments: list[str]) -> int:
         usage = getattr(exc, "format_message", None)  # click's own usage errors
         if debug and not usage:
             raise
-        if usage:
-            return _say(f"{usage().rstrip('.')}; see vsr --help", _USAGE)
-        return _say(f"internal error: {type(exc).__name__}: {exc}; VSR_DEBUG=1 shows more", 1)
+        said = f"internal error: {type(exc).__name__}: {exc}; VSR_DEBUG=1 shows more"
+        message, code = (f"{usage().rstrip('.')}; see vsr --help", _USAGE) if usage else (said, 1)
+        _tell(arguments, exc, code, message)
+        return _say(message, code)
     return _say("interrupted; nothing was written", code) if code == _INTERRUPTED else int(code)
+
+
+def _tell(arguments: list[str], exc: BaseException, code: int, message: str) -> None:
+    """Writes the JSON event of what failed before a run began, where such events are wanted."""
+    is_json = "--progress=json" in arguments or ("--progress", "json") in pairwise(arguments)
+    if not is_json or arguments[0] not in ("upscale", "batch"):
+        return
+    from vsrcli.cli.events import JsonEvents, is_told
+
+    if not is_told(exc):
+        JsonEvents(sys.stdout, None).failed(code, " ".join(message.split()))
 
 
 def _say(message: str, code: int) -> int:

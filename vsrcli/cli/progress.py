@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream
+from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream, mark_told
 from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import UsageError
+from vsrcli.places import PIPE
 from vsrcli.progress import Progress, Report, Stage
 
 
@@ -36,14 +37,19 @@ class Display(Protocol):
 
 @contextmanager
 def shown(
-    kind: ProgressKind, source: Path, *, url: str | None = None, quiet: bool = False
+    kind: ProgressKind,
+    source: Path,
+    *,
+    target: Path | None = None,
+    url: str | None = None,
+    quiet: bool = False,
 ) -> Iterator[Display]:
     """The display of this kind, and FFmpeg's -progress to `url`; a bar only on a terminal.
 
-    A failure inside is told to the displays before it goes on.
+    A failure inside is told to the displays before it goes on. Raises UsageError where stdout is
+    asked to take more than one thing.
     """
-    if kind is ProgressKind.json and url in ("-", "pipe:", "pipe:1"):
-        raise UsageError("--progress json and -progress both write on stdout; give one a file")
+    _check_stdout(kind, url, target)
     with ExitStack() as stack:
         displays = [stack.enter_context(_display(kind, source, quiet=quiet))]
         if url is not None:
@@ -53,7 +59,21 @@ def shown(
             yield both
         except BaseException as exc:
             both.failed(*fate(exc))
+            mark_told(exc)
             raise
+
+
+def _check_stdout(kind: ProgressKind, url: str | None, target: Path | None) -> None:
+    wants = {
+        "--progress json": kind is ProgressKind.json,
+        "-progress": url in ("-", "pipe:", "pipe:1"),
+        "-o -": target == PIPE,
+    }
+    writers = [option for option, is_given in wants.items() if is_given]
+    if len(writers) > 1:
+        raise UsageError(
+            f"{' and '.join(writers)} both write on stdout; use -progress FILE or pipe:2"
+        )
 
 
 @contextmanager

@@ -54,12 +54,13 @@ def upscale(
         source, input_, output = input_, None, source
     if (source is None) == (input_ is None):
         raise UsageError("name one input: vsr upscale IN, or -i IN")
-    job = options.job(source or input_ or Path(), output)
+    named = source or input_ or Path()
     if dry_run:
         from vsrcli.cli.dry_run import dry_run as say
 
-        say(job, as_json=progress is ProgressKind.json)
+        say(options.job(named, output), as_json=progress is ProgressKind.json)
         return
     quiet = loglevel is LogLevel.quiet
-    with stops.orderly(), shown(progress, job.source, url=progress_url, quiet=quiet) as show:
-        show.done(run(job, show.step, on_stage=show.stage))
+    showing = shown(progress, named, target=output, url=progress_url, quiet=quiet)
+    with stops.orderly(), showing as show:
+        show.done(run(options.job(named, output), show.step, on_stage=show.stage))
