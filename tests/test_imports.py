@@ -177,6 +177,7 @@ def test_command_line_imports_the_heavy_parts_inside_commands() -> None:
     heavy = {"media", "runtime", "pipeline", "lab", "job"}
     eager = {
         *("cli/__init__.py", "cli/main.py", "cli/options.py", "cli/upscale.py", "cli/probe.py"),
+        "cli/process.py",
         *(
             "cli/batch.py",
             "cli/preview.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -119,3 +120,18 @@ def test_a_stop_is_raised_at_once_only_where_that_is_safe() -> None:
     with pytest.raises(stops.Stop):
         stops.ask(signal.SIGINT)
     assert seen == ["noted"]
+
+
+def test_interrupt_while_the_command_line_loads() -> None:
+    program = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from vsrcli.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "vsr: interrupted; nothing was written\n")

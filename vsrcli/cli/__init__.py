@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from vsrcli.cli.main import main
+from vsrcli.cli.process import main
 
 __all__ = ["main"]

@@ -1,5 +1,5 @@
 """`python -m vsrcli.cli`."""
 
-from vsrcli.cli.main import main
+from vsrcli.cli import main
 
 main()

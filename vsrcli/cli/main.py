@@ -1,19 +1,17 @@
-"""The entry point: commands by name, and the one place where errors become text and exit codes."""
+"""Commands by name, and the one place where errors become text and exit codes."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from contextlib import suppress
 from itertools import pairwise
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from vsrcli import __version__, stops
 from vsrcli.cli.grouped import Grouped
+from vsrcli.cli.process import say
 from vsrcli.errors import VsrError
 
 _HELP = """Video super-resolution that treats media as FFmpeg does.
@@ -117,18 +115,6 @@ def _root(
         raise typer.Exit(_USAGE)
 
 
-def main() -> None:
-    """Runs the command line and ends the process with its exit code."""
-    for number in stops.SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as background jobs and nohup have it
-            signal.signal(number, _stop)
-    code = run(sys.argv[1:])
-    with suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)  # all is closed; to take engines and codecs apart would take 60 ms more
-
-
 def run(arguments: list[str]) -> int:
     """The exit code of a command line; errors are one line on stderr."""
     debug = bool(os.environ.get("VSR_DEBUG"))
@@ -139,12 +125,12 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         _tell(arguments, exc, exc.exit_code, str(exc))
-        return _say(_with_notes(str(exc), exc), exc.exit_code)
+        return say(_with_notes(str(exc), exc), exc.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except stops.Stop as exc:
         _tell(arguments, exc, exc.code, exc.word)
-        return _say(_with_notes(f"{exc.word}; nothing was written", exc), exc.code)
+        return say(_with_notes(f"{exc.word}; nothing was written", exc), exc.code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -155,8 +141,8 @@ def run(arguments: list[str]) -> int:
         said = f"internal error: {type(exc).__name__}: {exc}; VSR_DEBUG=1 shows more"
         message, code = (f"{usage().rstrip('.')}; see vsr --help", _USAGE) if usage else (said, 1)
         _tell(arguments, exc, code, message)
-        return _say(message, code)
-    return _say("interrupted; nothing was written", code) if code == _INTERRUPTED else int(code)
+        return say(message, code)
+    return say("interrupted; nothing was written", code) if code == _INTERRUPTED else int(code)
 
 
 def _tell(arguments: list[str], exc: BaseException, code: int, message: str) -> None:
@@ -170,25 +156,6 @@ def _tell(arguments: list[str], exc: BaseException, code: int, message: str) -> 
         JsonEvents(sys.stdout, None).failed(code, " ".join(message.split()))
 
 
-def _say(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    with suppress(OSError):  # a terminal that was closed
-        print(f"vsr: {line}", file=sys.stderr)  # noqa: T201
-    return code
-
-
 def _with_notes(message: str, exc: BaseException) -> str:
     """The message and what the stages on the way out had to add."""
     return "; ".join((message, *getattr(exc, "__notes__", ())))
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    """The first signal ends the run in order; a second one, while that takes its time, at once:
-    but for that of a closed terminal, which comes from the shell and from the system."""
-    for each in stops.SIGNALS:
-        signal.signal(each, signal.SIG_IGN if each == stops.HANGUP else _stop_now)
-    stops.ask(number)
-
-
-def _stop_now(number: int, _: FrameType | None) -> None:
-    os._exit(128 + number)
