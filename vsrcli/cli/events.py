@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -82,10 +82,9 @@ class JsonEvents:
         self.write("error", code=code, message=message)
 
     def write(self, event: str, **fields: object) -> None:
-        """One object on a line of its own, flushed."""
+        """One object on a line of its own, flushed. Raises OutputError."""
         line = json.dumps({"v": SCHEMA, "event": event, **self._more, **fields})
-        self._stream.write(f"{line}\n")
-        self._stream.flush()
+        _write(self._stream, f"{line}\n")
 
     def _where(self, progress: Progress) -> dict[str, object]:
         speed = progress.out_time_s / max(time.monotonic() - self._began, 1e-6)
@@ -160,8 +159,18 @@ class KeyValueEvents:
             "speed": f"{speed:4.3g}x",
             "progress": state,
         }
-        self._stream.write("".join(f"{key}={value}\n" for key, value in block.items()))
-        self._stream.flush()
+        _write(self._stream, "".join(f"{key}={value}\n" for key, value in block.items()))
+
+
+def _write(stream: IO[str], text: str) -> None:
+    """Writes and flushes. Raises OutputError; BrokenPipeError where the reader has gone."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:  # of a file: the standard output has its own OutputError
+        raise OutputError(f"-progress {stream.name} cannot be written ({exc.strerror})") from exc
 
 
 def _size(path: Path) -> int:
@@ -182,15 +191,20 @@ def _clock(micros: int) -> str:
 @contextmanager
 def key_value_stream(url: str) -> Iterator[IO[str]]:
     """What `-progress` names: a file, `-`, `pipe:1` or `pipe:2`. Raises UsageError, OutputError."""
-    with _opened(url) as stream:
-        yield stream
-
-
-def _opened(url: str) -> AbstractContextManager[IO[str]]:
     if url in ("-", "pipe:", "pipe:1", "pipe:2"):
-        return nullcontext(sys.stderr if url == "pipe:2" else sys.stdout)
+        yield sys.stderr if url == "pipe:2" else sys.stdout
+        return
     if url.startswith("pipe:") or "://" in url:
         raise UsageError(f"-progress {url!r} is not supported; use a file, pipe:1 or pipe:2")
+    stream = _opened(url)
+    try:
+        yield stream
+    finally:
+        with suppress(OSError):  # all of it is flushed, or has failed before
+            stream.close()
+
+
+def _opened(url: str) -> IO[str]:
     try:
         return Path(url).open("w", encoding="utf-8")
     except OSError as exc:

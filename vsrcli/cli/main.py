@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from itertools import pairwise
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from vsrcli import __version__, stops
 from vsrcli.cli.grouped import Grouped
-from vsrcli.cli.process import say
+from vsrcli.cli.process import READER_GONE, say
 from vsrcli.errors import VsrError
 
 _HELP = """Video super-resolution that treats media as FFmpeg does.
@@ -131,9 +132,12 @@ def run(arguments: list[str]) -> int:
     except stops.Stop as exc:
         _tell(arguments, exc, exc.code, exc.word)
         return say(_with_notes(f"{exc.word}; nothing was written", exc), exc.code)
+    except SystemExit as exc:
+        if not isinstance(exc.__context__, BrokenPipeError):  # typer's answer to that
+            raise
+        return READER_GONE
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return READER_GONE
     except Exception as exc:
         usage = getattr(exc, "format_message", None)  # click's own usage errors
         if debug and not usage:
@@ -153,7 +157,8 @@ def _tell(arguments: list[str], exc: BaseException, code: int, message: str) -> 
     from vsrcli.cli.events import JsonEvents, is_told
 
     if not is_told(exc):
-        JsonEvents(sys.stdout, None).failed(code, " ".join(message.split()))
+        with suppress(OSError, VsrError):  # where it could not be written the first time
+            JsonEvents(sys.stdout, None).failed(code, " ".join(message.split()))
 
 
 def _with_notes(message: str, exc: BaseException) -> str:

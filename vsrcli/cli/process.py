@@ -1,28 +1,38 @@
-"""The process around a command line: its signals and its exit code.
+"""The process around a command line: its signals, its standard streams, its exit code.
 
-It takes signals before it loads the command line, which takes a while.
+It takes signals and mends closed streams before it loads the command line, which takes a while.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from vsrcli import stops
+
+READER_GONE = 141
+_STREAMS = (
+    ("stdin", "r", os.O_WRONLY),
+    ("stdout", "w", os.O_RDONLY),
+    ("stderr", "w", os.O_WRONLY),
+)
+"""Name and mode of each standard stream, and how nothing is opened in the place of a closed one:
+data can neither be read nor written there, while what is said is lost."""
 
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     try:
         _take_signals()
+        _open_streams()
         from vsrcli.cli.main import run
 
-        code = run(sys.argv[1:])
-        with suppress(OSError):
-            sys.stdout.flush()
+        code = _flushed(run(sys.argv[1:]))
     except stops.Stop as exc:  # as all of this loads
         code = say(f"{exc.word}; nothing was written", exc.code)
     os._exit(code)  # all is closed; to take engines and codecs apart would take 60 ms more
@@ -33,6 +43,63 @@ def say(message: str, code: int) -> int:
     line = " ".join(message.split())
     with suppress(OSError):  # a terminal that was closed
         print(f"vsr: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    return code
+
+
+class _Output(io.TextIOWrapper):
+    """The standard output. Raises OutputError where it cannot be written."""
+
+    def write(self, text: str) -> int:
+        with _named():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _named():
+            super().flush()
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        from vsrcli.errors import OutputError
+
+        raise OutputError(f"the standard output cannot be written ({exc.strerror})") from exc
+
+
+def _open_streams() -> None:
+    for number, (name, mode, flags) in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, flags), True)  # the lowest number that is free
+            setattr(sys, name, os.fdopen(number, mode))
+    out = sys.stdout
+    assert isinstance(out, io.TextIOWrapper)
+    sys.stdout = _Output(
+        out.detach(),
+        encoding=out.encoding,
+        errors=out.errors,
+        line_buffering=out.line_buffering,
+        write_through=out.write_through,
+    )
+
+
+def _flushed(code: int) -> int:
+    """The exit code once all is out that was printed; that of what prevents it where it was 0."""
+    from vsrcli.errors import OutputError
+
+    if code > 128:  # stopped: it waits for no reader
+        return code
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return code or READER_GONE
+    except OutputError as exc:
+        return code or say(str(exc), exc.exit_code)
     return code
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream, mark_told
 from vsrcli.cli.options import ProgressKind
-from vsrcli.errors import UsageError
+from vsrcli.errors import OutputError, UsageError
 from vsrcli.places import PIPE
 from vsrcli.progress import Progress, Report, Stage
 
@@ -58,7 +58,8 @@ def shown(
         try:
             yield both
         except BaseException as exc:
-            both.failed(*fate(exc))
+            with suppress(OSError, OutputError):  # which may be the failure itself
+                both.failed(*fate(exc))
             mark_told(exc)
             raise
 
