@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from clips import Clip, make
+
+from vsrcli import stops
+from vsrcli.cli.events import JsonEvents
+from vsrcli.cli.main import run
+from vsrcli.media.outlet import FileOutlet
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="a shell's redirections")
 VSR = f'"{sys.executable}" -m vsrcli'
@@ -57,3 +65,65 @@ def test_reader_that_has_gone_is_no_error(tmp_path: Path, words: str) -> None:
     done = shell(f"vsr {words} | true", tmp_path)
     assert (done.returncode, done.stderr) == (141, "")
     assert os.listdir(tmp_path) == ["in.mp4"]
+
+
+@pytest.fixture
+def full_pipe() -> Iterator[int]:
+    """The end of a pipe that nobody reads and that takes nothing more."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    yield writer
+    os.close(writer)
+    os.close(reader)
+
+
+@pytest.mark.parametrize("command", [("upscale", "in.mkv"), ("batch", ".")])
+def test_stop_while_nobody_reads_the_events(
+    tmp_path: Path, full_pipe: int, command: tuple[str, ...]
+) -> None:
+    make(tmp_path / "in.mkv", Clip(frames=2))
+    order = [sys.executable, "-m", "vsrcli", *command, *QUICK.split(), "--progress", "json"]
+    with subprocess.Popen(order, stdout=full_pipe, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said.count(b"\n")) == (143, 1), said
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_stop_while_nobody_opens_the_progress_fifo(tmp_path: Path) -> None:
+    source, fifo = make(tmp_path / "in.mkv", Clip(frames=2)), tmp_path / "fifo"
+    os.mkfifo(fifo)
+    order = [sys.executable, "-m", "vsrcli", "upscale", source, *QUICK.split(), "-progress", fifo]
+    with subprocess.Popen(order, stderr=subprocess.PIPE) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (130, b"vsr: interrupted; nothing was written\n")
+
+
+def test_late_stop_leaves_what_is_done_done(
+    full_pipe: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output is in its place, and nobody hears of it."""
+    monkeypatch.setattr(stops._Noted, "number", 0)
+    place = FileOutlet.place
+
+    def placed(outlet: FileOutlet) -> None:
+        place(outlet)
+        stops.ask(signal.SIGTERM)
+
+    monkeypatch.setattr(FileOutlet, "place", placed)
+    monkeypatch.setattr(JsonEvents, "stage", lambda *_: None)
+    monkeypatch.setattr(JsonEvents, "step", lambda *_: None)
+    source = make(tmp_path / "in.mp4", Clip(frames=2))
+    with os.fdopen(os.dup(full_pipe), "w") as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        code = run(["upscale", str(source), *QUICK.split(), "--progress", "json"])
+    assert (code, (tmp_path / "in_x2_bicubic.mp4").is_file()) == (0, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -233,8 +234,10 @@ def test_signals_leave_nothing_behind(tmp_path: Path, name: str, code: int, word
         assert b'"progress"' in process.stdout.readline()
         began = time.monotonic()
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        rest, said = process.communicate(timeout=30)
     assert process.returncode == code, said
+    last = json.loads(rest.splitlines()[-1])
+    assert (last["event"], last["code"]) == ("error", code)
     assert time.monotonic() - began < 10
     assert said.startswith(b"vsr: " + word)
     assert said.count(b"\n") == 1

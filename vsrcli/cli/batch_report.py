@@ -21,6 +21,7 @@ from vsrcli.errors import OutputError
 from vsrcli.job import Job
 from vsrcli.progress import Progress, Report
 from vsrcli.resume import unfinished
+from vsrcli.stops import Stop
 
 log = logging.getLogger("vsr")
 _EVERY_S = 0.2
@@ -159,11 +160,13 @@ class _Events(_Silent):
             run.stage(event)
 
     def stopped(self, cause: BaseException) -> None:
-        for index in sorted(self._begun):
-            self._runs[index].failed(*fate(cause))
+        with suppress(Stop):  # nobody reads
+            for index in sorted(self._begun):
+                self._runs[index].failed(*fate(cause))
 
     def end(self, results: Sequence[Result]) -> None:
-        JsonEvents(sys.stdout, None).write("report", **counts(results))
+        with suppress(Stop):  # nobody reads
+            JsonEvents(sys.stdout, None).write("report", **counts(results))
 
 
 def table(results: Sequence[Result]) -> list[str]:

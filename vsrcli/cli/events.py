@@ -7,6 +7,7 @@ only ever added while `v` is 1.
 from __future__ import annotations
 
 import json
+import select
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
+from vsrcli import stops
 from vsrcli.errors import OutputError, UsageError, VsrError
 from vsrcli.progress import Finishing, Progress, Report, Stage, Started
 from vsrcli.stops import Stop
@@ -23,6 +25,8 @@ SCHEMA = 1
 """The version of the JSON events, their field `v`."""
 _EVERY_S = 0.5
 _TOLD = "told_to_programs"
+_PIECE = getattr(select, "PIPE_BUF", 512)
+"""Bytes that a pipe with any room takes without waiting."""
 
 
 class Pace:
@@ -82,7 +86,8 @@ class JsonEvents:
         self.write("error", code=code, message=message)
 
     def write(self, event: str, **fields: object) -> None:
-        """One object on a line of its own, flushed. Raises OutputError."""
+        """One object on a line of its own, flushed. Raises OutputError, and Stop where nobody
+        reads."""
         line = json.dumps({"v": SCHEMA, "event": event, **self._more, **fields})
         _write(self._stream, f"{line}\n")
 
@@ -163,14 +168,26 @@ class KeyValueEvents:
 
 
 def _write(stream: IO[str], text: str) -> None:
-    """Writes and flushes. Raises OutputError; BrokenPipeError where the reader has gone."""
+    """Writes ASCII and flushes. Raises OutputError; BrokenPipeError where the reader has gone; Stop
+    where one is asked for while nobody reads."""
     try:
-        stream.write(text)
-        stream.flush()
+        for at in range(0, len(text), _PIECE):
+            while not _has_room(stream):
+                stops.check()
+            stream.write(text[at : at + _PIECE])
+            stream.flush()
     except BrokenPipeError:
         raise
     except OSError as exc:  # of a file: the standard output has its own OutputError
         raise OutputError(f"-progress {stream.name} cannot be written ({exc.strerror})") from exc
+
+
+def _has_room(stream: IO[str]) -> bool:
+    """Whether a write need not wait, as far as that can be known; looks for POLL_S."""
+    try:
+        return bool(select.select([], [stream], [], stops.POLL_S)[1])
+    except (OSError, ValueError):  # no descriptor, or Windows, where only sockets can be asked
+        return True
 
 
 def _size(path: Path) -> int:
@@ -206,7 +223,8 @@ def key_value_stream(url: str) -> Iterator[IO[str]]:
 
 def _opened(url: str) -> IO[str]:
     try:
-        return Path(url).open("w", encoding="utf-8")
+        with stops.at_once():  # a FIFO waits until somebody opens its other end
+            return Path(url).open("w", encoding="utf-8")
     except OSError as exc:
         raise OutputError(f"-progress {url} cannot be written: {exc.strerror}") from exc
 

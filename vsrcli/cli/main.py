@@ -157,7 +157,7 @@ def _tell(arguments: list[str], exc: BaseException, code: int, message: str) -> 
     from vsrcli.cli.events import JsonEvents, is_told
 
     if not is_told(exc):
-        with suppress(OSError, VsrError):  # where it could not be written the first time
+        with suppress(OSError, VsrError, stops.Stop):  # as it could not be written before
             JsonEvents(sys.stdout, None).failed(code, " ".join(message.split()))
 
 

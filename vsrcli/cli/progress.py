@@ -13,6 +13,7 @@ from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import OutputError, UsageError
 from vsrcli.places import PIPE
 from vsrcli.progress import Progress, Report, Stage
+from vsrcli.stops import Stop
 
 
 class Display(Protocol):
@@ -58,7 +59,7 @@ def shown(
         try:
             yield both
         except BaseException as exc:
-            with suppress(OSError, OutputError):  # which may be the failure itself
+            with suppress(OSError, OutputError, Stop):  # which may be the failure itself
                 both.failed(*fate(exc))
             mark_told(exc)
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -63,4 +64,6 @@ def upscale(
     quiet = loglevel is LogLevel.quiet
     showing = shown(progress, named, target=output, url=progress_url, quiet=quiet)
     with stops.orderly(), showing as show:
-        show.done(run(options.job(named, output), show.step, on_stage=show.stage))
+        report = run(options.job(named, output), show.step, on_stage=show.stage)
+        with suppress(stops.Stop):  # too late: the output is there, whoever hears of it
+            show.done(report)
