@@ -180,6 +180,18 @@ def test_progress_that_cannot_be(
     assert len(outcome.lines) == 1
 
 
+@pytest.mark.parametrize("name", ["in.mp4", "link.mp4", "out.mp4"])
+def test_progress_spares_the_files_of_the_run(tmp_path: Path, vsr: Vsr, name: str) -> None:
+    source, out = make(tmp_path / "in.mp4", Clip(frames=2)), tmp_path / "out.mp4"
+    (tmp_path / "link.mp4").symlink_to(source)
+    out.write_text("precious")
+    size = source.stat().st_size
+    outcome = vsr("upscale", source, "-o", out, "-y", *QUICK, "-progress", tmp_path / name)
+    assert (outcome.code, len(outcome.lines)) == (4, 1)
+    assert "itself; name another file" in outcome.err
+    assert (source.stat().st_size, out.read_text()) == (size, "precious")
+
+
 def test_stderr_can_take_the_progress(capsys: pytest.CaptureFixture[str]) -> None:
     with key_value_stream("pipe:2") as stream:
         KeyValueEvents(stream).step(step(1))

@@ -51,6 +51,16 @@ def is_pipe(path: Path) -> bool:
     return path == PIPE or path.is_fifo()
 
 
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths name one file, be it there or not; never of the standard streams."""
+    if PIPE in (one, other):
+        return False
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return one.absolute() == other.absolute()
+
+
 def is_plain(path: Path) -> bool:
     """One file that holds a video."""
     return not is_pipe(path) and not is_picture(path)

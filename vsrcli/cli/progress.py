@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ from typing import Protocol
 from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream, mark_told
 from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import OutputError, UsageError
-from vsrcli.places import PIPE
+from vsrcli.places import PIPE, is_same
 from vsrcli.progress import Progress, Report, Stage
 from vsrcli.stops import Stop
 
@@ -48,9 +48,11 @@ def shown(
     """The display of this kind, and FFmpeg's -progress to `url`; a bar only on a terminal.
 
     A failure inside is told to the displays before it goes on. Raises UsageError where stdout is
-    asked to take more than one thing.
+    asked to take more than one thing, OutputError where `url` is a file of the run.
     """
     _check_stdout(kind, url, target)
+    if url is not None:
+        _check_file(url, {"input": source, "output": target})
     with ExitStack() as stack:
         displays = [stack.enter_context(_display(kind, source, quiet=quiet))]
         if url is not None:
@@ -76,6 +78,12 @@ def _check_stdout(kind: ProgressKind, url: str | None, target: Path | None) -> N
         raise UsageError(
             f"{' and '.join(writers)} both write on stdout; use -progress FILE or pipe:2"
         )
+
+
+def _check_file(url: str, others: Mapping[str, Path | None]) -> None:
+    for what, path in others.items():
+        if path is not None and is_same(Path(url), path):
+            raise OutputError(f"-progress {url} is the {what} itself; name another file")
 
 
 @contextmanager
