@@ -196,6 +196,21 @@ def test_info_level_tells_what_is_done(tmp_path: Path, vsr: Vsr, level: str) -> 
     assert outcome.out == ""
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("-b:v", value) for value in ("inf", "nan", "-5", "0", "1e30", "9e99G")),
+        *((option, value) for option in ("-ss", "-t", "-to") for value in ("1e400", "1e30", "inf")),
+        *(("--fps", value) for value in ("1e-300", "1e300", "0", "inf")),
+    ],
+)
+def test_numbers_beyond_all_clips_are_refused(
+    tmp_path: Path, vsr: Vsr, option: str, value: str
+) -> None:
+    outcome = vsr("upscale", make(tmp_path / "in.mp4", Clip(frames=2)), *BICUBIC, option, value)
+    assert (outcome.code, len(outcome.lines)) == (2, 1), outcome.err
+
+
 @pytest.mark.parametrize("level", ["quiet", "fatal", "error"])
 def test_quiet_levels_hold_warnings_back(tmp_path: Path, vsr: Vsr, level: str) -> None:
     source = make(tmp_path / "in.mp4")

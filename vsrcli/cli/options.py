@@ -85,6 +85,10 @@ Level = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
+_LONGEST_S = 10**9
+"""What a clip's time may be: thirty years still fit a container's numbers."""
+_HIGHEST_RATE = 10**12
+"""Bits a second."""
 _LEVELS = {
     LogLevel.quiet: logging.CRITICAL + 1,
     LogLevel.panic: logging.CRITICAL,
@@ -124,6 +128,8 @@ def seconds(text: str | None, option: str) -> Fraction | None:
         value = Fraction(0)
         for part in text.removesuffix("s").split(":"):
             value = value * 60 + Fraction(part)
+        if abs(value) > _LONGEST_S:
+            raise ValueError(text)
         return value
     except (ValueError, ZeroDivisionError) as exc:
         raise UsageError(f"{option} {text!r} is not a time; use seconds or HH:MM:SS.mmm") from exc
@@ -137,7 +143,8 @@ def frame_rate(text: str | None) -> Fraction | None:
     usual = {"23.976": "24000/1001", "23.98": "24000/1001"}
     usual |= {"29.97": "30000/1001", "59.94": "60000/1001", "119.88": "120000/1001"}
     try:
-        return Fraction(named.get(text) or usual.get(text) or text)
+        # Containers hold no finer ones; what becomes 0 is refused with it.
+        return Fraction(named.get(text) or usual.get(text) or text).limit_denominator(1_000_000)
     except (ValueError, ZeroDivisionError) as exc:
         raise UsageError(f"--fps {text!r} is not a rate; use 25 or 30000/1001") from exc
 
@@ -155,8 +162,11 @@ def bits_per_second(text: str | None) -> int | None:
         return None
     factor = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}.get(text[-1:].lower(), 1)
     try:
-        return round(float(text[:-1] if factor > 1 else text) * factor)
-    except ValueError as exc:
+        rate = round(float(text[:-1] if factor > 1 else text) * factor)
+        if not 0 < rate <= _HIGHEST_RATE:
+            raise ValueError(text)
+        return rate
+    except (ValueError, OverflowError) as exc:
         raise UsageError(f"--bitrate {text!r} is not a rate; use 4M or 800k") from exc
 
 
