@@ -323,7 +323,9 @@ def test_options_that_cannot_be_meant(place: Place, options: tuple[str, ...]) ->
 def test_no_input_is_named(vsr: Vsr) -> None:
     outcome = vsr("upscale")
     assert outcome.code == USAGE
-    assert outcome.lines == ["vsr: name one input: vsr upscale IN, or -i IN"]
+    assert outcome.lines == [
+        "vsr: name one input: vsr upscale IN, or -i IN; several go by vsr batch"
+    ]
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99"])

@@ -211,6 +211,14 @@ def test_numbers_beyond_all_clips_are_refused(
     assert (outcome.code, len(outcome.lines)) == (2, 1), outcome.err
 
 
+def test_no_input_is_dropped_in_silence(tmp_path: Path, vsr: Vsr) -> None:
+    source, out = make(tmp_path / "in.mp4", Clip(frames=2)), tmp_path / "out.mp4"
+    for words in (("-i", source, "-i", source, out), ("-i", source, source, "-o", out)):
+        outcome = vsr("upscale", *BICUBIC, *words)
+        assert (outcome.code, "several go by vsr batch" in outcome.err) == (2, True)
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("level", ["quiet", "fatal", "error"])
 def test_quiet_levels_hold_warnings_back(tmp_path: Path, vsr: Vsr, level: str) -> None:
     source = make(tmp_path / "in.mp4")

@@ -22,7 +22,7 @@ def upscale(
         Path | None,
         typer.Argument(metavar="IN", help="Any file FFmpeg reads. With -i IN: the output."),
     ] = None,
-    input_: Annotated[Path | None, typer.Option("-i", help="The same as IN.")] = None,
+    inputs: Annotated[list[Path] | None, typer.Option("-i", help="The same as IN.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Default: IN_x4_MODEL beside IN.")
     ] = None,
@@ -51,11 +51,14 @@ def upscale(
         gc.freeze()  # nor does each segment's end look through it
     gc.enable()
     set_log_level(loglevel)
-    if input_ is not None and output is None:  # as ffmpeg has it: -i IN OUT
-        source, input_, output = input_, None, source
-    if (source is None) == (input_ is None):
-        raise UsageError("name one input: vsr upscale IN, or -i IN")
-    named = source or input_ or Path()
+    given = inputs or []
+    if len(given) == 1 and output is None:  # as ffmpeg has it: -i IN OUT
+        output = source
+    elif source is not None:
+        given = [*given, source]
+    if len(given) != 1:
+        raise UsageError("name one input: vsr upscale IN, or -i IN; several go by vsr batch")
+    (named,) = given
     if dry_run:
         from vsrcli.cli.dry_run import dry_run as say
 
