@@ -37,7 +37,7 @@ ALLOWED = {
     "models": {"frames", "errors"},
     "media": {"places", "frames", "stops", "errors"},
     "runtime": {"models", "frames", "stops", "errors"},
-    "job": {"media", "models", "errors"},
+    "job": {"media", "models", "places", "errors"},
     "sizes": {"job", "media", "models", "places", "errors"},
     "resume": {"frames", "errors"},
     "segments": {"resume", "runtime", "sequences", "frames", "errors"},

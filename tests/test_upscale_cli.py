@@ -211,6 +211,44 @@ def test_numbers_beyond_all_clips_are_refused(
     assert (outcome.code, len(outcome.lines)) == (2, 1), outcome.err
 
 
+LONG = f"{'n' * 245}.mp4"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("upscale", ""), 3),
+        (("upscale", "."), 3),
+        (("upscale", "/", "-o", "out.mp4"), 3),
+        (("upscale", LONG * 2, "-o", "out.mp4"), 3),
+        (("upscale", "in.mp4", "-o", ""), 4),
+        (("upscale", "in.mp4", "-o", "."), 4),
+        (("upscale", "in.mp4", "-o", "/"), 4),
+        (("upscale", "in.mp4", "-o", LONG * 2), 4),
+        (("upscale", LONG), 4),  # whose output has a longer name
+        (("upscale", LONG, "--dry-run"), 4),
+        (("preview", "", "--at", "0"), 3),
+        (("preview", LONG, "--at", "0"), 4),
+        (("preview", "in.mp4", "--at", "0", "-o", f"{LONG}.png"), 4),
+        (("probe", LONG * 2), 3),
+        (("batch", ""), 2),
+        (("batch", "in.mp4", "-o", ""), 2),
+        (("batch", LONG, "--progress", "none"), 10),
+        (("batch", LONG * 2, "--progress", "none"), 10),
+    ],
+)
+def test_what_names_no_file_is_told(
+    tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "in.mp4", Clip(frames=2))
+    (tmp_path / LONG).hardlink_to(tmp_path / "in.mp4")
+    model = () if words[0] == "probe" else ("--model", "bicubic")
+    outcome = vsr(*words, *model)
+    assert (outcome.code, "internal" in outcome.err) == (code, False), outcome.err
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_no_input_is_dropped_in_silence(tmp_path: Path, vsr: Vsr) -> None:
     source, out = make(tmp_path / "in.mp4", Clip(frames=2)), tmp_path / "out.mp4"
     for words in (("-i", source, "-i", source, out), ("-i", source, source, "-o", out)):

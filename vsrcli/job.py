@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from vsrcli.errors import UsageError
+from vsrcli.errors import InputError, OutputError, UsageError
 from vsrcli.media.fields import MODES
 from vsrcli.media.inlet import Reading
 from vsrcli.media.intake import Intake
 from vsrcli.media.mapping import check_map
 from vsrcli.media.settings import VideoOptions
 from vsrcli.models import UNTUNED, Tuning
+from vsrcli.places import is_too_long
 
 DEFAULT_MODEL = "rlsp-7-128"
 DEFAULT_SCENE_THRESHOLD = 25.0
@@ -25,7 +26,8 @@ ENGINES = ("auto", "onnxruntime", "openvino")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One source to one target. Raises UsageError for values that cannot be meant."""
+    """One source to one target. Raises UsageError for values that cannot be meant, InputError and
+    OutputError for paths that name no file."""
 
     source: Path
     target: Path | None = None
@@ -81,6 +83,10 @@ class Job:
     """Whether the finished segments stay when the output is done."""
 
     def __post_init__(self) -> None:
+        if not self.source.name:
+            raise InputError(f"{self.source} names no file; name a video file")
+        if self.target is not None:
+            check_name(self.target)
         _require(self.scale is None or self.scale >= 1, "--scale must be 1 or more")
         sized = self.width is not None or self.height is not None
         _require(not (sized and self.scale), "give either --scale or --width/--height, not both")
@@ -104,6 +110,14 @@ class Job:
         mode, fps = self.intake.deinterlace, self.intake.rate
         _require(mode in MODES, f"--deinterlace must be one of {', '.join(MODES)}")
         _require(fps is None or 0 < fps <= 1000, "--fps must be above 0 and at most 1000")
+
+
+def check_name(target: Path) -> None:
+    """Raises OutputError for what no file can be called."""
+    if not target.name:
+        raise OutputError(f"{target} names no file; -o takes a file's name")
+    if is_too_long(target):
+        raise OutputError(f"the file name {target.name} is too long; choose another -o")
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -20,6 +20,8 @@ def pattern_of(words: str | None) -> str:
     """
     if words is None:
         return f"{{parent}}/{DEFAULT_NAME}"
+    if not words:
+        raise UsageError("-o is empty; name a folder or a pattern")
     if "{" not in words:
         return f"{words.replace('}', '}}')}/{{folder}}/{DEFAULT_NAME}"
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +50,19 @@ def is_picture(path: Path) -> bool:
 
 def is_pipe(path: Path) -> bool:
     """What can be read but once, from its start: the standard input, a FIFO, a shell's <(...)."""
-    return path == PIPE or path.is_fifo()
+    try:
+        return path == PIPE or stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:  # it is not there, or can be nowhere
+        return False
+
+
+def is_too_long(path: Path) -> bool:
+    """Whether no file can have this name, or this path, for its length."""
+    try:
+        path.lstat()
+    except OSError as exc:
+        return exc.errno == errno.ENAMETOOLONG
+    return False
 
 
 def is_same(one: Path, other: Path) -> bool:

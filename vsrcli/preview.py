@@ -7,14 +7,14 @@ the middle of a run and not as if the film began there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import tee
 from pathlib import Path
 
 from vsrcli import stops
-from vsrcli.errors import InputError, UsageError
+from vsrcli.errors import InputError, UsageError, output_error
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, ENGINES
 from vsrcli.media.images import rgb_of, write_png
@@ -98,8 +98,11 @@ def make_still(view: View) -> Shown:
     try:
         write_png(part, image)
         put(part, view.target, overwrite=view.overwrite)
+    except OSError as exc:
+        raise output_error(view.target, exc) from exc
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
     return Shown(
         target=view.target,
         names=tuple(pictures),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsrcli.errors import OutputError, UsageError
-from vsrcli.job import Job
+from vsrcli.job import Job, check_name
 from vsrcli.media.info import VideoInfo
 from vsrcli.models import Model
 from vsrcli.places import PICTURES, PIPE, Numbered, is_pipe, numbered
@@ -78,7 +78,9 @@ def default_target(source: Path, model: str, size: Size) -> Path:
     if is_pipe(source):
         raise UsageError("name the output: -o FILE, or -o - -f nut for the standard output")
     mark = f"x{size.factor}" if is_whole else f"{size.width}x{size.height}"
-    return source.with_name(f"{source.stem}_{mark}_{Path(model).name}{kept_suffix(source)}")
+    target = source.with_name(f"{source.stem}_{mark}_{Path(model).name}{kept_suffix(source)}")
+    check_name(target)
+    return target
 
 
 def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
@@ -89,6 +91,7 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
     if pictures:
         _check_pictures(pictures, source, overwrite=overwrite)
         return
+    check_name(target)
     if not target.parent.is_dir():
         raise OutputError(
             f"the folder {target.parent} does not exist; create it or choose another -o"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,7 @@ def _job(index: int, entry: Entry, pattern: str, options: RunOptions) -> Planned
     own = layered(options, typed(entry.words, entry.where))
     try:
         job = own.job(entry.source, entry.target)
-        if not job.source.exists():
+        if not os.path.exists(job.source):
             raise InputError(f"{job.source} does not exist")
         target = job.target or target_of(
             job, pattern, resolve_model(job.model), folder=entry.folder, index=index

@@ -57,11 +57,13 @@ def entries(inputs: Sequence[str]) -> list[Entry]:
 
 def _entries(word: str) -> Iterator[Entry]:
     path = Path(word)
-    if path.is_dir():
+    if not word:
+        raise UsageError("an input is empty; name a file or a folder")
+    if os.path.isdir(path):
         yield from _below(path)
     elif path.suffix.lower() in LISTS:
         yield from _listed(path)
-    elif not path.exists() and glob.has_magic(word):
+    elif not os.path.exists(path) and glob.has_magic(word):
         matches = sorted(glob.glob(word, recursive=True))
         if not matches:
             raise UsageError(f"{word} matches no file")

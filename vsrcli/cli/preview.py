@@ -21,7 +21,7 @@ from vsrcli.cli.options import (
     seconds,
     set_log_level,
 )
-from vsrcli.errors import UsageError
+from vsrcli.errors import InputError, UsageError
 
 _STILL, _CLIP = "Still", "Clip"
 _POINT = re.compile(r"(\d+),(\d+)")
@@ -84,6 +84,8 @@ def preview(
     set_log_level(loglevel)
     length_s = seconds(clip, "--clip")
     suffix = ".png" if length_s is None else ".mp4"
+    if not source.name:
+        raise InputError(f"{source} names no file; name a video file")
     target = output or source.with_name(f"{source.stem}_preview{suffix}")
     if length_s is None and target.suffix.lower() != ".png":
         raise UsageError(f"a still is a PNG; end {target} in .png, or ask for --clip 3s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -410,7 +411,7 @@ def _index(item: av.VideoFrame | SidePacket, video: av.VideoStream) -> int:
 def _open_message(path: Path, exc: Exception) -> str:
     if isinstance(exc, FileNotFoundError):
         return f"{path} does not exist"
-    if isinstance(exc, IsADirectoryError) or path.is_dir():
+    if isinstance(exc, IsADirectoryError) or os.path.isdir(path):
         return f"{path} is a folder; name a video file"
     if isinstance(exc, PermissionError):
         return f"{path} may not be read: permission denied"
