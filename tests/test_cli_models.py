@@ -140,3 +140,9 @@ def test_verify_takes_the_path_of_a_folder(vsr: Vsr, models: Path, tmp_path: Pat
     folder = write_model(tmp_path / "elsewhere")
     assert vsr("models", "verify", folder).code == 0
     assert vsr("models", "verify", tmp_path / "nowhere").code == 6
+
+
+def test_json_stands_behind_the_command(vsr: Vsr) -> None:
+    outcome = vsr("models", "--json", "list")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "vsr models list --json" in outcome.err

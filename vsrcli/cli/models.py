@@ -28,6 +28,9 @@ _NARROW = 120
 def _default(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is None:
         list_(as_json=as_json)
+    elif as_json:
+        name = context.invoked_subcommand
+        raise UsageError(f"--json stands behind the command: vsr models {name} --json")
 
 
 @app.command("list")
