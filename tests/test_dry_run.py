@@ -88,7 +88,7 @@ def test_a_batch_says_it_of_each(tmp_path: Path, vsr: Vsr) -> None:
     make(tmp_path / "a.mp4")
     (tmp_path / "b.mp4").write_text("no video")
     outcome = vsr("batch", tmp_path, *QUICK, "-o", tmp_path / "new", "--dry-run")
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.err) == (10, "vsr: 1 of 2 would fail\n")
     first, about, second, failure, total = outcome.out.splitlines()
     assert first == f"upscale {tmp_path}/a.mp4 -> {tmp_path}/new/a_x2_bicubic.mp4"
     assert about.startswith("  96x64 to 192x128, bicubic x2, libx264 yuv420p; 12 frames in about")
@@ -96,3 +96,13 @@ def test_a_batch_says_it_of_each(tmp_path: Path, vsr: Vsr) -> None:
     assert failure.startswith("  would fail with exit code 3: ")
     assert total.endswith("in all, one at a time; nothing was written")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
+
+
+def test_a_batch_says_it_to_programs(tmp_path: Path, vsr: Vsr) -> None:
+    a = make(tmp_path / "a.mp4")
+    sources = (a, tmp_path / "none.mp4")
+    outcome = vsr("batch", *sources, *QUICK, "--dry-run", "--progress", "json")
+    assert outcome.code == 10
+    good, bad = json.loads(outcome.out)["jobs"]
+    assert (good["source"], good["width"], good["frames"]) == (str(a), 192, 12)
+    assert (bad["source"], bad["state"], bad["code"]) == (str(sources[1]), "failed", 3)

@@ -71,7 +71,11 @@ def batch(
     if report:
         check_report(report)
     if dry_run:
-        dry_runs(planned)
+        try:
+            dry_runs(planned, as_json=progress is ProgressKind.json)
+        except BatchError as exc:
+            mark_told(exc)
+            raise
         return
     told = open_log(progress, planned, quiet=loglevel is LogLevel.quiet)
     todo = {index: job for index, job in enumerate(planned) if isinstance(job, Job)}

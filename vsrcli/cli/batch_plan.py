@@ -55,7 +55,7 @@ def _job(index: int, entry: Entry, pattern: str, options: RunOptions) -> Planned
         refuse_source(target, job.source)
         return replace(job, target=target, resume=job.resume is not False)
     except VsrError as exc:
-        return _failed(entry.source, entry.target, exc)
+        return failed_result(entry.source, entry.target, exc)
 
 
 def _place(path: Path) -> Path:
@@ -84,10 +84,11 @@ def _unless_done(job: Job, *, redo: bool) -> Planned:
         return Result(source=job.source, target=job.target, state=State.SKIPPED)
     if job.target is not None and job.target.exists() and not job.overwrite:
         message = f"{job.target} is older than its source; use -y to replace such, or --redo"
-        return _failed(job.source, job.target, OutputError(message))
+        return failed_result(job.source, job.target, OutputError(message))
     return job
 
 
-def _failed(source: Path, target: Path | None, exc: VsrError) -> Result:
+def failed_result(source: Path, target: Path | None, exc: VsrError) -> Result:
+    """A run that an error ends before it begins."""
     failure = Failure(code=exc.exit_code, message=" ".join(str(exc).split()))
     return Result(source=source, target=target, state=State.FAILED, failure=failure)

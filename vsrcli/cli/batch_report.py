@@ -209,7 +209,7 @@ def write_report(path: Path, results: Sequence[Result], *, began: float) -> None
         "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "seconds": round(time.time() - began, 3),
         **counts(results),
-        "jobs": [_document(result) for result in results],
+        "jobs": [result_document(result) for result in results],
     }
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -229,7 +229,8 @@ def check_report(path: Path) -> None:
         raise OutputError(f"the report {path} cannot be written: {path.parent} takes no files")
 
 
-def _document(result: Result) -> dict[str, Any]:
+def result_document(result: Result) -> dict[str, Any]:
+    """One run of the report."""
     report, failure = result.report, result.failure
     return {
         "source": str(result.source),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vsrcli.cli.batch_plan import Planned
-from vsrcli.cli.batch_report import plan_line
+from vsrcli.batch import Result, State
+from vsrcli.cli.batch_plan import Planned, failed_result
+from vsrcli.cli.batch_report import plan_line, result_document
 from vsrcli.cli.probe import clock, render_streams
 from vsrcli.cli.probe_document import fate_document, stream_document
 from vsrcli.cli.tables import print_json, print_lines, print_table
-from vsrcli.errors import VsrError
+from vsrcli.errors import BatchError, VsrError
 from vsrcli.job import Job
 
 if TYPE_CHECKING:
@@ -28,24 +29,46 @@ def dry_run(job: Job, *, as_json: bool) -> None:
         _render(prospect)
 
 
-def dry_runs(planned: Sequence[Planned]) -> None:
-    """A line for each source of a batch and, indented, what its run would do and take."""
+def dry_runs(planned: Sequence[Planned], *, as_json: bool) -> None:
+    """A line for each source of a batch and, indented, what its run would do and take; or one JSON
+    document. Raises BatchError where some would fail."""
+    found = []
+    for job in planned:
+        found.append(_rehearsed(job))
+        if not as_json:
+            _say(plan_line(job))
+        if isinstance(job, Job) and not as_json:
+            _say(f"  {_about(found[-1])}")
+    if as_json:
+        print_json({"jobs": [_job_document(one) for one in found]})
+    elif total := sum(one.seconds or 0 for one in found if not isinstance(one, Result)):
+        _say(f"about {clock(total)} in all, one at a time; nothing was written")
+    failed = sum(isinstance(one, Result) and one.state is State.FAILED for one in found)
+    if failed:
+        raise BatchError(f"{failed} of {len(found)} would fail")
+
+
+def _rehearsed(job: Planned) -> Prospect | Result:
+    """What a run would do; a result where there is nothing to do or it would fail."""
     from vsrcli.rehearsal import rehearse
 
-    total = 0.0
-    for job in planned:
-        _say(plan_line(job))
-        if not isinstance(job, Job):
-            continue
-        try:
-            prospect = rehearse(job, makes_folder=True)
-        except VsrError as exc:
-            _say(f"  would fail with exit code {exc.exit_code}: {exc}")
-            continue
-        total += prospect.seconds or 0
-        _say(f"  {_picture(prospect)}; {_time(prospect)}, {_memory(prospect)}")
-    if total:
-        _say(f"about {clock(total)} in all, one at a time; nothing was written")
+    if isinstance(job, Result):
+        return job
+    try:
+        return rehearse(job, makes_folder=True)
+    except VsrError as exc:
+        return failed_result(job.source, job.target, exc)
+
+
+def _about(found: Prospect | Result) -> str:
+    if not isinstance(found, Result):
+        return f"{_picture(found)}; {_time(found)}, {_memory(found)}"
+    assert found.failure is not None
+    return f"would fail with exit code {found.failure.code}: {found.failure.message}"
+
+
+def _job_document(found: Prospect | Result) -> dict[str, Any]:
+    return result_document(found) if isinstance(found, Result) else _document(found)
 
 
 def _say(line: str) -> None:
