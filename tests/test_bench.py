@@ -114,12 +114,18 @@ def test_the_bench_as_a_table(vsr: Vsr, quick: None, tmp_path: Path) -> None:
         (("--engine", "tensorrt"), 2),
         (("-m", "no-such-model"), 5),
         (("--pictures", "."), 3),
+        (("-i", "nope.mp4"), 3),
+        (("-i", "notes.txt"), 3),
+        (("--preset", "nope"), 8),
+        (("--plot", "nodir/x.png"), 4),
+        (("--plot", "."), 4),
     ],
 )
 def test_what_cannot_be_measured_is_refused(
     vsr: Vsr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no video")
     outcome = vsr("bench", *words)
     assert (outcome.code, outcome.out, len(outcome.lines)) == (code, "", 1)
 

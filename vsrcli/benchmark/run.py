@@ -38,9 +38,9 @@ def measure(plan: Plan, say: Say = lambda _: None) -> Outcome:
     models = {name: resolve_model(name) for name in plan.models}
     pictures = read_pictures(plan.pictures) if plan.pictures else made_pictures()
     bench = _Bench(plan, models, pictures, say)
-    figures = [bench.alone(case) for case in _cases(plan, models)]
     with tempfile.TemporaryDirectory() as folder:
         clips = {size: make_clip(Path(folder), plan, size) for size in plan.sizes if plan.frames}
+        figures = [bench.alone(case) for case in _cases(plan, models)]
         figures, scalers = bench.end_to_end(figures, clips)
         if plan.with_stages and clips:
             figures = [bench.staged(row, clips) for row in figures]

@@ -13,6 +13,7 @@ from pathlib import Path
 from vsrcli.benchmark.alone import made_frames, open_case
 from vsrcli.benchmark.cases import CRF, Case, Plan, Size, Stages
 from vsrcli.benchmark.process import Ran, run
+from vsrcli.errors import InputError, VsrError
 from vsrcli.frames import Frame, landed
 from vsrcli.job import Job
 from vsrcli.media.ffmpeg import clip_command, scale_command
@@ -27,13 +28,17 @@ _STEADY_S = 1.0
 
 
 def make_clip(folder: Path, plan: Plan, size: Size) -> Path:
-    """The clip that is upscaled: of the plan's source, or of drawn frames."""
+    """The clip that is upscaled: of the plan's source, or of drawn frames. Raises InputError for a
+    source that is no video."""
     clip = folder / f"{size[0]}x{size[1]}.mp4"
     source = plan.source
     if source is None:
         source = folder / f"{size[0]}x{size[1]}.y4m"
         _write_y4m(source, made_frames(size, min(plan.frames, 50)))
-    run(clip_command(source, clip, size, max(plan.frames, _STAGE_FRAMES)))
+    try:
+        run(clip_command(source, clip, size, max(plan.frames, _STAGE_FRAMES)))
+    except VsrError as exc:
+        raise InputError(f"no clip can be made of {source}: {exc}") from exc
     return clip
 
 

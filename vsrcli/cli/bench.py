@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from vsrcli.cli.options import Device, Json, Threads, model_ids
 from vsrcli.cli.tables import print_json, print_lines, print_table
-from vsrcli.errors import UsageError
+from vsrcli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from vsrcli.benchmark import Figures, Outcome
@@ -89,6 +90,8 @@ def bench(
     from vsrcli.benchmark.plot import write_plot
     from vsrcli.job import DEFAULT_MODEL
 
+    if plot:
+        _check_plot(plot)
     outcome = measure(
         Plan(
             models=_each(model, DEFAULT_MODEL),
@@ -107,12 +110,19 @@ def bench(
         ),
         lambda text: print(f"vsr: {text}", file=sys.stderr),  # noqa: T201
     )
-    if plot:
-        write_plot(plot, outcome)
     if as_json:
         print_json(_document(outcome))
     else:
         _render(outcome)
+    if plot:
+        write_plot(plot, outcome)
+
+
+def _check_plot(path: Path) -> None:
+    """Before all is measured. Raises OutputError."""
+    folder = path.parent
+    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise OutputError(f"--plot {path} cannot be written; name a file in a folder that is there")
 
 
 def _each(words: list[str] | None, default: str) -> tuple[str, ...]:

@@ -181,8 +181,7 @@ def private_options(
         chosen["profile"] = _DNXHR.get(pix_fmt, "dnxhd")
     preset = options.preset or ("medium" if name in _X26X else None)
     if preset:
-        if name in _X26X and preset not in _PRESETS:  # x264 would print a line of its own
-            raise EncodeError(f"{name} has no preset {preset!r}; use {', '.join(_PRESETS)}")
+        check_preset(name, preset)
         chosen["preset"] = preset
     chosen |= options.extra
     key, told = encoder_parameters(name, info.mastering)
@@ -192,6 +191,12 @@ def private_options(
     if told:  # the user's own come last, so they win
         chosen[key] = f"{told}:{chosen.get(key, '')}".rstrip(":")
     return chosen
+
+
+def check_preset(name: str, preset: str) -> None:
+    """Raises EncodeError for one that x264 or x265 lacks: they would print lines of their own."""
+    if name in _X26X and preset not in _PRESETS:
+        raise EncodeError(f"{name} has no preset {preset!r}; use {', '.join(_PRESETS)}")
 
 
 def warn_of_lost_hdr(name: str, info: VideoInfo) -> None:
