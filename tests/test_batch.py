@@ -19,6 +19,7 @@ from conftest import Outcome, Vsr
 from facts import facts
 
 from vsrcli.batch import Failure, Warned, run_all
+from vsrcli.cli.batch_report import write_report
 from vsrcli.cli.joblist import entries
 from vsrcli.errors import UsageError
 from vsrcli.job import Job
@@ -301,6 +302,27 @@ def test_batch_that_cannot_be_meant_is_one_event(tmp_path: Path, vsr: Vsr) -> No
     outcome = vsr("batch", tmp_path, "-c:a", "mp3", "--progress", "json")
     told = [json.loads(line)["event"] for line in outcome.out.splitlines()]
     assert (outcome.code, told) == (10, ["error", "report"])
+
+
+@pytest.mark.parametrize("name", ["in.mp4", "out/in_x2_bicubic.mp4", "out"])
+def test_report_that_cannot_be_is_refused_first(tmp_path: Path, batch: Vsr, name: str) -> None:
+    source = make(tmp_path / "in.mp4", TINY)
+    (tmp_path / "out").mkdir()
+    size = source.stat().st_size
+    outcome = batch(source, "-o", tmp_path / "out", "--report", tmp_path / name)
+    assert (outcome.code, len(outcome.lines)) == (4, 1)
+    assert (source.stat().st_size, os.listdir(tmp_path / "out")) == (size, [])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_report_replaces_no_device(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    write_report(fifo, [], began=0.0)
+    assert json.loads(os.read(reader, 4096))["jobs"] == []
+    os.close(reader)
+    assert fifo.is_fifo()
 
 
 def test_warnings_name_the_source(tmp_path: Path, vsr: Vsr) -> None:

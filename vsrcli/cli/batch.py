@@ -69,7 +69,7 @@ def batch(
     began = time.time()
     planned = plan(inputs, output, options, redo=redo)
     if report:
-        check_report(report)
+        check_report(report, planned)
     if dry_run:
         try:
             dry_runs(planned, as_json=progress is ProgressKind.json)

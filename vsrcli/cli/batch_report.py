@@ -19,6 +19,7 @@ from vsrcli.cli.events import SCHEMA, JsonEvents, fate
 from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import OutputError
 from vsrcli.job import Job
+from vsrcli.places import is_same
 from vsrcli.progress import Progress, Report
 from vsrcli.resume import unfinished
 from vsrcli.stops import Stop
@@ -202,8 +203,22 @@ def counts(results: Sequence[Result]) -> dict[str, int]:
     return {state.value: found[state] for state in State}
 
 
+def check_report(path: Path, planned: Sequence[Planned]) -> None:
+    """Before all runs. Raises OutputError where a report cannot be written, or is a file of the
+    batch."""
+    if path.is_dir():
+        raise OutputError(f"the report {path} cannot be written: it is a folder")
+    if not path.exists() and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise OutputError(f"the report {path} cannot be written: {path.parent} takes no files")
+    for job in planned:
+        for other in (job.source, job.target):
+            if other is not None and is_same(path, other):
+                raise OutputError(f"--report {path} is a video of the batch; name another file")
+
+
 def write_report(path: Path, results: Sequence[Result], *, began: float) -> None:
-    """The report for programs, put in its place when whole. Raises OutputError."""
+    """The report for programs, put in its place when whole; a device or a pipe gets it as it is.
+    Raises OutputError."""
     document = {
         "v": SCHEMA,
         "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
@@ -211,22 +226,16 @@ def write_report(path: Path, results: Sequence[Result], *, began: float) -> None
         **counts(results),
         "jobs": [result_document(result) for result in results],
     }
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    is_file = not os.path.exists(path) or path.is_file()
+    part = path.with_name(f".{path.name}.{os.getpid()}.part") if is_file else path
     try:
         part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        if is_file:
+            part.replace(path)
     except OSError as exc:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise OutputError(f"the report {path} cannot be written: {exc.strerror}") from exc
-
-
-def check_report(path: Path) -> None:
-    """Raises OutputError where a report cannot be written, before there is anything to tell."""
-    if path.is_dir():
-        raise OutputError(f"the report {path} cannot be written: it is a folder")
-    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        raise OutputError(f"the report {path} cannot be written: {path.parent} takes no files")
 
 
 def result_document(result: Result) -> dict[str, Any]:
