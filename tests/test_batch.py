@@ -87,7 +87,7 @@ def test_a_report_that_cannot_be_written_is_told_before_the_first_run(
 def test_a_report_that_fails_at_the_end_leaves_nothing_and_hides_nothing(
     tmp_path: Path, batch: Vsr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vsrcli.cli.batch_report.check_report", lambda _: None)
+    monkeypatch.setattr("vsrcli.cli.batch_report.check_report", lambda *_: None)
     bad, good = tmp_path / "bad.mp4", make(tmp_path / "good.mp4", TINY)
     (tmp_path / "r.json").mkdir()  # as if somebody had made it meanwhile
     outcome = batch(bad, good, "--report", tmp_path / "r.json")

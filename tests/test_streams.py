@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -36,6 +37,36 @@ def test_upscaling_needs_no_standard_stream(tmp_path: Path, closed: str) -> None
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("" if "2>&-" in closed else "out.mp4: 2 frames")
     assert (tmp_path / "out.mp4").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (f"upscale in.mp4 {QUICK}", 0),
+        (f"batch in.mp4 {QUICK}", 0),
+        ("upscale none.mp4", 3),
+        ("upscale --nonsense", 2),
+    ],
+)
+def test_nobody_need_hear_what_is_said(tmp_path: Path, words: str, code: int) -> None:
+    make(tmp_path / "in.mp4", Clip(frames=2))
+    assert shell(f"vsr {words} 2>/dev/full", tmp_path).returncode == code
+    assert (tmp_path / "in_x2_bicubic.mp4").is_file() == (code == 0)
+
+
+def test_batch_outlives_its_terminal_for_as_long_as_it_takes_to_stop(tmp_path: Path) -> None:
+    make(tmp_path / "in.mkv", Clip(frames=200, size=(320, 180), audio=()))
+    ours, theirs = os.openpty()
+    order = [sys.executable, "-m", "vsrcli", "batch", "in.mkv", "-m", "bicubic", "--preset", "slow"]
+    order += ["--report", "r.json"]
+    with subprocess.Popen(order, stderr=theirs, cwd=tmp_path, start_new_session=True) as process:
+        os.close(theirs)
+        assert os.read(ours, 1)  # it shows its progress
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(20) == 129
+    assert json.loads((tmp_path / "r.json").read_text())["stopped"] == 1
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize("place", [">&-", ">/dev/full"])
@@ -115,8 +146,8 @@ def test_late_stop_leaves_what_is_done_done(
     monkeypatch.setattr(stops._Noted, "number", 0)
     place = FileOutlet.place
 
-    def placed(outlet: FileOutlet) -> None:
-        place(outlet)
+    def placed(outlet: FileOutlet, *, overwrite: bool) -> None:
+        place(outlet, overwrite=overwrite)
         stops.ask(signal.SIGTERM)
 
     monkeypatch.setattr(FileOutlet, "place", placed)

@@ -107,7 +107,7 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
 
 def refuse_source(target: Path, source: Path) -> None:
     """Raises OutputError where the target is the source."""
-    if target.exists() and source.exists() and target.samefile(source):
+    if os.path.exists(target) and os.path.exists(source) and target.samefile(source):
         raise OutputError(f"{target} is the input itself; choose another -o")
 
 

@@ -117,13 +117,20 @@ class _Lines(_Table):
             for i, p in self._going.items()
         ]
         line = f"[{self._over}/{self._count}] {', '.join(parts)}"
-        width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+        width = _columns() - 1
         print(f"{_CLEAR}{line[:width]}", end="", flush=True, file=sys.stderr)  # noqa: T201
 
     def end(self, results: Sequence[Result]) -> None:
         if self._live:
             print(_CLEAR, end="", file=sys.stderr)  # noqa: T201
         super().end(results)
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:  # the terminal was closed
+        return 80
 
 
 class _Events(_Silent):
@@ -233,8 +240,9 @@ def write_report(path: Path, results: Sequence[Result], *, began: float) -> None
         if is_file:
             part.replace(path)
     except OSError as exc:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        if is_file:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
         raise OutputError(f"the report {path} cannot be written: {exc.strerror}") from exc
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TextIO
 
 from vsrcli import stops
 
@@ -35,14 +36,14 @@ def main() -> None:
         code = _flushed(run(sys.argv[1:]))
     except stops.Stop as exc:  # as all of this loads
         code = say(f"{exc.word}; nothing was written", exc.code)
+    sys.stderr.flush()
     os._exit(code)  # all is closed; to take engines and codecs apart would take 60 ms more
 
 
 def say(message: str, code: int) -> int:
     """The code, after the message has gone to stderr as one line."""
     line = " ".join(message.split())
-    with suppress(OSError):  # a terminal that was closed
-        print(f"vsr: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"vsr: {line}", file=sys.stderr, flush=True)  # noqa: T201
     return code
 
 
@@ -55,6 +56,19 @@ class _Output(io.TextIOWrapper):
 
     def flush(self) -> None:
         with _named():
+            super().flush()
+
+
+class _Talk(io.TextIOWrapper):
+    """The standard error, which nobody need hear: its terminal may be closed, its disk full."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
             super().flush()
 
 
@@ -77,14 +91,18 @@ def _open_streams() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, flags), True)  # the lowest number that is free
             setattr(sys, name, os.fdopen(number, mode))
-    out = sys.stdout
-    assert isinstance(out, io.TextIOWrapper)
-    sys.stdout = _Output(
-        out.detach(),
-        encoding=out.encoding,
-        errors=out.errors,
-        line_buffering=out.line_buffering,
-        write_through=out.write_through,
+    sys.stdout, sys.stderr = _as(_Output, sys.stdout), _as(_Talk, sys.stderr)
+
+
+def _as(kind: type[io.TextIOWrapper], stream: TextIO) -> io.TextIOWrapper:
+    """The stream, of another kind."""
+    assert isinstance(stream, io.TextIOWrapper)
+    return kind(
+        stream.detach(),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
     )
 
 
