@@ -15,6 +15,7 @@ from tiny_models import FLOAT16, repeat_graph
 from vsrcli.errors import ModelError, WeightsError
 from vsrcli.frames import Color, Frame, Picture
 from vsrcli.media.pixels import layout_of
+from vsrcli.runtime import bare
 from vsrcli.runtime.bare import bare_model, resolve_model
 from vsrcli.runtime.drivers import open_driver
 
@@ -33,11 +34,11 @@ def test_scale_is_found_by_trying(tmp_path: Path, options: dict[str, int], scale
     assert (model.id, model.scales, model.color) == ("mine", (scale,), "y")
 
 
-@pytest.mark.parametrize("shuffles", [1, 2])
+@pytest.mark.parametrize(("shuffles", "dead"), [(1, False), (2, False), (1, True)])
 @pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
-def test_runs_as_the_graph_says(tmp_path: Path, shuffles: int, pix_fmt: str) -> None:
+def test_runs_as_the_graph_says(tmp_path: Path, shuffles: int, dead: bool, pix_fmt: str) -> None:
     layout = layout_of(pix_fmt)
-    model = bare_model(_write(tmp_path, repeat_graph(2, shuffles=shuffles)))
+    model = bare_model(_write(tmp_path, repeat_graph(2, shuffles=shuffles, dead=dead)))
     plane = np.random.default_rng(1).integers(0, layout.peak, (9, 14)).astype(layout.dtype)
     frame = Frame(
         planes=(plane,), layout=layout, width=14, height=9, pts=0, time_base=Fraction(1, 25)
@@ -65,6 +66,15 @@ def test_refused_with_a_reason(tmp_path: Path, options: dict[str, object], reaso
     with pytest.raises(WeightsError, match=reason) as refused:
         bare_model(file)
     assert "\n" not in str(refused.value)
+
+
+def test_another_picture_when_joined_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    black = np.zeros((1, 1, 2 * bare._TINY[0], 2 * bare._TINY[1]))
+    monkeypatch.setattr(bare, "_joined", lambda *_: black)
+    with pytest.raises(WeightsError, match="another picture"):
+        bare_model(_write(tmp_path, repeat_graph(2)))
 
 
 @pytest.mark.parametrize("data", [b"", b"no model at all" * 30, repeat_graph()[:-40]])

@@ -27,10 +27,12 @@ def repeat_graph(
     kind: int = FLOAT,
     shuffles: int = 1,
     resize: float = 0,
+    dead: bool = False,
 ) -> bytes:
     """An ONNX file that makes each pixel `scale` x `scale` as large, `shuffles` times over.
 
-    With `resize` it scales by that factor instead, whole or not.
+    With `resize` it scales by that factor instead, whole or not. With `dead` its last nodes make a
+    black picture that nobody takes.
     """
     graph = _Builder()
     values = graph.node("Cast", ["x"], to=FLOAT) if kind != FLOAT else "x"
@@ -46,6 +48,9 @@ def repeat_graph(
             phases = graph.node("Conv", [values, kernel])
             name = "y" if turn == shuffles - 1 else ""
             values = graph.node("DepthToSpace", [phases], name, blocksize=scale, mode="CRD")
+    if dead:
+        phases = graph.node("Conv", ["x", np.zeros((scale**2, 1, 1, 1), np.float32)])
+        graph.node("DepthToSpace", [phases], blocksize=scale)
     ports = field(INPUT, port("x", kind, shape)) + field(OUTPUT, port("y", FLOAT, ("a",) * 4))
     return model_of(graph.take() + ports)
 

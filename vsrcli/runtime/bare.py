@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 
 from vsrcli.errors import ModelError, VsrError, WeightsError
 from vsrcli.models import Graph, Model, Temporal, find_model
-from vsrcli.runtime.engines import Engine, Port, open_engine
-from vsrcli.runtime.graphs import SOURCE, wrap_planes
+from vsrcli.runtime.engines import Port, open_engine
+from vsrcli.runtime.graphs import SOURCE, TARGET, wrap_planes
 from vsrcli.runtime.wire import single_ports
 
 _TINY = (29, 37)
 """Height and width of the trial picture: odd, and larger than the padding of common nets."""
 _DEPTHS = (8, 10)
+_Run = Callable[[NDArray[Any]], NDArray[Any]]
+"""The graph by itself: (1, 1, height, width) in 0..1."""
 
 
 def resolve_model(name: str) -> Model:
@@ -66,11 +69,15 @@ def luma_scale(data: bytes) -> int:
     try:
         source, target = single_ports(data)
         _check_input(engine.inputs[source])
-        scale = _try(engine, source, target)
+
+        def run(values: NDArray[Any]) -> NDArray[Any]:
+            return engine.run({source: values})[target]
+
+        scale = _try(run)
+        for bits in _DEPTHS:
+            _try_planes(data, bits, scale, run)
     finally:
         engine.close()
-    for bits in _DEPTHS:
-        _try_planes(data, bits, scale)
     return scale
 
 
@@ -95,11 +102,11 @@ def _check_input(port: Port) -> None:
         )
 
 
-def _try(engine: Engine, source: str, target: str) -> int:
+def _try(run: _Run) -> int:
     """The scale that a trial run shows."""
     height, width = _TINY
     try:
-        result = engine.run({source: _picture(8) / np.float32(255)})[target]
+        result = run(_picture(8) / np.float32(255))
     except VsrError as exc:
         raise WeightsError(f"a {width}x{height} picture of 1 channel fails ({exc})") from exc
     if result.dtype != np.float32:
@@ -115,16 +122,29 @@ def _try(engine: Engine, source: str, target: str) -> int:
     return int(scale)
 
 
-def _try_planes(data: bytes, bits: int, scale: int) -> None:
-    """Raises WeightsError if the graph cannot be joined to the conversions of code values."""
-    height, width = _TINY
+def _try_planes(data: bytes, bits: int, scale: int, run: _Run) -> None:
+    """Raises WeightsError if the graph cannot be joined to the conversions of code values, or gives
+    another picture then."""
+    codes, unit = _picture(bits), np.float32(255 << bits - 8)
     try:
-        graph = wrap_planes(data, scale, bits=bits, shape=(1, height, width))
-        engine = open_engine(graph, device="cpu", threads=1)
-        engine.run({SOURCE: _picture(bits)})
-        engine.close()
+        made = _joined(data, bits, scale, codes)
     except VsrError as exc:
         raise WeightsError(f"it cannot be joined to vsr's own nodes ({exc}); use opset 17") from exc
+    wanted = np.clip(run(codes / unit) * unit, 0, (1 << bits) - 1)
+    if not np.abs(made - wanted).mean() <= 1 << bits - 8:
+        raise WeightsError("joined to vsr's own nodes it gives another picture than alone")
+
+
+def _joined(data: bytes, bits: int, scale: int, codes: NDArray[Any]) -> NDArray[Any]:
+    """What becomes of code values (1, 1, H, W). Raises what an engine raises."""
+    _, _, height, width = codes.shape
+    engine = open_engine(
+        wrap_planes(data, scale, bits=bits, shape=(1, height, width)), device="cpu", threads=1
+    )
+    try:
+        return engine.run({SOURCE: codes})[TARGET]
+    finally:
+        engine.close()
 
 
 def _picture(bits: int) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from vsrcli.runtime.wire import (
     NODE,
     OUTPUT,
     Builder,
+    Node,
     field,
     fields,
     graph_of,
@@ -63,23 +64,22 @@ def wrap_planes(
     """
     graph = graph_of(model)
     source, target = single_ports(model)
-    last = list(nodes(graph))[-1]
-    shuffled = last.op == "DepthToSpace" and last.attributes.get("blocksize") == scale
+    last = _shuffle_to(target, graph, scale)
     body = b"".join(
         field(number, payload)
         for number, payload in fields(graph)
         if number not in (INPUT, OUTPUT)
-        and not (shuffled and number == NODE and payload == last.payload)
+        and not (last and number == NODE and payload == last.payload)
     )
     ends = Builder()
     values = ends.node("Cast", [SOURCE], to=FLOAT)
     # What goes past the net is added to its r² phases, so there must be phases.
-    levels = _Levels(bits=bits, studio=studio and shuffled, full_range=full_range)
+    levels = _Levels(bits=bits, studio=studio and last is not None, full_range=full_range)
     beyond = levels.enter(ends, values, source)
     head = ends.take()
     count, height, width = shape
     name, large = TARGET, (count, 1, height * scale, width * scale)
-    if not shuffled:
+    if not last:
         levels.leave(ends, target, TARGET)
     elif shuffles:
         _shuffled(ends, _phases(ends, last.inputs[0], beyond, levels, scale, blocked), scale, shape)
@@ -87,6 +87,22 @@ def wrap_planes(
         name, large = PHASES, (count, height, width, scale**2)
         _phases(ends, last.inputs[0], beyond, levels, scale, blocked, name)
     return with_graph(model, head + body + ends.take() + _ports(bits, shape, large, name))
+
+
+def _shuffle_to(target: str, graph: bytes, scale: int) -> Node | None:
+    """The shuffle that makes a graph's output; None if something else does, or reads it too."""
+    every = list(nodes(graph))
+    if any(target in node.inputs for node in every):
+        return None
+    return next(
+        (
+            node
+            for node in every
+            if target in node.outputs
+            and (node.op, node.attributes.get("blocksize")) == ("DepthToSpace", scale)
+        ),
+        None,
+    )
 
 
 def shuffle(phases: Plane, large: Plane) -> None:
