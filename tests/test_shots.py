@@ -8,6 +8,9 @@ import pytest
 from clips import Clip, make
 from conftest import Vsr
 
+from vsrcli.errors import UsageError
+from vsrcli.job import Job
+
 FRAME_MODEL = ("--model", "bicubic", "--scale", "2", "--progress", "none", "--preset", "ultrafast")
 
 
@@ -41,6 +44,12 @@ def test_values_that_cannot_be_meant(tmp_path: Path, vsr: Vsr, options: tuple[st
     assert (outcome.code, len(outcome.lines)) == (2, 1)
     assert options[0] in outcome.err
     assert [p.name for p in tmp_path.iterdir()] == ["in.mkv"]
+
+
+@pytest.mark.parametrize("threshold", [0, 101])
+def test_the_range_of_thresholds_is_told(threshold: float) -> None:
+    with pytest.raises(UsageError, match="above 0 and at most 100"):
+        Job(source=Path("in.mkv"), scene_threshold=threshold)
 
 
 def test_help_tells_the_defaults(vsr: Vsr) -> None:

@@ -98,7 +98,8 @@ class Job:
         _require(self.threads >= 0, "--threads must be 0 or more")
         _require(0 <= self.segment <= 100_000, "--segment must be 0 to 100000")
         threshold = self.scene_threshold
-        _require(threshold is None or 0 < threshold <= 100, "--scene-threshold must be 0 to 100")
+        is_percent = threshold is None or 0 < threshold <= 100
+        _require(is_percent, "--scene-threshold must be above 0 and at most 100")
         _require(self.scene_cut or threshold is None, "give --scene-threshold or --no-scene-cut")
         _require(self.warm_up is None or 0 <= self.warm_up <= 64, "--warm-up must be 0 to 64")
         start, end = self.start_s or 0, self.end_s
