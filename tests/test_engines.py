@@ -19,14 +19,15 @@ from tiny_models import repeat_graph
 from tiny_recurrent import CHANNELS, random_cell
 
 from vsrcli.errors import DeviceError, WeightsError
-from vsrcli.frames import Color, Picture
+from vsrcli.frames import Color, Picture, Siting
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import find_model
 from vsrcli.runtime.cells import state_shape, step_graph
+from vsrcli.runtime.colour import from_rgb
 from vsrcli.runtime.engines import ENGINES, Engine, Setup, is_installed
 from vsrcli.runtime.graphs import PHASES, SOURCE, TARGET, bicubic_graph, shuffle, wrap_planes
 from vsrcli.runtime.processor import has_bf16
-from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
+from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, UINT8, Builder, field, model_of, port
 
 INSTALLED = [name for name in ENGINES if is_installed(name)]
 needs_openvino = pytest.mark.skipif(not is_installed("openvino"), reason="needs OpenVINO")
@@ -320,6 +321,23 @@ def test_engines_agree_on_a_cell_with_its_state(cell: bytes) -> None:
     one, other = (list(run_cell(Setup(engine=e, threads=1), cell, HELD, 5)) for e in ENGINES)
     for a, b in zip(one, other, strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1
+
+
+@pytest.mark.parametrize("siting", [Siting.LEFT, Siting.CENTER])
+@pytest.mark.parametrize(("name", "width"), [("yuv411p", 4), ("yuv411p", 1), ("yuv422p", 2)])
+def test_chroma_of_one_column_is_that_of_the_colour(
+    setup: Setup, name: str, width: int, siting: Siting
+) -> None:
+    given = Picture(layout=layout_of(name), color=Color(siting=siting), width=width, height=48)
+    graph, names = Builder(), ["y", "u", "v"]
+    from_rgb(graph, "rgb", given, names)
+    ports = field(INPUT, port("rgb", FLOAT, (1, 3, 48, width)))
+    for index, each in enumerate(names):
+        sides = given.layout.size(index, width, 48)
+        ports += field(OUTPUT, port(each, UINT8, (1, 1, *sides)))
+    red = np.array([1, 0, 0], np.float32)[:, None, None] * np.ones((1, 1, 48, width), np.float32)
+    made = setup.open(model_of(graph.take() + ports)).run({"rgb": red})
+    assert [set(made[each].flat) for each in names] == [{81}, {90}, {240}]
 
 
 @needs_openvino

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vsrcli.frames import Picture, Role, assumed_matrix
 from vsrcli.runtime.codes import to_codes
-from vsrcli.runtime.resample import enlarge, settle
+from vsrcli.runtime.resample import crop, enlarge, settle
 from vsrcli.runtime.wire import FLOAT, Builder
 
 _KR_KB = {
@@ -133,12 +133,14 @@ def _lower(graph: Builder, values: str, plane: int, picture: Picture) -> str:
     if len(rows) == len(columns) == 1:
         return values
     height, width = layout.size(plane, picture.width, picture.height)
+    made = max(width, 2)  # OpenVINO gives noise where a flat filter with a stride makes one column
     below = (height - 1) * layout.chroma_h + len(rows) - top - picture.height
-    beside = (width - 1) * layout.chroma_w + len(columns) - left - picture.width
+    beside = (made - 1) * layout.chroma_w + len(columns) - left - picture.width
     pads = np.array([0, 0, top, left, 0, 0, max(below, 0), max(beside, 0)], np.int64)
     padded = graph.node("Pad", [values, pads], mode="edge")
     kernel = np.outer(rows, columns).astype(np.float32)[None, None]
-    return graph.node("Conv", [padded, kernel], strides=(layout.chroma_h, layout.chroma_w))
+    lowered = graph.node("Conv", [padded, kernel], strides=(layout.chroma_h, layout.chroma_w))
+    return crop(graph, lowered, 3, made, width)
 
 
 def _filter(factor: int, cosited: bool) -> Taps:
