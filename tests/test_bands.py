@@ -87,10 +87,10 @@ def test_an_error_in_one_band_is_the_frames() -> None:
     bands = driver._bands
     run = bands._run
 
-    def failing(planes, span, large):  # type: ignore[no-untyped-def]
+    def failing(plane, span, large):  # type: ignore[no-untyped-def]
         if span.low:
             raise DeviceError("the engine failed")
-        run(planes, span, large)
+        run(plane, span, large)
 
     bands._run = failing  # type: ignore[method-assign]
     layout = layout_of("gray")

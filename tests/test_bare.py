@@ -37,18 +37,27 @@ def test_scale_is_found_by_trying(tmp_path: Path, options: dict[str, int], scale
 @pytest.mark.parametrize(("shuffles", "dead"), [(1, False), (2, False), (1, True)])
 @pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
 def test_runs_as_the_graph_says(tmp_path: Path, shuffles: int, dead: bool, pix_fmt: str) -> None:
-    layout = layout_of(pix_fmt)
-    model = bare_model(_write(tmp_path, repeat_graph(2, shuffles=shuffles, dead=dead)))
-    plane = np.random.default_rng(1).integers(0, layout.peak, (9, 14)).astype(layout.dtype)
+    _check_repeated(tmp_path, repeat_graph(2, shuffles=shuffles, dead=dead), 2**shuffles, pix_fmt)
+
+
+def test_rgb_goes_through_a_net_that_takes_one_plane_at_a_time(tmp_path: Path) -> None:
+    _check_repeated(tmp_path, repeat_graph(2, alone=True), 2, "gbrp")
+
+
+def _check_repeated(folder: Path, data: bytes, scale: int, pix_fmt: str) -> None:
+    """The file repeats each pixel of noise."""
+    layout, rng = layout_of(pix_fmt), np.random.default_rng(1)
+    planes = tuple(rng.integers(0, layout.peak, (9, 14)).astype(layout.dtype) for _ in layout.roles)
     frame = Frame(
-        planes=(plane,), layout=layout, width=14, height=9, pts=0, time_base=Fraction(1, 25)
+        planes=planes, layout=layout, width=14, height=9, pts=0, time_base=Fraction(1, 25)
     )
-    scale = 2**shuffles
     picture = Picture(layout=layout, color=Color(), width=14, height=9)
+    model = bare_model(_write(folder, data))
     driver = open_driver(model, scale, picture=picture, device="cpu", threads=1)
     (out,) = driver.push(frame)
     driver.close()
-    assert np.array_equal(out.planes[0], plane.repeat(scale, 0).repeat(scale, 1))
+    for made, plane in zip(out.planes, planes, strict=True):
+        assert np.array_equal(made, plane.repeat(scale, 0).repeat(scale, 1))
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,12 @@ def repeat_graph(
     shuffles: int = 1,
     resize: float = 0,
     dead: bool = False,
+    alone: bool = False,
 ) -> bytes:
     """An ONNX file that makes each pixel `scale` x `scale` as large, `shuffles` times over.
 
     With `resize` it scales by that factor instead, whole or not. With `dead` its last nodes make a
-    black picture that nobody takes.
+    black picture that nobody takes. With `alone` it takes one plane at a time, whatever it says.
     """
     graph = _Builder()
     values = graph.node("Cast", ["x"], to=FLOAT) if kind != FLOAT else "x"
@@ -40,6 +41,8 @@ def repeat_graph(
     kernel = np.zeros((channels * scale**2, channels, 1, 1), np.float32)
     for output in range(len(kernel)):
         kernel[output, output // scale**2] = 1
+    if alone:
+        values = graph.node("Reshape", [values, np.array([1, 0, 0, 0], np.int64)])
     if resize:
         sizes = np.array([1, 1, resize, resize], np.float32)
         graph.node("Resize", [values, "", sizes], "y", mode="nearest")

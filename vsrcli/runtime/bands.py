@@ -1,7 +1,9 @@
 """Planes of one kind through one graph: on a CPU in bands, several at a time; on a GPU whole.
 
-A graph of a small net is a chain of passes over large tensors. A band's tensors stay in the cache,
-and bands side by side need no barrier after each operator, as threads inside an engine do. Nor is
+A graph takes one plane at a time: a net that was exported for one cannot take more, and together
+they are no faster. A graph of a small net is a chain of passes over large tensors. A band's tensors
+stay in the cache, and bands side by side need no barrier after each operator, as threads inside an
+engine do. Nor is
 there one after each frame: a thread that finds no band of it left begins with the next frame's. On
 a GPU the planes of one frame cross to the host while those of the next are computed.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import product
 from queue import SimpleQueue
 
 import numpy as np
@@ -28,7 +31,7 @@ _LEAST = 64
 
 
 class Bands:
-    """Upscales planes of one size. `graph` gives the graph for so many rows.
+    """Upscales planes of one size (height, width). `graph` gives the graph for so many rows of one.
 
     `halo` is how many rows around it a row depends on, 0 if that is not known: then planes stay
     whole. Raises what `Setup.open` raises.
@@ -39,12 +42,12 @@ class Bands:
         graph: Callable[[int], bytes],
         scale: int,
         *,
-        shape: tuple[int, int, int],
+        size: tuple[int, int],
         halo: int,
         setup: Setup,
     ) -> None:
         self._scale = scale
-        _, height, self._width = shape
+        height, self._width = size
         threads = setup.workers
         is_cut = halo and not setup.is_gpu
         most = max(1, height // max(_HALOS * halo, _LEAST)) if is_cut else 1
@@ -70,11 +73,11 @@ class Bands:
             self._idle.put((engine, np.empty(made.sides, made.dtype)))
         self._pool = ThreadPoolExecutor(self.workers, "vsr-band")
 
-    def start(self, planes: Sequence[Plane]) -> Callable[[], Array]:
-        """Enlarges whole planes; the function waits for them, (N, rH, rW). Raises DeviceError."""
+    def start(self, planes: Sequence[Plane]) -> Callable[[], list[Plane]]:
+        """Enlarges whole planes; the function waits for them. Raises DeviceError."""
         with self._naming(self._height):
-            landed = self._engines[0].start({SOURCE: np.stack(planes)[:, None]})
-        return lambda: landed()[TARGET][:, 0]
+            landed = [self._engines[0].start({SOURCE: plane[None, None]}) for plane in planes]
+        return lambda: [each()[TARGET][0, 0] for each in landed]
 
     def enlarge(self, planes: Sequence[Plane], large: Sequence[Plane]) -> None:
         """Fills the large planes, which may be less than a sample smaller at their ends. Raises
@@ -83,11 +86,12 @@ class Bands:
 
     def begin(self, planes: Sequence[Plane], large: Sequence[Plane]) -> Callable[[], None]:
         """As `enlarge`, which is over when the function that comes back is: it raises, too."""
-        todo = iter(self._spans)  # one step of which is atomic
+        pairs = zip(planes, large, strict=True)
+        todo = product(list(pairs), self._spans)  # one step of which is atomic
 
         def work() -> None:
-            for span in todo:
-                self._run(planes, span, large)
+            for (plane, target), span in todo:
+                self._run(plane, span, target)
 
         futures = [self._pool.submit(work) for _ in range(self.workers)]
 
@@ -98,26 +102,23 @@ class Bands:
 
         return end
 
-    def _run(self, planes: Sequence[Plane], span: Span, large: Sequence[Plane]) -> None:
+    def _run(self, plane: Plane, span: Span, large: Plane) -> None:
         """One band."""
         rows = slice(span.start, span.start + span.size)
-        batch = np.stack([plane[rows] for plane in planes])[:, None]
         engine, made = self._idle.get()
         try:
             with self._naming(span.size):
-                engine.run({SOURCE: batch}, {self._target: made})
-            for target, values in zip(large, made, strict=True):
-                self._settle(values, span, target[span.core(scale=self._scale)])
+                engine.run({SOURCE: plane[None, None, rows]}, {self._target: made})
+            self._settle(made[0], span, large[span.core(scale=self._scale)])
         finally:
             self._idle.put((engine, made))
 
-    def _settle(self, values: Array, span: Span, lines: Plane) -> None:
+    def _settle(self, made: Array, span: Span, lines: Plane) -> None:
         """The core of what an engine made in its place."""
         if self._target == PHASES:
-            shuffle(values[span.inside()], lines)
+            shuffle(made[span.inside()], lines)
         else:
-            plane = values[0]
-            lines[:] = plane[span.inside(scale=self._scale)][: lines.shape[0], : lines.shape[1]]
+            lines[:] = made[0, span.inside(scale=self._scale)][: lines.shape[0], : lines.shape[1]]
 
     @contextmanager
     def _naming(self, rows: int) -> Iterator[None]:

@@ -68,18 +68,17 @@ class _Graphs:
 
     def _open(self, picture: Picture, role: Role, scale: int) -> Bands:
         layout, siting = picture.layout, picture.color.siting
-        indices = layout.planes_of(role)
-        height, width = layout.size(indices[0], picture.width, picture.height)
-        down, across = subsampling(layout, indices[0])
+        index = layout.planes_of(role)[0]
+        size = layout.size(index, picture.width, picture.height)
+        down, across = subsampling(layout, index)
 
         def graph(rows: int) -> bytes:
-            shape = (len(indices), rows, width)
+            shape = (1, rows, size[1])
             return bicubic_graph(
                 scale, bits=layout.bits, shape=shape, siting=siting, sub=(across, down)
             )
 
-        shape = (len(indices), height, width)
-        return Bands(graph, scale, shape=shape, halo=REACH, setup=self._setup)
+        return Bands(graph, scale, size=size, halo=REACH, setup=self._setup)
 
     def enlarge(self, planes: Sequence[Plane]) -> Sequence[Plane]:
         layout = self._layout

@@ -47,7 +47,7 @@ def _frame_pieces(graph: Graph, scale: int, picture: Picture) -> Pieces:
     net = graph.work + _FLOAT + _CODES * scale**2 * size
     enlarging = _FLOAT * (2 + scale) + (_BICUBIC_FLOATS * _FLOAT + _CODES * size) * scale**2
     others = samples / pixels - through_net
-    pixel = round(_SLACK * (through_net * net + others * enlarging))
+    pixel = round(_SLACK * (net + others * enlarging))  # planes go through the net in turn
     planes = samples * size * scale**2
     return Pieces(
         whole=pixels * pixel + planes + _ENGINES, fixed=planes + _ENGINES, pixel=pixel, row=0

@@ -35,11 +35,10 @@ class FrameDriver(Memoryless):
     ) -> None:
         self.scale, layout = scale, picture.layout
         self._nets = [i for i, role in enumerate(layout.roles) if role in (Role.LUMA, Role.RGB)]
-        count = len(self._nets)
         full = bool(picture.color.full_range or layout.planes_of(Role.RGB))
 
         def graph(rows: int) -> bytes:
-            shape = (count, rows, picture.width)
+            shape = (1, rows, picture.width)
             return wrap_planes(
                 model,
                 scale,
@@ -51,8 +50,8 @@ class FrameDriver(Memoryless):
                 blocked=setup.is_blocked,
             )
 
-        shape = (count, picture.height, picture.width)
-        self._bands = Bands(graph, scale, shape=shape, halo=border, setup=setup)
+        size = (picture.height, picture.width)
+        self._bands = Bands(graph, scale, size=size, halo=border, setup=setup)
         self._bicubic = open_bicubic(picture, scale, but=self._nets, threads=setup.threads)
         self.device, self._is_gpu = self._bands.device, setup.is_gpu
 
