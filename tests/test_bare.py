@@ -10,7 +10,7 @@ import pytest
 from clips import make
 from conftest import Vsr
 from facts import facts
-from tiny_models import FLOAT16, repeat_graph
+from tiny_models import FLOAT16, FREE, repeat_graph
 
 from vsrcli.errors import ModelError, WeightsError
 from vsrcli.frames import Color, Frame, Picture
@@ -18,6 +18,7 @@ from vsrcli.media.pixels import layout_of
 from vsrcli.runtime import bare
 from vsrcli.runtime.bare import bare_model, resolve_model
 from vsrcli.runtime.drivers import open_driver
+from vsrcli.runtime.wire import FLOAT, INITIALIZER, INPUT, OUTPUT, Builder, field, model_of, port
 
 
 def _write(folder: Path, data: bytes) -> Path:
@@ -75,6 +76,19 @@ def test_refused_with_a_reason(tmp_path: Path, options: dict[str, object], reaso
     with pytest.raises(WeightsError, match=reason) as refused:
         bare_model(file)
     assert "\n" not in str(refused.value)
+
+
+def test_weights_in_another_file_are_asked_for(tmp_path: Path) -> None:
+    entry = b"".join(field(n, v.encode()) for n, v in ((1, "location"), (2, "w.data")))
+    shape = b"".join(field(1, side) for side in (4, 1, 1, 1))
+    weight = shape + field(2, FLOAT) + field(8, b"w") + field(13, entry) + field(14, 1)
+    graph = Builder("my")
+    phases = graph.node("Conv", ["x", "w"])
+    graph.node("DepthToSpace", [phases], "y", blocksize=2)
+    ports = field(INPUT, port("x", FLOAT, FREE)) + field(OUTPUT, port("y", FLOAT, ("a",) * 4))
+    data = model_of(graph.take() + field(INITIALIZER, weight) + ports)
+    with pytest.raises(WeightsError, match="lie in another file; save it as one"):
+        bare_model(_write(tmp_path, data))
 
 
 def test_another_picture_when_joined_is_refused(

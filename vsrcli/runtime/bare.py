@@ -14,7 +14,7 @@ from vsrcli.errors import ModelError, VsrError, WeightsError
 from vsrcli.models import Graph, Model, Temporal, find_model
 from vsrcli.runtime.engines import Port, open_engine
 from vsrcli.runtime.graphs import SOURCE, TARGET, wrap_planes
-from vsrcli.runtime.wire import single_ports
+from vsrcli.runtime.wire import lacks_weights, single_ports
 
 _TINY = (29, 37)
 """Height and width of the trial picture: odd, and larger than the padding of common nets."""
@@ -65,6 +65,7 @@ def luma_scale(data: bytes) -> int:
 
     Raises WeightsError saying what keeps vsr from running the graph.
     """
+    _check_whole(data)
     engine = open_engine(data, device="cpu", threads=1)
     try:
         source, target = single_ports(data)
@@ -79,6 +80,15 @@ def luma_scale(data: bytes) -> int:
     finally:
         engine.close()
     return scale
+
+
+def _check_whole(data: bytes) -> None:
+    try:
+        is_whole = not lacks_weights(data)
+    except (WeightsError, LookupError):  # an engine says better what is wrong with a broken file
+        return
+    if not is_whole:
+        raise WeightsError("its weights lie in another file; save it as one, without external data")
 
 
 def _check_input(port: Port) -> None:

@@ -20,6 +20,7 @@ from vsrcli.errors import WeightsError
 FLOAT, UINT8, INT8, UINT16, INT64, BOOL, FLOAT16 = 1, 2, 3, 4, 7, 9, 10  # TensorProto.DataType
 GRAPH = 7  # of ModelProto
 NODE, INITIALIZER, INPUT, OUTPUT = 1, 5, 11, 12  # of GraphProto
+_ELSEWHERE = (14, 1)  # data_location of TensorProto: EXTERNAL
 _IR_VERSION, _OPSET_VERSION = 8, 17
 _KINDS = {"float32": FLOAT, "uint8": UINT8, "int8": INT8, "uint16": UINT16, "int64": INT64}
 
@@ -102,6 +103,12 @@ def graph_of(model: bytes) -> bytes:
         raise WeightsError(
             "the file is not an ONNX model; restore it or install vsr again"
         ) from exc
+
+
+def lacks_weights(model: bytes) -> bool:
+    """Whether weights of a model file lie in another one."""
+    tensors = (p for n, p in messages(graph_of(model)) if n == INITIALIZER)
+    return any(_ELSEWHERE in fields(tensor) for tensor in tensors)
 
 
 def living(graph: bytes) -> bytes:
