@@ -25,7 +25,8 @@ from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Tuning
 from vsrcli.models.model import read_model
 from vsrcli.runtime.drivers import Driver, open_driver
-from vsrcli.runtime.engines import Setup
+from vsrcli.runtime.engines import Setup, is_installed
+from vsrcli.runtime.processor import has_bf16
 from vsrcli.runtime.tiles import spans_of
 from vsrcli.runtime.tiling import Tiling, plan_tiling
 
@@ -79,6 +80,17 @@ def test_shipped_recurrent_models_give_the_same_in_tiles(
 ) -> None:
     """EGVSR's flow sees 66 px, and only pieces that begin at multiples of 8 px as the whole."""
     check(MODELS[name], 4, "gbrp", Siting.LEFT, size=size, tile=tile, count=3)
+
+
+@pytest.mark.skipif(
+    not (is_installed("openvino") and has_bf16()), reason="needs OpenVINO and bf16 arithmetic"
+)
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_tiles_hand_on_states_as_exact_as_whole_pictures(precision: str) -> None:
+    """An engine that holds a state keeps it in bf16; one that does not must round it alike."""
+    how = {"engine": "openvino", "precision": precision}
+    size = (72, 56)
+    check(MODELS["rlsp-7-48"], 4, "gbrp", Siting.LEFT, size=size, tile="24x16", count=5, **how)
 
 
 def test_a_border_that_is_too_small_shows(tmp_path: Path) -> None:
@@ -188,12 +200,13 @@ def check(
     size: tuple[int, int],
     tile: str,
     count: int,
+    **how: str,
 ) -> None:
     """A moving picture in tiles is equal to the whole one to 1 code value."""
     frames = moving(layout_of(pix_fmt), size, count)
-    with opened(model, scale, pix_fmt, size, siting=siting, tile="off") as driver:
+    with opened(model, scale, pix_fmt, size, siting=siting, tile="off", **how) as driver:
         wanted = run(driver, frames)
-    with opened(model, scale, pix_fmt, size, siting=siting, tile=tile) as driver:
+    with opened(model, scale, pix_fmt, size, siting=siting, tile=tile, **how) as driver:
         made = run(driver, frames)
         tiles = getattr(driver, "_rows", None) or driver._cell._tiles  # type: ignore[attr-defined]
         assert sum(map(len, tiles)) > 1
@@ -220,11 +233,16 @@ def opened(
     *,
     siting: Siting = Siting.LEFT,
     tile: str | None = None,
+    engine: str = "auto",
+    precision: str = "auto",
 ) -> Iterator[Driver]:
     layout, color = layout_of(pix_fmt), Color(siting=siting)
     picture = Picture(layout=layout, color=color, width=size[0], height=size[1])
     tuning = Tuning(tile=tile)
-    driver = open_driver(model, scale, picture=picture, device="cpu", threads=1, tuning=tuning)
+    driver = open_driver(
+        model, scale, picture=picture, device="cpu", engine=engine, precision=precision, threads=1,
+        tuning=tuning,
+    )  # fmt: skip
     try:
         yield driver
     finally:

@@ -62,7 +62,9 @@ class CellEngines:
         step = step_graph(
             graph, model, scale, picture, ending=self._ending, blocked=setup.is_blocked
         )
-        self.step = setup.open(step, frugal=True, held=held, steady=held is not None)
+        # States that the engine does not hold have to be as exact as those that it does.
+        hidden = () if held else {f"{state.name}_next" for state in model.states_of(scale)}
+        self.step = setup.open(step, frugal=True, held=held, hidden=hidden, steady=held is not None)
         self._alpha: Engine | None = None
         if self.alpha:
             shape = (1, picture.height, picture.width)
