@@ -10,10 +10,12 @@ from vsrcli.errors import DeviceError
 from vsrcli.frames import Color, Frame, Picture, landed
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model
-from vsrcli.runtime.bicubic import _Graphs, open_bicubic
+from vsrcli.runtime.bicubic import _Graphs, is_bicubic, open_bicubic
 from vsrcli.runtime.drivers.frame import FrameDriver
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.graphs import shuffle
+from vsrcli.runtime.resample import phases
+from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
 
 SIZE = (22, 301)
 
@@ -65,6 +67,22 @@ def test_more_threads_than_bands_work_inside_them() -> None:
     (chroma,) = graphs._bands.values()
     assert chroma.workers == 2
     graphs.close()
+
+
+@pytest.mark.parametrize("change", ["", "mode", "way", "pads"])
+def test_bicubic_is_known_by_what_it_computes(change: str) -> None:
+    axis, graph = phases(2), Builder("my")
+    kernel = np.einsum("yi,xj->yxij", axis, axis).reshape(4, 1, 5, 5).astype(np.float32)
+    pads = np.array([0, 0, 4, 2, 0, 0, 0, 2] if change == "pads" else [0, 0, 2, 2] * 2, np.int64)
+    mode = "reflect" if change == "mode" else "edge"
+    padded = graph.node("Pad", ["x", pads], "" if change != "way" else "y", mode=mode)
+    made = graph.node("Conv", [padded, kernel])
+    graph.node("DepthToSpace", [made], "" if change == "way" else "y", blocksize=2, mode="CRD")
+    ports = b"".join(
+        field(kind, port(name, FLOAT, ("n", 1, "h", "w")))
+        for kind, name in ((INPUT, "x"), (OUTPUT, "y"))
+    )
+    assert is_bicubic(model_of(graph.take() + ports), 2) == (not change)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

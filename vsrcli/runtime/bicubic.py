@@ -14,7 +14,9 @@ from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.graphs import bicubic_graph
 from vsrcli.runtime.resample import REACH, phases
 from vsrcli.runtime.tiles import subsampling
-from vsrcli.runtime.wire import constants, graph_of, nodes
+from vsrcli.runtime.wire import constants, graph_of, nodes, single_ports
+
+_NO_PADS = (0, 0, 0, 0)
 
 
 class Bicubic(Protocol):
@@ -34,14 +36,28 @@ class Bicubic(Protocol):
 
 def is_bicubic(graph: bytes, scale: int) -> bool:
     """Whether a model file is this kernel and nothing else, by what it computes."""
-    inner = graph_of(graph)
+    inner, ends = graph_of(graph), single_ports(graph)
     found = list(nodes(inner))
     if [node.op for node in found] != ["Pad", "Conv", "DepthToSpace"]:
         return False
+    pad, convolution, _ = found
+    way = [ends[0], *(node.outputs[0] for node in found)]
+    names = [*pad.inputs[1:], *convolution.inputs[1:]]
+    known = constants(inner, names)
+    if (
+        [*(node.inputs[0] for node in found), ends[1]] != way
+        or pad.attributes.get("mode") != "edge"
+        or convolution.attributes.get("pads", _NO_PADS) != _NO_PADS
+        or len(names) != 2
+        or len(known) != 2
+    ):
+        return False
+    edges, weights = (known[name] for name in names)
     axis = phases(scale)
     wanted = np.einsum("yi,xj->yxij", axis, axis).reshape(scale**2, 1, *axis.shape[1:] * 2)
-    weights = list(constants(inner, set(found[1].inputs)).values())
-    return len(weights) == 1 and np.array_equal(weights[0], wanted.astype(np.float32))
+    return np.array_equal(edges, [0, 0, REACH, REACH] * 2) and np.array_equal(
+        weights, wanted.astype(np.float32)
+    )
 
 
 def open_bicubic(
