@@ -112,6 +112,12 @@ def test_other_endings_are_left_alone(model: Model, was: bytes, becomes: bytes) 
     assert cell_ending(cell.replace(was, becomes), model, SCALE, picture()) is None
 
 
+def test_another_square_in_the_end_is_left_alone(model: Model) -> None:
+    """Its convolution does not say how large it is."""
+    cell = random_cell(last=1)
+    assert cell_ending(cell, model, SCALE, picture()) is None
+
+
 def test_pictures_whose_chroma_lies_across_pixels_are_left_alone(model: Model) -> None:
     cell = random_cell()
     assert cell_ending(cell, model, SCALE, picture(siting=Siting.TOPLEFT)) is None

@@ -14,15 +14,19 @@ PHASES = 3 * SCALE**2
 CHANNELS = FEATURES + PHASES
 
 
-def random_cell(seed: int = 0) -> bytes:
-    """Frames t-1, t, t+1 and state [hidden | phases] to a picture and the next state."""
+def random_cell(seed: int = 0, last: int = 3) -> bytes:
+    """Frames t-1, t, t+1 and state [hidden | phases] to a picture and the next state.
+
+    What the picture adds to the frame is made from squares of `last` px.
+    """
     rng = np.random.default_rng(seed)
     graph = Builder("my")
 
-    def conv(x: str, inputs: int, outputs: int, gain: float) -> str:
+    def conv(x: str, inputs: int, outputs: int, gain: float, side: int = 3) -> str:
         std = gain * (2 / (9 * inputs)) ** 0.5
-        weight = rng.normal(0, std, (outputs, inputs, 3, 3)).astype(np.float32)
-        return graph.node("Conv", [x, weight], pads=(1, 1, 1, 1))
+        weight = rng.normal(0, std, (outputs, inputs, side, side)).astype(np.float32)
+        pads = {"pads": (side // 2,) * 4} if side > 1 else {}
+        return graph.node("Conv", [x, weight], **pads)
 
     def part(x: str, start: int, end: int) -> str:
         ends = (np.array([v], np.int64) for v in (start, end, 1))
@@ -30,7 +34,7 @@ def random_cell(seed: int = 0) -> bytes:
 
     x = graph.node("Concat", ["frames", "state"], axis=1)
     x = graph.node("Relu", [conv(x, 9 + CHANNELS, FEATURES, 1.0)])
-    residual = conv(x, FEATURES, PHASES, 0.15)
+    residual = conv(x, FEATURES, PHASES, 0.15, last)
     hidden = graph.node("Relu", [conv(x, FEATURES, FEATURES, 0.6)])
     index = np.repeat(np.arange(3), SCALE**2)
     repeated = graph.node("Gather", [part("frames", 3, 6), index], axis=1)

@@ -188,6 +188,7 @@ def ending_of(
     if (
         (shuffled.op, shuffled.attributes.get("mode")) != ("DepthToSpace", "CRD")
         or not convolution.attributes.items() <= _PLAIN.items()
+        or (weight.shape[2:], convolution.attributes.get("pads")) != ((3, 3), _PLAIN["pads"])
         or not np.array_equal(found[index], np.arange(3).repeat(scale**2))
     ):
         return None
