@@ -3,9 +3,9 @@
 A graph takes one plane at a time: a net that was exported for one cannot take more, and together
 they are no faster. A graph of a small net is a chain of passes over large tensors. A band's tensors
 stay in the cache, and bands side by side need no barrier after each operator, as threads inside an
-engine do. Nor is
-there one after each frame: a thread that finds no band of it left begins with the next frame's. On
-a GPU the planes of one frame cross to the host while those of the next are computed.
+engine do. Nor is there one after each frame: a thread that finds no band of it left begins with the
+next frame's. On a GPU the planes of one frame cross to the host while those of the next are
+computed.
 """
 
 from __future__ import annotations
