@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from test_contract import frame_of, noise
 from test_cuts import scene
 from test_recurrent_runs import write
 from tiny_models import write_model
-from tiny_recurrent import write_random_recurrent
+from tiny_recurrent import random_cell, write_random_recurrent
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
@@ -18,7 +19,8 @@ onnx = pytest.importorskip("onnx")
 from vsrcli.errors import InputError, ModelError
 from vsrcli.frames import Color, Picture
 from vsrcli.lab.__main__ import main
-from vsrcli.lab.card import Card, GraphCard
+from vsrcli.lab.card import Card, GraphCard, read_card, write_card
+from vsrcli.lab.export import store
 from vsrcli.lab.quantise import Shots, feeds_of, int8_graph, quantise
 from vsrcli.lab.restore.export import card_of, restored
 from vsrcli.lab.restore.export import write as write_parts
@@ -77,6 +79,32 @@ def test_one_that_costs_more_leaves_no_trace(
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
+def with_int8(folder: Path) -> Path:
+    """The model with an int8 graph from before: its fp32 one under another name."""
+    card = read_card(folder)
+    (fp32,) = card.graphs
+    (folder / "old-int8.onnx").write_bytes((folder / fp32.file).read_bytes())
+    write_card(card.with_graph(replace(fp32, file="old-int8.onnx", precision="int8")), folder)
+    return folder
+
+
+def test_one_that_costs_more_takes_an_earlier_one_away(clips: Path, tmp_path: Path) -> None:
+    folder = with_int8(write_random_recurrent(tmp_path))
+    shots = Shots(folder=clips, clips=1, frames=1)
+    assert not quantise(folder, 4, shots, clips, frames=1, most_loss_db=-100).is_kept
+    assert [g.precision for g in read_model(folder).graphs] == ["fp32"]
+    assert [p.name for p in folder.glob("*.onnx")] == ["random-recurrent.onnx"]
+
+
+def test_what_was_made_of_a_graph_goes_with_it(tmp_path: Path) -> None:
+    folder = with_int8(write_random_recurrent(tmp_path))
+    new = onnx.load_from_string(random_cell(1))
+    store(new, read_card(folder), folder, scale=4, config="", params=1, border=1)
+    assert [g.precision for g in read_model(folder).graphs] == ["fp32"]
+    assert [p.name for p in folder.glob("*.onnx")] == ["random-recurrent-x4.onnx"]
+    assert not check_model(folder).problems
+
+
 def test_parts_of_a_restoring_model_are_quantised_but_for_the_flow(
     clips: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +128,8 @@ def test_parts_of_a_restoring_model_are_quantised_but_for_the_flow(
     clip = (np.random.default_rng(0).random((3, 3, 24, 32)) * 65535).astype(np.uint16)
     made = [restored(model, clip, Tuning(chunk=3), precision=p) for p in ("fp32", "int8")]
     assert 0 < np.square(made[0] - made[1]).mean() < 1e-3
+    write_parts(net, card_of("parts", threshold=0.02, **words), tmp_path)
+    assert not list(folder.glob("*int8*"))
 
 
 def test_engines_agree_on_int8(clips: Path, tmp_path: Path) -> None:

@@ -65,6 +65,15 @@ class Card:
         order = sorted([*others, graph], key=lambda g: (g.scale, g.precision != "fp32"))
         return replace(self, graphs=tuple(order))
 
+    def without_made(self, scale: int, part: str | None = None) -> "Card":
+        """The card without what was made of a scale's fp32 graphs, or of one part's."""
+        kept = (
+            g
+            for g in self.graphs
+            if g.precision == "fp32" or g.scale != scale or part not in (None, g.part)
+        )
+        return replace(self, graphs=tuple(kept))
+
     def with_states_of(self, other: "Card", scale: int) -> "Card":
         """The card of a cell of `scale`, with what `other` says of the cells of other scales."""
         theirs = {g.scale for g in other.graphs} - {scale}
@@ -125,6 +134,14 @@ def write_card(card: Card, folder: Path) -> Path:
     part = folder / f"{CARD}.part"
     part.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return part.replace(folder / CARD)
+
+
+def replace_card(card: Card, folder: Path) -> None:
+    """The same, and the files that only the card before it named are removed."""
+    old = read_card(folder).graphs if (folder / CARD).exists() else ()
+    write_card(card, folder)
+    for name in {g.file for g in old} - {g.file for g in card.graphs}:
+        (folder / name).unlink(missing_ok=True)
 
 
 def note_measured(

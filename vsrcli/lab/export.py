@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vsrcli.errors import WeightsError
 from vsrcli.lab.bicubic import BORDER, bicubic_onnx, upscale
-from vsrcli.lab.card import Card, GraphCard, read_card, sha256_of, write_card
+from vsrcli.lab.card import Card, GraphCard, read_card, replace_card, sha256_of, write_card
 from vsrcli.lab.emit import to_onnx
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.networks import LumaNet
@@ -107,7 +107,7 @@ def store(
     part: str = "",
     align: int = 1,
 ) -> GraphCard:
-    """Write one graph and put it on the card in `folder`."""
+    """Write one graph and put it on the card in `folder`; what was made of the last one goes."""
     folder.mkdir(parents=True, exist_ok=True)
     data = model.SerializeToString(deterministic=True)
     name = "-".join(filter(None, (card.id, f"x{scale}", part)))
@@ -126,7 +126,8 @@ def store(
         work=work_bytes(model, card.state_scales(scale)),
     )
     old = read_card(folder).graphs if (folder / CARD).exists() else ()
-    write_card(replace(card, graphs=old).with_graph(graph), folder)
+    kept = replace(card, graphs=old).without_made(scale, part)
+    replace_card(kept.with_graph(graph), folder)
     return graph
 
 

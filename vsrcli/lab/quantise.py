@@ -28,7 +28,7 @@ from onnxruntime.quantization import (
 )
 
 from vsrcli.errors import InputError
-from vsrcli.lab.card import read_card, sha256_of, write_card
+from vsrcli.lab.card import read_card, replace_card, sha256_of, write_card
 from vsrcli.lab.clips import CLIPS, read_frames
 from vsrcli.lab.data import modcrop
 from vsrcli.lab.degradations import degradation
@@ -108,7 +108,8 @@ def quantise(
     most_loss_db: float = MOST_LOSS_DB,
     exact: str = "none",
 ) -> Quantised:
-    """Adds int8 graphs to the model in `folder` if they lose no more than that on `measure`.
+    """Adds int8 graphs to the model in `folder` if they lose no more than that on `measure`; else
+    removes those that it had.
 
     Measured in onnxruntime, which runs int8 everywhere. `frames` > 0 limits the clips measured on;
     `exact` is one of EXACT. The flow of a restoring model stays as it is. Raises InputError without
@@ -142,6 +143,8 @@ def quantise(
     )
     if found.is_kept:
         _add(folder, scale, data, loss_db=found.loss_db)
+    elif (kept := read_card(folder).without_made(scale)) != read_card(folder):
+        replace_card(kept, folder)
     return found
 
 

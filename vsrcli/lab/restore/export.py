@@ -12,7 +12,7 @@ from torch import nn
 
 from vsrcli.errors import WeightsError
 from vsrcli.frames import Color, Frame, Picture
-from vsrcli.lab.card import Card
+from vsrcli.lab.card import Card, read_card, replace_card
 from vsrcli.lab.export import Exported, store
 from vsrcli.lab.restore.network import SCALE, RealBasicVsr
 from vsrcli.lab.restore.parts import parts
@@ -96,8 +96,9 @@ def write(net: RealBasicVsr, card: Card, root: Path, *, train_minutes: float = 0
             raise WeightsError(f"{card.id}: the graphs differ from the network by {error:.1e}")
         target = root / card.id
         target.mkdir(exist_ok=True)
-        for file in folder.iterdir():
+        for file in folder.glob("*.onnx"):
             file.replace(target / file.name)
+        replace_card(read_card(folder), target)
     return Exported(file=target / stored.file, graph=stored, error=error)
 
 
