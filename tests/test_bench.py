@@ -12,13 +12,15 @@ from conftest import Vsr
 from tiny_models import repeat_graph, write_model
 from tiny_recurrent import FEATURES, PHASES, random_cell, write_random_recurrent
 
-from vsrcli.benchmark import pictures, plot
+from vsrcli.benchmark import Plan, measure, pictures, plot
 from vsrcli.benchmark.alone import made_frames
 from vsrcli.benchmark.cases import Case, Figures, Stages
-from vsrcli.benchmark.process import run
+from vsrcli.benchmark.process import Ran, run
 from vsrcli.benchmark.roofline import peak_gflops
 from vsrcli.errors import InputError, VsrError
+from vsrcli.frames import Frame
 from vsrcli.media.images import read_rgb, write_png
+from vsrcli.media.source import Source
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.engines.work import work_of
 
@@ -29,7 +31,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vsrcli.benchmark.roofline._SHAPES", ((8, 16, 16),))
     monkeypatch.setattr("vsrcli.benchmark.roofline._PRODUCT", 64)
     monkeypatch.setattr("vsrcli.benchmark.alone._ENOUGH_S", 0.0)
-    monkeypatch.setattr("vsrcli.benchmark.whole._STAGE_FRAMES", 6)
+    monkeypatch.setattr("vsrcli.benchmark.whole.STAGE_FRAMES", 6)
+    monkeypatch.setattr("vsrcli.benchmark.run.STAGE_FRAMES", 6)
     monkeypatch.setattr("vsrcli.benchmark.whole._STEADY_S", 0.0)
 
 
@@ -104,6 +107,24 @@ def test_the_bench_as_a_table(vsr: Vsr, quick: None, tmp_path: Path) -> None:
     assert "onnxruntime cpu" in outcome.out
     assert "32x24" in outcome.out
     assert "decode" not in outcome.out
+
+
+@pytest.mark.usefixtures("quick")
+def test_frames_a_second_are_of_the_frames_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_model(tmp_path, scales=(2,))
+    ran: list[Path] = []
+
+    def two_seconds(case: Case, plan: Plan, clip: Path) -> Ran:
+        ran.append(clip)
+        with Source(clip) as source:
+            assert sum(isinstance(item, Frame) for item in source.items()) == 6
+        return Ran(seconds=2, peak_mib=None)
+
+    monkeypatch.setattr("vsrcli.benchmark.run.run_case", two_seconds)
+    outcome = measure(Plan(models=(str(model),), sizes=((48, 32),), frames=2, threads=1))
+    assert (len(ran), outcome.plan.frames, outcome.figures[0].fps) == (1, 6, 3.0)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Plan:
     threads: int = 0
     """Of a stage that runs alone, and of all stages of a run together; 0: one a core, each."""
     frames: int = 100
-    """Of the clip that is run end to end; 0: none is."""
+    """Of the clip that is run end to end, more where it is too short for the stages; 0: none is."""
     rounds: int = 1
     """How often each clip is run, the median counting."""
     source: Path | None = None

@@ -16,7 +16,7 @@ from vsrcli.benchmark.cases import Case, Figures, Outcome, Plan, Scaler, Size
 from vsrcli.benchmark.pictures import Luma, made_pictures, read_pictures
 from vsrcli.benchmark.process import Ran
 from vsrcli.benchmark.roofline import peak_gflops
-from vsrcli.benchmark.whole import make_clip, run_case, run_scaler, time_stages
+from vsrcli.benchmark.whole import STAGE_FRAMES, make_clip, run_case, run_scaler, time_stages
 from vsrcli.errors import DeviceError, ModelError, VsrError
 from vsrcli.health import describe_machine
 from vsrcli.media.encoders import ffmpeg_versions
@@ -36,6 +36,8 @@ def measure(plan: Plan, say: Say = lambda _: None) -> Outcome:
     """All figures. `say` hears what is done next. Raises VsrError for a model that is not there;
     a case that an engine cannot run is a finding."""
     models = {name: resolve_model(name) for name in plan.models}
+    if plan.frames and plan.with_stages:
+        plan = replace(plan, frames=max(plan.frames, STAGE_FRAMES))
     pictures = read_pictures(plan.pictures) if plan.pictures else made_pictures()
     bench = _Bench(plan, models, pictures, say)
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,8 @@ from vsrcli.media.source import Source
 from vsrcli.models import Model, Temporal
 from vsrcli.pipeline import upscale
 
-_STAGE_FRAMES = 30
+STAGE_FRAMES = 30
+"""Of a clip that is taken stage by stage, at least."""
 _STEADY_S = 1.0
 
 
@@ -36,7 +37,7 @@ def make_clip(folder: Path, plan: Plan, size: Size) -> Path:
         source = folder / f"{size[0]}x{size[1]}.y4m"
         _write_y4m(source, made_frames(size, min(plan.frames, 50)))
     try:
-        run(clip_command(source, clip, size, max(plan.frames, _STAGE_FRAMES)))
+        run(clip_command(source, clip, size, plan.frames))
     except VsrError as exc:
         raise InputError(f"no clip can be made of {source}: {exc}") from exc
     return clip
@@ -159,9 +160,9 @@ def _steady(work: Callable[[], object]) -> float:
 def _each(step: Callable[[], object]) -> float:
     """Milliseconds of a step, the mean."""
     began = time.perf_counter()
-    for _ in range(_STAGE_FRAMES):
+    for _ in range(STAGE_FRAMES):
         step()
-    return (time.perf_counter() - began) * 1000 / _STAGE_FRAMES
+    return (time.perf_counter() - began) * 1000 / STAGE_FRAMES
 
 
 def _write_y4m(path: Path, frames: tuple[Frame, ...]) -> None:

@@ -66,7 +66,8 @@ def bench(
     frames: Annotated[
         int,
         typer.Option(
-            min=0, max=100_000, help="Of the clip; 0: models alone.", rich_help_panel=_CLIP
+            min=0, max=100_000, help="Of the clip, 30 and more; 0: models alone.",
+            rich_help_panel=_CLIP,
         ),
     ] = 100,
     rounds: Annotated[
