@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from vsrcli.errors import InputError, WeightsError
 from vsrcli.lab.card import read_card
+from vsrcli.lab.data import load_pairs
 from vsrcli.lab.emit import product_range, to_onnx
 from vsrcli.lab.export import export, parity, random_inputs
 from vsrcli.lab.importers import import_checkpoint
@@ -133,6 +134,17 @@ def test_training_resumes_and_exports(tmp_path: Path):
     assert model.graph(2).config == "D4 S4"
     net = average_net(start(recipe, 2, checkpoint), recipe, 2)
     assert parity(done.file.read_bytes(), net, random_inputs()) < 1e-5
+
+
+def test_pictures_of_one_name_are_told_apart(tmp_path: Path):
+    files = [tmp_path / folder / "a.png" for folder in ("one", "two")]
+    for level, file in enumerate(files):
+        file.parent.mkdir()
+        write_png(file, np.full((16, 16, 3), 100 * level, np.uint8))
+    dark, light = (load_pairs([(file, 1.0)], 2, 0, tmp_path)[0].hr.mean() for file in files)
+    assert dark < light
+    write_png(files[0], np.full((16, 16, 3), 100, np.uint8))
+    assert load_pairs([(files[0], 1.0)], 2, 0, tmp_path)[0].hr.mean() == light
 
 
 def test_recipe_refuses_unknown_keys(tmp_path: Path):

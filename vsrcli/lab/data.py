@@ -78,8 +78,9 @@ def load_pairs(
     """Pairs of pictures, each shrunk by its factor first (1 = as it is).
 
     They are kept in the folder `cache`: degrading them takes longer than a small net's training.
+    A file of another path, size or time is another picture.
     """
-    key = json.dumps([(path.name, factor) for path, factor in sources]).encode()
+    key = json.dumps([(*_identity(path), factor) for path, factor in sources]).encode()
     file = cache / f"pairs-x{scale}-{hashlib.sha256(key).hexdigest()[:12]}.npz"
     if not file.exists():
         _save(_made(sources, scale), file)
@@ -87,6 +88,11 @@ def load_pairs(
         planes = [saved[f"arr_{i}"] for i in range(len(saved.files))]
     padded = [np.pad(lr, border, mode="edge") for lr in planes[::2]]
     return [Pair(lr=lr, hr=hr) for lr, hr in zip(padded, planes[1::2], strict=True)]
+
+
+def _identity(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return str(path.resolve()), found.st_size, found.st_mtime_ns
 
 
 def _made(sources: Sequence[tuple[Path, float]], scale: int) -> Iterator[Pair]:
