@@ -132,6 +132,10 @@ def test_training_resumes_and_exports(tmp_path: Path):
     model = read_model(tmp_path / "weights" / "tiny")
     assert model.graph(2).load() == done.file.read_bytes()
     assert model.graph(2).config == "D4 S4"
+    assert (model.licence, read_card(done.file.parent).trained_on) == (
+        "unknown",
+        "3 pictures of stills",
+    )
     net = average_net(start(recipe, 2, checkpoint), recipe, 2)
     assert parity(done.file.read_bytes(), net, random_inputs()) < 1e-5
 

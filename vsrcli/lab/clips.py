@@ -20,6 +20,11 @@ HD_LINES = 720
 """Pictures this high without a matrix tag are taken as BT.709."""
 
 
+def find_clips(folder: Path) -> list[Path]:
+    """Every video file below `folder`, in name order."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in CLIPS)
+
+
 def read_frames(path: Path) -> Iterator[RgbU8]:
     """(H, W, 3) of every frame. Raises InputError if the file is not readable video."""
     with Source(path) as source:

@@ -16,6 +16,7 @@ from vsrcli.lab.card import Card, GraphCard, read_card, replace_card, sha256_of,
 from vsrcli.lab.emit import to_onnx
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.networks import LumaNet
+from vsrcli.lab.origin import UNSAID, Origin, origin_of
 from vsrcli.lab.recipe import Recipe
 from vsrcli.lab.restore.footprint import work_bytes
 from vsrcli.lab.sequence import Means
@@ -131,7 +132,9 @@ def store(
     return graph
 
 
-def export(recipe: Recipe, scale: int, checkpoint: Path, weights: Path) -> Exported:
+def export(
+    recipe: Recipe, scale: int, checkpoint: Path, weights: Path, *, said: Origin = UNSAID
+) -> Exported:
     """The averaged weights of a checkpoint as `weights`/<id>, proved equal to torch."""
     if not checkpoint.exists():
         raise WeightsError(f"no checkpoint {checkpoint}; train {recipe.id} x{scale} first")
@@ -142,12 +145,13 @@ def export(recipe: Recipe, scale: int, checkpoint: Path, weights: Path) -> Expor
     error = checked(parity(data, net, made_pictures()), checkpoint.name)
     if parity(data, net, noise) > TOLERANCE + 2 * rounding(net, noise):  # torch rounds there, too
         raise WeightsError(f"{checkpoint.name}: the graph differs from the network on noise")
+    origin = origin_of(state.data, TRAINED_ON, said)
     card = Card(
         id=recipe.id,
         family=recipe.family,
         summary=recipe.summary,
-        licence="MIT",
-        trained_on=TRAINED_ON,
+        licence=origin.licence,
+        trained_on=origin.trained_on,
         recipe=recipe.name,
         graphs=(),
         levels="studio",

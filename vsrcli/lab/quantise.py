@@ -29,7 +29,7 @@ from onnxruntime.quantization import (
 
 from vsrcli.errors import InputError
 from vsrcli.lab.card import read_card, replace_card, sha256_of, write_card
-from vsrcli.lab.clips import CLIPS, read_frames
+from vsrcli.lab.clips import find_clips, read_frames
 from vsrcli.lab.data import modcrop
 from vsrcli.lab.degradations import degradation
 from vsrcli.lab.evaluate import evaluate
@@ -69,7 +69,7 @@ class Shots:
     def small(self, scale: int) -> list[list[RgbU8]]:
         """The LR frames of each clip, all as large as the smallest: the calibration's histograms
         need that. Raises InputError if there is no clip."""
-        paths = sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in CLIPS)
+        paths = find_clips(self.folder)
         if not paths:
             raise InputError(f"{self.folder} holds no clips to calibrate on")
         ways = degradation(self.degrade, scale)

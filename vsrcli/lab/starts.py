@@ -42,8 +42,11 @@ def mean_checkpoint(first: Path, second: Path, out: Path, *, share: float) -> fl
         raise WeightsError(f"{first} and {second} are not of the same net; give two that are")
     mixed = {key: torch.lerp(mine[key].float(), theirs[key].float(), share) for key in mine}
     spent_s = one.get("spent_s", 0.0) + other.get("spent_s", 0.0)
+    data = one.get("data", [])
+    data = [*data, *(entry for entry in other.get("data", []) if entry not in data)]
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(other | {"net": mixed, "average": mixed, "spent_s": spent_s}, out)
+    new = {"net": mixed, "average": mixed, "spent_s": spent_s, "data": data}
+    write_checkpoint(other | new, out)
     return float(spent_s) / 60
 
 

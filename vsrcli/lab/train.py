@@ -17,6 +17,7 @@ from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.data import Pair, batches, cut_bank, is_jpeg, load_pairs, pictures
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.recipe import Recipe
 from vsrcli.lab.weights import copied, follow
 
@@ -48,6 +49,7 @@ class State:
     step: int = 0
     spent_s: float = 0.0
     losses: list[float] = field(default_factory=list)
+    data: list[Data] = field(default_factory=list)
 
 
 def rate(progress: float, warmup: float) -> float:
@@ -83,6 +85,7 @@ def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
         state.optimiser.load_state_dict(saved["optimiser"])
         state.average = saved["average"]
         state.step, state.spent_s = saved["step"], saved["spent_s"]
+        state.data = saved.get("data", [])
     return state
 
 
@@ -94,6 +97,7 @@ def save(state: State, checkpoint: Path) -> None:
         "optimiser": state.optimiser.state_dict(),
         "step": state.step,
         "spent_s": state.spent_s,
+        "data": state.data,
     }
     write_checkpoint(kept, checkpoint)
 
@@ -158,6 +162,7 @@ def train(
     checkpoint = out / f"{recipe.id}-x{scale}.pt"
     state = start(recipe, scale, checkpoint)
     paths = pictures(folder)
+    state.data = noted(state.data, folder)
     kept, border = [p for i, p in enumerate(paths) if i % HELD_BACK], state.net.border
     shrunk = [
         (path, factor)

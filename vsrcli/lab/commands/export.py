@@ -1,10 +1,16 @@
 """`vsr-lab export`: a checkpoint as a folder of `weights/`, measured."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vsrcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from vsrcli.lab.origin import Origin
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +22,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--measure", type=Path, help="folder with set5 and bsd100-part; of a recurrent model clips"
     )
-
+    parser.add_argument("--trained-on", default="", help="for the card, if not what is noted")
+    parser.add_argument("--licence", default="", help="for the card; MIT only of our own data")
     parser.add_argument("--id", help="of the model, if not the recipe's (restoring)")
     parser.add_argument(
         "--lesson", help="export the end of this lesson: pixel, texture, gan; default the last"
@@ -47,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         recipe = load_recipe(shipped(Path(args.recipe)))
         checkpoint = _checkpoint(args, f"{recipe.id}-x{args.scale}")
-        done = export(recipe, args.scale, checkpoint, args.weights)
+        done = export(recipe, args.scale, checkpoint, args.weights, said=_said(args))
     line = f"{done.file}  {done.graph.config}  {done.graph.params} params  off by {done.error:.1e}"
     if args.measure:
         figures = measure(done.file.parent, args.scale, args.measure)
@@ -61,12 +68,18 @@ def _checkpoint(args: argparse.Namespace, name: str) -> Path:
     return Path(args.checkpoints / f"{name}.pt")
 
 
+def _said(args: argparse.Namespace) -> Origin:
+    from vsrcli.lab.origin import Origin
+
+    return Origin(trained_on=args.trained_on, licence=args.licence)
+
+
 def _recurrent(args: argparse.Namespace, path: Path) -> str:
     from vsrcli.lab.temporal.export import export_recurrent, measure_clips
     from vsrcli.lab.temporal.recipe import load_recipe
 
     recipe = load_recipe(path)
-    done = export_recurrent(recipe, _checkpoint(args, recipe.id), args.weights)
+    done = export_recurrent(recipe, _checkpoint(args, recipe.id), args.weights, said=_said(args))
     line = f"{done.file}  {done.graph.config}  {done.graph.params} params  off by {done.error:.1e}"
     if args.measure:
         found = measure_clips(done.file.parent, args.measure, recipe.scale, recipe.degrade)
@@ -81,7 +94,9 @@ def _restoring(args: argparse.Namespace, path: Path) -> str:
 
     recipe = load_recipe(path)
     name = "-".join(filter(None, (recipe.id, args.lesson)))
-    done = export_restoring(recipe, _checkpoint(args, name), args.weights, model_id=args.id)
+    done = export_restoring(
+        recipe, _checkpoint(args, name), args.weights, model_id=args.id, said=_said(args)
+    )
     line = f"{done.file.parent}  {done.graph.config}  off by {done.error:.1e}"
     if args.measure:
         found = measure_clips(done.file.parent, args.measure, recipe.scale, "bicubic")

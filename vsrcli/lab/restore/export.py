@@ -14,6 +14,7 @@ from vsrcli.errors import WeightsError
 from vsrcli.frames import Color, Frame, Picture
 from vsrcli.lab.card import Card, read_card, replace_card
 from vsrcli.lab.export import Exported, store
+from vsrcli.lab.origin import UNSAID, Origin, origin_of
 from vsrcli.lab.restore.network import SCALE, RealBasicVsr
 from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.recipe import FAMILY, Recipe
@@ -37,17 +38,23 @@ _LAYOUT = layout_of("gbrp16le")
 
 
 def export_restoring(
-    recipe: Recipe, checkpoint: Path, weights: Path, *, model_id: str | None = None
+    recipe: Recipe,
+    checkpoint: Path,
+    weights: Path,
+    *,
+    model_id: str | None = None,
+    said: Origin = UNSAID,
 ) -> Exported:
     """The averaged weights of a checkpoint as `weights`/<id>, proved equal to torch."""
     if not checkpoint.exists():
         raise WeightsError(f"no checkpoint {checkpoint}; train {recipe.id} first")
     done = taught(recipe, checkpoint)
+    origin = origin_of(done.data, TRAINED_ON, said)
     card = card_of(
         model_id or recipe.id,
         summary=recipe.summary,
-        licence="MIT",
-        trained_on=TRAINED_ON,
+        licence=origin.licence,
+        trained_on=origin.trained_on,
         recipe=f"{recipe.id}.toml",
         threshold=recipe.threshold_after(done.lesson) / 255,
     )

@@ -20,6 +20,7 @@ from torch.nn import functional
 from vsrcli.errors import WeightsError
 from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.restore.data import (
     Source,
     enlarged,
@@ -71,6 +72,7 @@ class State:
     step: int = 0
     stage_step: int = 0
     spent_s: float = 0.0
+    data: list[Data] = field(default_factory=list)
     losses: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -94,7 +96,9 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     where, checkpoint = torch.device(device), out / f"{recipe.id}.pt"
+    is_new = not checkpoint.exists()
     state = start(recipe, checkpoint, where, begin)
+    state.data = noted(state.data, folder, begin=begin if is_new else None)
     stills = load_stills(folder, recipe.shrinks, where)
     source, held = open_sources(stills, packs, where)
     generator = torch.Generator().manual_seed(state.step)
@@ -134,6 +138,8 @@ class Taught:
     """The last it had."""
     minutes: float
     """Core-minutes spent on it."""
+    data: Sequence[Data]
+    """Of its trainings."""
 
 
 def taught(recipe: Recipe, checkpoint: Path) -> Taught:
@@ -141,7 +147,12 @@ def taught(recipe: Recipe, checkpoint: Path) -> Taught:
     saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
     net = RealBasicVsr(recipe.shape)
     net.load_state_dict(saved["average"])
-    return Taught(net=net.eval(), lesson=saved["stage"], minutes=saved["spent_s"] / 60)
+    return Taught(
+        net=net.eval(),
+        lesson=saved["stage"],
+        minutes=saved["spent_s"] / 60,
+        data=saved.get("data", []),
+    )
 
 
 def begin_from(source: Path, net: RealBasicVsr) -> None:
@@ -184,7 +195,7 @@ def start(
         if state.stage == "gan":  # until then it has learned nothing
             state.judge.load_state_dict(saved["judge"])
         state.step, state.stage_step = saved["step"], saved["stage_step"]
-        state.spent_s = saved["spent_s"]
+        state.spent_s, state.data = saved["spent_s"], saved.get("data", [])
     state.optimisers = _optimisers(state, recipe)
     for name, optimiser in state.optimisers.items():
         if saved:
@@ -203,6 +214,7 @@ def save(state: State, checkpoint: Path) -> None:
         "step": state.step,
         "stage_step": state.stage_step,
         "spent_s": state.spent_s,
+        "data": state.data,
     }
     write_checkpoint(kept, checkpoint)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame
-from vsrcli.lab.clips import CLIPS
+from vsrcli.lab.clips import find_clips
 from vsrcli.lab.temporal.motion import crop, draw, turned
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.small import small_frames
@@ -61,7 +61,7 @@ def cache_clips(
     They are made once for each folder listing and cutting. `on_clip` hears of each clip and how
     many segments it gave. Raises InputError if there are none.
     """
-    sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in CLIPS)
+    sources = find_clips(folder)
     if not sources:
         raise InputError(f"{folder} holds no clips")
     settings = [[(p.name, p.stat().st_size) for p in sources], asdict(cutting)]

@@ -14,6 +14,7 @@ from vsrcli.errors import WeightsError
 from vsrcli.lab.card import Card, GraphCard, read_card, write_card
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.export import Exported, checked, store
+from vsrcli.lab.origin import UNSAID, Origin, origin_of
 from vsrcli.lab.temporal.cells import STATE, egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_SIGHT
 from vsrcli.lab.temporal.recipe import Recipe
@@ -33,7 +34,9 @@ BD = "bd"
 _STEPS, _SIDE = 4, 16
 
 
-def export_recurrent(recipe: Recipe, checkpoint: Path, weights: Path) -> Exported:
+def export_recurrent(
+    recipe: Recipe, checkpoint: Path, weights: Path, *, said: Origin = UNSAID
+) -> Exported:
     """The averaged weights of a checkpoint as `weights`/<id>, or as one more scale of the model
     that the recipe joins; proved equal to torch over time."""
     if not checkpoint.exists():
@@ -46,12 +49,13 @@ def export_recurrent(recipe: Recipe, checkpoint: Path, weights: Path) -> Exporte
     error = checked(_parity(model, net), checkpoint.name)
     window, states, config, border = _form(net, recipe)
     align = 1 if isinstance(net, Rlsp) else FLOW_ALIGN
+    origin = origin_of(saved.get("data", []), _trained_on(recipe), said, with_clips=True)
     card = Card(
         id=recipe.id,
         family=recipe.family,
         summary=recipe.summary,
-        licence="MIT",
-        trained_on=_trained_on(recipe),
+        licence=origin.licence,
+        trained_on=origin.trained_on,
         recipe=f"{recipe.id}.toml",
         graphs=(),
         color="rgb",
@@ -64,6 +68,8 @@ def export_recurrent(recipe: Recipe, checkpoint: Path, weights: Path) -> Exporte
     if (folder / CARD).exists():
         there = read_card(folder)
         own = replace(there, state=states) if recipe.model else card
+        if origin.trained_on != _trained_on(recipe):
+            own = replace(own, trained_on=origin.trained_on, licence=origin.licence)
         card = own.with_states_of(there, recipe.scale)
     elif recipe.model:
         raise WeightsError(f"{recipe.id} joins {recipe.model}; export that first")

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.temporal.adversarial import Court
 from vsrcli.lab.temporal.carry import Carried, backwards
 from vsrcli.lab.temporal.egvsr import Egvsr
@@ -72,6 +73,7 @@ class State:
     losses: list[float] = field(default_factory=list)
     revived: int = 0
     """Filters since the last report."""
+    data: list[Data] = field(default_factory=list)
     court: Court | None = None
     """Of an adversarial training."""
 
@@ -97,7 +99,9 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     where, checkpoint = torch.device(device), out / f"{recipe.id}.pt"
+    is_new = not checkpoint.exists()
     state = _start(recipe, checkpoint, where, begin)
+    state.data = noted(state.data, sources.stills, sources.clips, begin if is_new else None)
     feed = Feed(recipe, sources, where)
     generator = torch.Generator().manual_seed(state.step)
     for now in moments(
@@ -247,6 +251,7 @@ def _start(recipe: Recipe, checkpoint: Path, device: torch.device, begin: Path |
         state.optimiser.load_state_dict(saved["optimiser"])
         state.average = saved["average"]
         state.step, state.spent_s = saved["step"], saved["spent_s"]
+        state.data = saved.get("data", [])
         if state.court:
             state.court.load_state_dict(saved["court"])
     return state
@@ -272,6 +277,7 @@ def _save(state: State, checkpoint: Path) -> None:
         "optimiser": state.optimiser.state_dict(),
         "step": state.step,
         "spent_s": state.spent_s,
+        "data": state.data,
         "contrast": getattr(state.net, "contrast", 0.0),
         "court": state.court.state_dict() if state.court else {},
     }
