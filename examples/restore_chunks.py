@@ -63,9 +63,10 @@ def cut(args: argparse.Namespace) -> NDArray[np.uint8]:
 
 
 def restored(model: Model, clip: NDArray[np.uint8], tuning: Tuning) -> Values:
-    """(T, 3, 4H, 4W) in 0..1."""
+    """(T, 3, 4H, 4W), red first, in 0..1."""
     upscale = driven(model, SCALE, Means(tuning=tuning))
-    return np.stack([np.stack(frame.planes) for frame in upscale(clip)]) / 65535
+    made = [np.stack([frame.planes[i] for i in (2, 0, 1)]) for frame in upscale(clip)]
+    return np.stack(made) / 65535
 
 
 def psnr(made: Values, wanted: Values) -> Values:

@@ -17,6 +17,7 @@ pytest.importorskip("onnx")
 from vsrcli.lab.restore.export import card_of, write
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.media.images import read_rgb, write_png
+from vsrcli.models import UNTUNED, find_model
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SMALL = Shape(
@@ -66,6 +67,13 @@ def test_chunks_with_enough_overlap_equal_the_whole(run: Run, toy: Path, clips: 
     assert float(none[1]) < float(whole[1])
     assert float(none[4]) < float(none[3])
     assert abs(float(whole[6])) < 1e-3
+
+
+def test_chunks_are_compared_in_the_order_of_the_truth() -> None:
+    example = runpy.run_path(str(EXAMPLES / "restore_chunks.py"))
+    color = np.array([200, 120, 40], np.uint8)
+    made = example["restored"](find_model("bicubic"), np.full((1, 8, 8, 3), color), UNTUNED)
+    np.testing.assert_allclose(made.mean((0, 2, 3)) * 255, color, atol=0.1)
 
 
 def test_stages_add_up(run: Run, toy: Path) -> None:
