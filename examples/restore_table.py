@@ -3,8 +3,8 @@
     python examples/restore_table.py CLIPS --models rlsp-7-128 realbasicvsr-lite \\
         --degrade real x264-28 x264-33 --frames 8 --short-side 540 --niqe-params FILE
 
-Bicubic and the truth stand beside them. Models that are not there are left out. Needs the lab
-extra.
+Bicubic and the truth stand beside them. By default they are of README's models. Models
+that are not there are left out. Needs the lab extra.
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ from vsrcli.lab.sequence import Means
 from vsrcli.models import Temporal, Tuning, find_folder
 from vsrcli.models.model import read_model
 
+MODELS = (
+    "egvsr-psnr",
+    "egvsr",
+    "rlsp-7-128",
+    "rlsp-7-64",
+    "rlsp-7-48",
+    "realbasicvsr-lite",
+    "realbasicvsr-lite-psnr",
+)
 METRICS = ("psnr", "ssim", "tof", "niqe")
 HEADINGS = f"{'':24s} PSNR-Y    SSIM    tOF   NIQE"
 
@@ -28,7 +37,7 @@ def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
-    parser.add_argument("--models", nargs="+", required=True)
+    parser.add_argument("--models", nargs="+", default=MODELS, help="default: README's")
     parser.add_argument("--degrade", nargs="+", default=["real", "x264-28", "x264-33"])
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--short-side", type=int, default=540)

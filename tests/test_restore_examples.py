@@ -96,6 +96,13 @@ def test_table_has_a_line_for_each_way(
     assert float(rows[1][-4]) > float(rows[3][-4])
 
 
+def test_table_is_by_default_of_the_models_in_readme() -> None:
+    models = runpy.run_path(str(EXAMPLES / "restore_table.py"))["MODELS"]
+    text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    rows = text.split("(`examples/restore_table.py CLIPS")[1].split("\n\n")[1].splitlines()[2:]
+    assert [row.split("|")[1].strip(" `") for row in rows] == ["bicubic", *models]
+
+
 def test_real_footage_gets_a_picture(run: Run, toy: Path, clips: Path, tmp_path: Path) -> None:
     line = ("--models", toy, "--frames", 3, "--at", 1)
     bicubic, ours = run("restore_real.py", clips, tmp_path, *line)
