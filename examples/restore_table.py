@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from math import isnan
 from pathlib import Path
 
 from vsrcli.errors import ModelError
@@ -87,7 +88,8 @@ def show(label: str, found: Evaluation, kind: str, each: bool) -> None:
 
 
 def _figures(row: Row, kind: str) -> str:
-    niqe = f"{row.more[kind + 'niqe']:7.2f}"
+    value = row.more[kind + "niqe"]
+    niqe = "" if isnan(value) else f"{value:7.2f}"
     if kind == "true_":
         return f"{'':22s}{niqe}"
     ours = kind == ""

@@ -73,7 +73,7 @@ def test_only_bd_shifts_the_grid(degrade, shift):
 
 def test_psnr_of_known_errors():
     plane = np.full((8, 8), 100.0)
-    assert psnr(plane, plane) == float("inf")
+    assert psnr(plane, plane) == 100
     assert psnr(plane, plane + 5) == pytest.approx(10 * np.log10(255**2 / 25))
 
 
@@ -137,6 +137,17 @@ def test_evaluate_measures_pictures_and_a_clip(tmp_path: Path):
     assert [row.name for row in result.rows] == ["a"] == [row.name for row in seen]
     assert result.mean.gain_db == pytest.approx(0, abs=1e-4)
     assert result.mean.psnr_y > 15
+
+
+def test_a_flat_picture_does_not_spoil_the_means(tmp_path: Path):
+    write_png(tmp_path / "a.png", texture(128, 128))
+    write_png(tmp_path / "flat.png", np.zeros((128, 128, 3), np.uint8))
+    result = evaluate(REPO / "weights" / "bicubic", tmp_path, metrics=("niqe",))
+    textured, flat = result.rows
+    assert (flat.psnr_y, flat.gain_db) == (100, 0)
+    assert np.isnan(flat.more["niqe"])
+    assert result.mean.psnr_y == pytest.approx((textured.psnr_y + 100) / 2)
+    assert result.mean.more == textured.more
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,11 @@ def _render(found: Evaluation) -> None:
     rows = [_cells(row, keys) for row in (*found.rows, found.mean)]
     headings = ("name", "frames", *_FIGURES, *(key.replace("_", " ") for key in keys))
     print_table(headings, rows, right=headings[1:])
-    print_lines("", "Luma of BT.601; bicubic stands beside the model, gain is PSNR-Y over it.")
+    print_lines(
+        "",
+        "Luma of BT.601; bicubic stands beside the model, gain is PSNR-Y over it. A frame has at "
+        "most 100 dB.",
+    )
 
 
 def _cells(row: Row, keys: tuple[str, ...]) -> tuple[object, ...]:
@@ -131,8 +135,12 @@ def _cells(row: Row, keys: tuple[str, ...]) -> tuple[object, ...]:
         f"{row.bicubic_psnr_y:.3f}",
         f"{row.bicubic_ssim:.4f}",
         f"{row.gain_db:+.3f}",
-        *(f"{row.more[key]:.3f}" if key in row.more else "" for key in keys),
+        *(_cell(row.more.get(key, math.nan)) for key in keys),
     )
+
+
+def _cell(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else ""
 
 
 def _document(found: Evaluation) -> dict[str, Any]:
@@ -151,15 +159,15 @@ def _figures(row: Row) -> dict[str, Any]:
     return {
         "name": row.name,
         "frames": row.frames,
-        "psnr_y": _finite(row.psnr_y),
+        "psnr_y": row.psnr_y,
         "ssim": row.ssim,
-        "bicubic_psnr_y": _finite(row.bicubic_psnr_y),
+        "bicubic_psnr_y": row.bicubic_psnr_y,
         "bicubic_ssim": row.bicubic_ssim,
-        "gain_db": _finite(row.gain_db),
+        "gain_db": row.gain_db,
         **{key: _finite(value) for key, value in row.more.items()},
     }
 
 
 def _finite(value: float) -> float | None:
-    """None for an infinite PSNR (equal pictures), which JSON has no word for."""
+    """None for what a picture has no figure of, which JSON has no word for."""
     return value if math.isfinite(value) else None

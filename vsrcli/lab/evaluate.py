@@ -3,13 +3,15 @@
 The rule (the papers'): the true picture is cut to sides divisible by r, degraded in 8-bit RGB, its
 BT.601 studio luma goes through the model, and r pixels are cropped on each side (8 on clips). The
 low-resolution RGB is rounded to 8 bit; luma is not rounded, going in or coming out (that costs
-every model up to 0.1 dB at x2). Gains are over Keys bicubic on the grid of the degradation.
+every model up to 0.1 dB at x2). A frame has at most 100 dB, and in a mean of NIQE none that is too
+flat counts. Gains are over Keys bicubic on the grid of the degradation.
 """
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
 
@@ -52,7 +54,7 @@ class Row:
     bicubic_psnr_y: float
     bicubic_ssim: float
     more: Mapping[str, float] = field(default_factory=dict)
-    """What was asked for besides: see `figures`."""
+    """What was asked for besides (see `Measures`); NaN where a picture has no such figure."""
 
     @property
     def gain_db(self) -> float:
@@ -258,5 +260,10 @@ def _mean(name: str, rows: list[Row], frames: int) -> Row:
         ssim=fmean(row.ssim for row in rows),
         bicubic_psnr_y=fmean(row.bicubic_psnr_y for row in rows),
         bicubic_ssim=fmean(row.bicubic_ssim for row in rows),
-        more={key: fmean(row.more[key] for row in rows if key in row.more) for key in keys},
+        more={key: _known_mean([row.more.get(key, nan) for row in rows]) for key in keys},
     )
+
+
+def _known_mean(values: list[float]) -> float:
+    """Of those that are numbers; NaN if none is."""
+    return fmean([value for value in values if not isnan(value)] or [nan])

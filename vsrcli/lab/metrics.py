@@ -7,12 +7,14 @@ Plane = NDArray[np.floating]  # (H, W), code values on a scale of 255
 
 SSIM_SIDE = 11
 SSIM_SIGMA = 1.5
+MOST_PSNR = 100.0
+"""dB. One black frame, of no error at all, may not be all that a mean says."""
 
 
 def psnr(reference: Plane, picture: Plane) -> float:
-    """Peak signal-to-noise ratio, dB, peak 255; infinite for equal pictures."""
+    """Peak signal-to-noise ratio, dB, peak 255; at most MOST_PSNR, which equal pictures have."""
     error = float(np.mean((reference.astype(np.float64) - picture.astype(np.float64)) ** 2))
-    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+    return min(MOST_PSNR, float(10 * np.log10(255**2 / max(error, 1e-10))))
 
 
 def _window() -> NDArray[np.float64]:

@@ -65,8 +65,11 @@ def write_natural(natural: Natural, path: Path) -> None:
 
 
 def niqe(luma: Plane, natural: Natural) -> float:
-    """Lower is more natural. `luma` (H, W) in studio code values, at least 96 px a side."""
+    """Lower is more natural; NaN of a picture too flat to have features. `luma` (H, W) in studio
+    code values, at least 96 px a side."""
     features, _ = _features(luma)
+    if np.isnan(features).all(axis=0).any():
+        return float("nan")
     seen = features[~np.isnan(features).any(axis=1)]
     off = np.nanmean(features, axis=0) - natural.mean
     spread = np.cov(seen, rowvar=False) if len(seen) > 1 else natural.cov

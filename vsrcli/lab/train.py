@@ -118,7 +118,8 @@ def psnr_of(net: LumaNet, pairs: list[Pair]) -> float:
             x = torch.from_numpy(each.lr)[None, None]
             y = torch.nn.functional.pixel_shuffle(net.phases(x), net.scale)
             error = (y[0, 0].clamp(0, 1).numpy() - each.hr)[edge:-edge, edge:-edge]
-            values.append(-10 * log10(float(np.mean(error.astype(np.float64) ** 2))))
+            mean = float(np.mean(error.astype(np.float64) ** 2))
+            values.append(-10 * log10(max(mean, 1e-10)))  # 100 dB of a black picture
     return float(np.mean(values))
 
 

@@ -216,7 +216,7 @@ def _report(state: State, recipe: Recipe, held: Batch) -> Report:
         with torch.autocast(device.type, torch.bfloat16):
             phases = net(held.lr, **how)
         error = (phases.float().clamp(0, 1) - target)[:, settled:, :, 4:-4, 4:-4]
-        return float(np.mean([-10 * log10(float(e.square().mean())) for e in error]))
+        return float(np.mean([-10 * log10(max(float(e.square().mean()), 1e-10)) for e in error]))
 
     recent, state.losses = float(np.mean(state.losses)), []
     revived, state.revived = state.revived, 0
