@@ -140,6 +140,12 @@ def test_frames_a_second_are_of_the_frames_there_are(
         (("--preset", "nope"), 8),
         (("--plot", "nodir/x.png"), 4),
         (("--plot", "."), 4),
+        (("--pictures", "small"), 3),
+        (("--preset", "foo", "--frames", "0"), 8),
+        (("-i", "none.mp4", "--frames", "0"), 3),
+        (("-i", "words.mp4"), 3),
+        (("--device", "foo"), 7),
+        (("--plot", "none/plot.png"), 4),
     ],
 )
 def test_what_cannot_be_measured_is_refused(
@@ -147,8 +153,24 @@ def test_what_cannot_be_measured_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text("no video")
+    (tmp_path / "words.mp4").write_text("no video")
+    (tmp_path / "small").mkdir()
+    write_png(tmp_path / "small" / "a.png", np.zeros((3, 3, 3), np.uint8))
     outcome = vsr("bench", *words)
     assert (outcome.code, outcome.out, len(outcome.lines)) == (code, "", 1)
+
+
+def test_a_missing_ffmpeg_is_noticed_first(vsr: Vsr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/none/ffmpeg")
+    outcome = vsr("bench")
+    assert (outcome.code, outcome.out, len(outcome.lines)) == (8, "", 1)
+
+
+def test_the_table_is_printed_before_the_plot(vsr: Vsr, quick: None, tmp_path: Path) -> None:
+    model = write_model(tmp_path, scales=(2,))
+    outcome = vsr("bench", "-m", model, "--size", "48x32", "--frames", 0, "--plot", tmp_path)
+    assert outcome.code == 4
+    assert "48x32" in outcome.out
 
 
 def test_clips_move_and_shrink_as_models_are_trained() -> None:

@@ -20,7 +20,7 @@ FRAMES = 5
 """Of the clip that each picture becomes."""
 _MOVE = 2
 """HR px from frame to frame, across."""
-_LARGEST = 480
+_SMALLEST, _LARGEST = 32, 480
 _WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255
 """BT.601, as in MATLAB's rgb2ycbcr."""
 
@@ -43,12 +43,19 @@ def made_pictures(count: int = 3, side: int = 288) -> list[Luma]:
 def read_pictures(folder: Path) -> list[Luma]:
     """The luma of every picture in a folder, its middle where it is large.
 
-    Raises InputError if there is none.
+    Raises InputError if there is none, or one is too small.
     """
     paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".png", ".bmp", ".jpg"))
     if not paths:
         raise InputError(f"{folder} holds no .png, .bmp or .jpg pictures")
-    return [_middle((read_rgb(path) @ _WEIGHTS + 16).round().astype(np.uint8)) for path in paths]
+    return [_middle(_luma(path)) for path in paths]
+
+
+def _luma(path: Path) -> Luma:
+    rgb = read_rgb(path)
+    if min(rgb.shape[:2]) < _SMALLEST:
+        raise InputError(f"{path} is smaller than {_SMALLEST}x{_SMALLEST}; give larger pictures")
+    return np.asarray((rgb @ _WEIGHTS + 16).round(), np.uint8)
 
 
 def clip_of(picture: Luma, scale: int) -> Iterator[tuple[Luma, Frame]]:

@@ -20,11 +20,13 @@ from vsrcli.benchmark.whole import STAGE_FRAMES, make_clip, run_case, run_scaler
 from vsrcli.errors import DeviceError, ModelError, VsrError
 from vsrcli.health import describe_machine
 from vsrcli.media.encoders import ffmpeg_versions
-from vsrcli.media.ffmpeg import SCALERS
+from vsrcli.media.ffmpeg import SCALERS, ffmpeg_binary
+from vsrcli.media.source import Source
 from vsrcli.models import Model
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.devices import choose_setup
-from vsrcli.runtime.engines import ENGINES, Setup
+from vsrcli.runtime.engines import ENGINES, Setup, open_engine
+from vsrcli.runtime.graphs import bicubic_graph
 
 Say = Callable[[str], None]
 _PEAKED = ("fp32", "bf16", "fp16", "int8")
@@ -33,8 +35,10 @@ _PACKAGES = ("onnxruntime-gpu", "onnxruntime", "openvino", "av", "numpy")
 
 
 def measure(plan: Plan, say: Say = lambda _: None) -> Outcome:
-    """All figures. `say` hears what is done next. Raises VsrError for a model that is not there;
-    a case that an engine cannot run is a finding."""
+    """All figures. `say` hears what is done next. Raises VsrError, before anything is measured, for
+    a model, source, preset or device that is not there; a case that an engine cannot run is a
+    finding."""
+    _check(plan)
     models = {name: resolve_model(name) for name in plan.models}
     if plan.frames and plan.with_stages:
         plan = replace(plan, frames=max(plan.frames, STAGE_FRAMES))
@@ -54,6 +58,16 @@ def measure(plan: Plan, say: Say = lambda _: None) -> Outcome:
         figures=tuple(figures),
         scalers=tuple(scalers),
     )
+
+
+def _check(plan: Plan) -> None:
+    if plan.frames:
+        ffmpeg_binary()
+    if plan.source:
+        with Source(plan.source) as source:
+            next(source.items(), None)
+    if plan.device not in ("auto", "cpu"):
+        open_engine(bicubic_graph(2, bits=8, shape=(1, 8, 8)), device=plan.device).close()
 
 
 def _cases(plan: Plan, models: dict[str, Model]) -> Iterator[Case]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import which
 
 from vsrcli.errors import EncodeError
 
@@ -14,9 +15,12 @@ def ffmpeg_binary() -> str:
     import imageio_ffmpeg
 
     try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
+        found = str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as exc:
         raise EncodeError("there is no ffmpeg binary; install imageio-ffmpeg again") from exc
+    if which(found) is None:  # IMAGEIO_FFMPEG_EXE is taken as it is
+        raise EncodeError(f"{found} is no program; unset IMAGEIO_FFMPEG_EXE")
+    return found
 
 
 def clip_command(source: Path, target: Path, size: tuple[int, int], frames: int) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from vsrcli.errors import InputError
+from vsrcli.errors import InputError, output_error
 from vsrcli.frames import IDENTITY, UNSPECIFIED, Color, Frame, Role, assumed_matrix
 from vsrcli.media.pixels import EXACT, to_av
 from vsrcli.media.source import local
@@ -45,7 +45,14 @@ def rgb_of(frame: Frame, color: Color, size: tuple[int, int] | None = None) -> R
 
 
 def write_png(path: Path, rgb: RgbU8) -> None:
-    """(H, W, 3) 8-bit RGB written losslessly."""
+    """(H, W, 3) 8-bit RGB written losslessly. Raises OutputError if it cannot be."""
+    try:
+        _write_png(path, rgb)
+    except av.FFmpegError as exc:
+        raise output_error(path, exc) from exc
+
+
+def _write_png(path: Path, rgb: RgbU8) -> None:
     height, width = rgb.shape[:2]
     with av.open(local(path), "w", format="image2", container_options={"update": "1"}) as container:
         stream = container.add_stream("png", rate=1)
