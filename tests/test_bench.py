@@ -12,7 +12,7 @@ from conftest import Vsr
 from tiny_models import repeat_graph, write_model
 from tiny_recurrent import FEATURES, PHASES, random_cell, write_random_recurrent
 
-from vsrcli.benchmark import Plan, measure, pictures, plot
+from vsrcli.benchmark import Plan, alone, measure, pictures, plot
 from vsrcli.benchmark.alone import made_frames
 from vsrcli.benchmark.cases import Case, Figures, Stages
 from vsrcli.benchmark.process import Ran, run
@@ -125,6 +125,40 @@ def test_frames_a_second_are_of_the_frames_there_are(
     monkeypatch.setattr("vsrcli.benchmark.run.run_case", two_seconds)
     outcome = measure(Plan(models=(str(model),), sizes=((48, 32),), frames=2, threads=1))
     assert (len(ran), outcome.plan.frames, outcome.figures[0].fps) == (1, 6, 3.0)
+
+
+def test_a_shot_is_timed_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The median of three, of which the first to be pushed is none."""
+
+    class Slow:
+        """A driver whose shots take 100, 3, 1 and 2 seconds."""
+
+        times, left = [0.0], [100, 3, 1, 2]
+
+        def push(self, frame: Frame) -> list[Frame]:
+            return []
+
+        def flush(self) -> list[Frame]:
+            self.times.append(self.times[-1] + self.left.pop(0))
+            return []
+
+        def reset(self) -> None:
+            pass
+
+    monkeypatch.setattr("vsrcli.benchmark.alone.time.perf_counter", lambda: Slow.times[-1])
+    assert alone._time_shots(Slow(), made_frames((32, 24), 1)) == [3, 1, 2]
+
+
+def test_cores_are_those_that_may_be_used(
+    quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_model(tmp_path, scales=(2,))
+    plan = Plan(models=(str(model),), sizes=((48, 32),), frames=6, threads=1)
+    monkeypatch.setattr("vsrcli.benchmark.run.run_case", lambda *_: Ran(seconds=2, peak_mib=None))
+    monkeypatch.setattr("os.cpu_count", lambda: 10_000)
+    (row,) = measure(plan).figures
+    assert row.stages is not None
+    assert row.stages.busy > 0.01
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def describe_machine() -> Machine:
     return Machine(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=facts.get("model name") or platform.processor() or platform.machine(),
-        cores=_cores(),
+        cores=usable_cores(),
         features=cpu_features(),
         memory_mib=_kib_as_mib(memory.get("MemTotal")) or _physical_mib(),
         available_mib=_kib_as_mib(memory.get("MemAvailable")),
@@ -146,7 +146,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """Those that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -15,6 +15,7 @@ from vsrcli.benchmark.cases import CRF, Case, Plan, Size, Stages
 from vsrcli.benchmark.process import Ran, run
 from vsrcli.errors import InputError, VsrError
 from vsrcli.frames import Frame, landed
+from vsrcli.health import usable_cores
 from vsrcli.job import Job
 from vsrcli.media.ffmpeg import clip_command, scale_command
 from vsrcli.media.settings import VideoOptions
@@ -143,7 +144,7 @@ def _time_run(case: Case, model: Model, plan: Plan, clip: Path) -> tuple[float, 
     first = times[1][0]
     counted = times if model.temporal is Temporal.BIDIRECTIONAL else times[1:]
     (start, computed), *_, (end, computed_by_then) = counted
-    busy = (computed_by_then - computed) / (end - start) / (os.cpu_count() or 1)
+    busy = (computed_by_then - computed) / (end - start) / usable_cores()
     return (end - start) * 1000 / (len(counted) - 2), first - began, busy
 
 
