@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import Clip, make
 from conftest import SHARED, Vsr
 from tiny_models import repeat_graph, write_model
+from tiny_recurrent import write_random_recurrent
 
 from vsrcli.media.images import write_png
 
@@ -88,6 +90,28 @@ def test_eval_takes_a_file_with_ports_of_any_name(vsr: Vsr, tmp_path: Path, pict
     outcome = vsr("eval", file, pictures, "-s", 2, "--json")
     assert (outcome.code, outcome.err) == (0, "")
     assert json.loads(outcome.out)["model"] == "mine"
+
+
+def test_eval_without_time_obeys_engine_and_precision(vsr: Vsr, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    folder, clips = write_random_recurrent(tmp_path), tmp_path / "clips"
+    clips.mkdir()
+    make(clips / "a.mkv", Clip(frames=3, size=(96, 64)))
+    order = ("eval", folder, clips, "--without", "state")
+    assert vsr(*order, "--engine", "onnxruntime").code == 0
+    refused = {("--precision", "int8"): 5, ("--engine", "onnxruntime", "--precision", "bf16"): 7}
+    for words, code in refused.items():
+        outcome = vsr(*order, *words)
+        assert (outcome.code, outcome.out, len(outcome.lines)) == (code, "", 1), words
+
+
+def test_eval_of_a_file_takes_no_graph_of_another_precision(
+    vsr: Vsr, models: Path, pictures: Path
+) -> None:
+    pytest.importorskip("torch")
+    file = write_model(models) / "tiny-x2.onnx"
+    outcome = vsr("eval", file, pictures, "-s", 2, "--precision", "int8")
+    assert (outcome.code, outcome.out, len(outcome.lines)) == (2, "", 1)
 
 
 def test_eval_refuses_in_one_line(vsr: Vsr, models: Path, pictures: Path, tmp_path: Path) -> None:

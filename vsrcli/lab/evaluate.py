@@ -145,6 +145,8 @@ def clip_upscaler(model: Path, scale: int, means: Means, *, without: str = "") -
             threads=means.threads,
         )
         kind = graph_precision(means.precision)
+        if card is None and kind != "fp32":
+            raise UsageError(f"--precision {kind} needs a model folder, not an ONNX file")
         graph = model if card is None else card.graph(scale, kind).load()
         return framewise(luma_upscaler(setup.open(graph), scale))
     if card.temporal is not Temporal.FRAME:

@@ -17,9 +17,9 @@ from vsrcli.errors import UsageError
 from vsrcli.frames import Color, Frame, Picture
 from vsrcli.lab.luma import WEIGHTS, Luma, RgbU8, luma
 from vsrcli.media.pixels import layout_of
-from vsrcli.models import UNTUNED, Model, Tuning
+from vsrcli.models import UNTUNED, Model, Tuning, graph_precision
+from vsrcli.runtime.devices import choose_setup
 from vsrcli.runtime.drivers import open_driver
-from vsrcli.runtime.engines import open_engine
 
 ClipUpscale = Callable[[Iterable[RgbU8]], Iterator[Luma]]
 """LR frames of one shot to the luma of the HR frames, studio code values, one for each."""
@@ -100,10 +100,18 @@ def denied(model: Model, scale: int, without: str, means: Means) -> ClipUpscale:
     if without not in DENIALS:
         raise UsageError(f"--without takes {' or '.join(DENIALS)}, not {without!r}")
     (before, after), carried = model.window, model.states_of(scale)
+    setup = choose_setup(
+        model,
+        scale=scale,
+        device=means.device,
+        engine=means.engine,
+        precision=means.precision,
+        threads=means.threads,
+    )
+    graph = model.graph(scale, graph_precision(setup.precision)).load()
 
     def run(frames: Iterable[RgbU8]) -> Iterator[Luma]:
-        graph = model.graph(scale).load()
-        engine = open_engine(graph, device=means.device, threads=means.threads)
+        engine = setup.open(graph)
         shot = [_rgb(frame, model.peak) for frame in frames]
         states: dict[str, NDArray[np.float32]] = {}
         for t, now in enumerate(shot):
@@ -114,7 +122,8 @@ def denied(model: Model, scale: int, without: str, means: Means) -> ClipUpscale:
             if without == "state" or not states:
                 states = {s.name: _zeros(now, s.channels, s.scale) for s in carried}
             made = engine.run({"frames": np.concatenate(window, 1), **states})
-            states = {s.name: np.asarray(made[f"{s.name}_next"]) for s in carried}
+            # A copy: an engine may write over what it gave.
+            states = {s.name: np.array(made[f"{s.name}_next"]) for s in carried}
             yield _cell_luma(np.asarray(made["y"], np.float32) / np.float32(model.peak))
         engine.close()
 
