@@ -18,6 +18,10 @@ ORDERS = {
         *(("train", "espcn", "--scale", "4", "--minutes", "1", "--data", ".", "--out", "out"),),
         *(3, "holds no pictures"),
     ),
+    "nothing to measure on": (
+        ("export", "bicubic", "--scale", "4", "--weights", "out", "--measure", "."),
+        *(3, "holds no folder set5"),
+    ),
     "no folder": (("niqe", "nowhere", "--out", "natural.npz"), 3, "holds no pictures"),
 }
 
@@ -36,6 +40,7 @@ def test_one_line_says_what_is_wrong(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("vsr: ")
     assert words in line
+    assert not any(tmp_path.rglob("*.onnx"))
 
 
 def test_a_missing_package_is_named(

@@ -10,7 +10,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from vsrcli.errors import WeightsError
+from vsrcli.errors import InputError, WeightsError
 from vsrcli.lab.bicubic import BORDER, bicubic_onnx, upscale
 from vsrcli.lab.card import Card, GraphCard, read_card, replace_card, sha256_of, write_card
 from vsrcli.lab.emit import to_onnx
@@ -198,16 +198,23 @@ def export_bicubic(scale: int, weights: Path) -> Exported:
     return Exported(file=folder / graph.file, graph=graph, error=checked(error, BICUBIC_ID))
 
 
+def eval_folders(data: Path) -> dict[str, Path]:
+    """Those of MEASURED_ON that are in `data`. Raises InputError if none is."""
+    found = {name: data / place for name, place in MEASURED_ON.items() if (data / place).is_dir()}
+    if not found:
+        raise InputError(f"{data} holds no folder {' or '.join(MEASURED_ON.values())}")
+    return found
+
+
 def measure(folder: Path, scale: int, data: Path) -> Mapping[str, float]:
     """Evaluate one graph on the folders of `data` that are there; figures go on the card."""
     card = read_card(folder)
     graph = next(g for g in card.graphs if g.scale == scale)
     figures: dict[str, float] = {}
-    for name, place in MEASURED_ON.items():
-        if (data / place).is_dir():
-            mean = evaluate(folder, data / place, scale=scale, means=Means(threads=1)).mean
-            figures[f"{name}_psnr_y"] = round(mean.psnr_y, 2)
-            figures[f"{name}_gain_db"] = round(mean.gain_db, 2) + 0.0
-            figures[f"{name}_ssim"] = round(mean.ssim, 4)
+    for name, place in eval_folders(data).items():
+        mean = evaluate(folder, place, scale=scale, means=Means(threads=1)).mean
+        figures[f"{name}_psnr_y"] = round(mean.psnr_y, 2)
+        figures[f"{name}_gain_db"] = round(mean.gain_db, 2) + 0.0
+        figures[f"{name}_ssim"] = round(mean.ssim, 4)
     write_card(card.with_graph(replace(graph, measured=figures)), folder)
     return figures

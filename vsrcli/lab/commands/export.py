@@ -32,7 +32,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export, check, measure, and say so in one line."""
-    from vsrcli.lab.export import BICUBIC_ID, export, export_bicubic, measure
+    from vsrcli.lab.evaluate import sources
+    from vsrcli.lab.export import BICUBIC_ID, eval_folders, export, export_bicubic, measure
     from vsrcli.lab.recipe import load_recipe, shipped
     from vsrcli.lab.restore.recipe import is_restoring
     from vsrcli.lab.restore.recipe import shipped as shipped_restoring
@@ -40,11 +41,14 @@ def run(args: argparse.Namespace) -> None:
     from vsrcli.lab.temporal.recipe import shipped as shipped_recurrent
 
     restoring = shipped_restoring(Path(args.recipe))
+    path = shipped_recurrent(Path(args.recipe))
+    uses_time = is_restoring(restoring) or (path.exists() and is_recurrent(path))
+    if args.measure:  # before anything is written
+        _ = sources(args.measure) if uses_time else eval_folders(args.measure)
     if is_restoring(restoring):
         sys.stdout.write(f"{_restoring(args, restoring)}\n")
         return
-    path = shipped_recurrent(Path(args.recipe))
-    if path.exists() and is_recurrent(path):
+    if uses_time:
         sys.stdout.write(f"{_recurrent(args, path)}\n")
         return
     if args.scale is None:
