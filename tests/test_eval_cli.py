@@ -123,6 +123,7 @@ def test_eval_refuses_in_one_line(vsr: Vsr, models: Path, pictures: Path, tmp_pa
         ("tiny", tmp_path / "models"): 3,
         ("tiny", pictures, "-s", 3): 5,
         ("tiny", pictures, "--degrade", "none"): 3,
+        ("tiny", pictures, "--degrade", "mpeg4-0"): 3,
     }
     for arguments, code in cases.items():
         outcome = vsr("eval", *arguments)
@@ -184,6 +185,7 @@ def test_import_refuses_in_one_line(vsr: Vsr, models: Path, tmp_path: Path) -> N
         (nameless,): 6,
         (gone,): 6,
         (checkpoint, "--as", "fsrcnn"): 6,
+        (checkpoint, "--as", "rlsp"): 6,
         (checkpoint, "--id", "../up"): 2,
         (checkpoint, "-o", junk / "below"): 4,
     }

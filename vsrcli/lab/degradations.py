@@ -31,7 +31,10 @@ def degradation(name: str, scale: int) -> Degrade:
     if name in STEPS:
         return lambda frames, clip: degraded(frames, scale, STEPS[name], crc32(clip.encode()))
     codec, _, quality = name.partition("-")
-    if codec in CODECS and quality.isdecimal() and int(quality) <= 51:
+    if codec in CODECS and quality.isdecimal():
+        least, most = (2, 31) if codec.startswith("mpeg") else (0, 51)
+        if not least <= int(quality) <= most:
+            raise InputError(f"no degradation {name!r}; {codec} takes {least} to {most}")
         coding = Coding(codec=CODECS[codec], quality=int(quality))
         shrink = partial(bicubic, scale=scale)
         return lambda frames, _: recode(map(shrink, frames), coding)

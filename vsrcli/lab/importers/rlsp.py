@@ -6,7 +6,6 @@ residual phases, to which the luma of the current frame is added. Chroma is bicu
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -74,19 +73,23 @@ def _load(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name].astype(np.float32) for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as exc:
-        raise WeightsError(f"{path} is not an .npz file of tensors: {exc}") from exc
+    except OSError as exc:
+        raise WeightsError(f"{path} cannot be read ({exc.strerror or exc})") from exc
+    except Exception as exc:  # what numpy raises depends on the junk it meets
+        raise WeightsError(f"{path} is not an .npz file of tensors") from exc
     wanted = {f"layer{i}/{part}" for i in range(_LAYERS) for part in ("kernel", "bias")}
     if missing := sorted(wanted - found.keys()):
         raise WeightsError(f"{path.name} is no RLSP checkpoint: it lacks {missing[0]}")
     if unknown := sorted(found.keys() - wanted):
         raise WeightsError(f"{path.name} is no RLSP checkpoint: {unknown[0]} is unknown")
-    features = found["layer0/kernel"].shape[-1]
+    features = found["layer0/bias"].size
     for layer in range(_LAYERS):
         inputs = _FRAMES + features + _PHASES if layer == 0 else features
         shape = (3, 3, inputs, _PHASES if layer == 7 else features)
         if found[f"layer{layer}/kernel"].shape != shape:
             raise WeightsError(f"{path.name}: layer{layer}/kernel is not of shape {shape}")
+        if found[f"layer{layer}/bias"].shape != shape[3:]:
+            raise WeightsError(f"{path.name}: layer{layer}/bias is not of shape {shape[3:]}")
     return found
 
 
