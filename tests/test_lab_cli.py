@@ -10,6 +10,12 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 from vsrcli.lab.__main__ import main
 
+TINY = """id = "tiny"
+family = "espcn"
+summary = "a test"
+[shapes]
+2 = { depth = 4, features = 4 }
+"""
 ORDERS = {
     "no checkpoints": (("export", "espcn", "--scale", "4"), 2, "needs --checkpoints"),
     "no checkpoint": (("export", "rlsp-7-48", "--checkpoints", "nowhere"), 6, "no checkpoint"),
@@ -24,6 +30,29 @@ ORDERS = {
     ),
     "no folder": (("niqe", "nowhere", "--out", "natural.npz"), 3, "holds no pictures"),
 }
+
+
+RECIPES = {
+    "family": (TINY.replace('"espcn"', '"espnc"'), "no family 'espnc'"),
+    "loss": ('loss = "l7"\n' + TINY, "no loss 'l7'"),
+    "optimiser": ('optimiser = "foo"\n' + TINY, "no optimiser 'foo'"),
+    "scale": (TINY.replace("2 =", "5 ="), "no scale 5"),
+    "shape": (TINY.replace("depth", "deep"), "deep"),
+    "a recurrent optimiser": ('id = "a"\nfamily = "rlsp"\noptimiser = "foo"\n', "no optimiser"),
+    "a recurrent scale": ('id = "a"\nfamily = "rlsp"\nscale = 5\n', "no scale 5"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), RECIPES.values(), ids=RECIPES.keys())
+def test_a_recipe_says_only_what_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(text)
+    order = ("train", recipe, "--scale", 2, "--minutes", 1, "--data", tmp_path, "--out", tmp_path)
+    assert main([str(word) for word in order]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
 
 
 @pytest.mark.parametrize(("order", "code", "words"), ORDERS.values(), ids=ORDERS.keys())

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+OPTIMISERS = ("muon", "adam")
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
@@ -72,7 +73,7 @@ class Muon(Optimizer):
 
 
 def make_optimiser(name: str, params: Iterable[Tensor], lr: float, first: float) -> Optimizer:
-    """`muon` (whose first kernel moves `first` times as far) or `adam`."""
+    """One of OPTIMISERS; Muon's first kernel moves `first` times as far."""
     if name == "muon":
         return Muon(params, lr, first=first)
     return torch.optim.Adam(params, lr, betas=(0.9, 0.99))

@@ -1,10 +1,15 @@
 """A recipe: all that decides how one model is trained, read from a small TOML file."""
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsrcli.errors import InputError
+from vsrcli.lab.networks import FAMILIES, build
+from vsrcli.lab.optim import OPTIMISERS
+
+LOSSES = ("mse", "charbonnier")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +44,35 @@ class Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """The recipe in `path`; unknown keys are an error."""
+    """The recipe in `path`. Raises InputError for unknown keys and values that cannot be meant."""
     try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as exc:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        for key in ("shapes", "patch"):
+            if key in table:
+                table[key] = {int(scale): value for scale, value in table[key].items()}
+    except (OSError, ValueError) as exc:
         raise InputError(f"cannot read recipe {path}: {exc}") from exc
-    for key in ("shapes", "patch"):
-        if key in table:
-            table[key] = {int(scale): value for scale, value in table[key].items()}
     for key in ("shrinks", "jpeg_shrinks"):
         if key in table:
             table[key] = tuple(table[key])
     try:
-        return Recipe(name=path.name, **table)
-    except TypeError as exc:
+        recipe = Recipe(name=path.name, **table)
+        for scale, shape in recipe.shapes.items():
+            require("family", recipe.family, FAMILIES)
+            require("scale", scale, recipe.patch)
+            build(recipe.family, scale, shape)
+        require("loss", recipe.loss, LOSSES)
+        require("optimiser", recipe.optimiser, OPTIMISERS)
+    except (TypeError, ValueError) as exc:
         raise InputError(f"recipe {path}: {exc}") from exc
+    return recipe
+
+
+def require(what: str, found: object, known: Iterable[object]) -> None:
+    """Raises ValueError if `found` is not one of the `known`."""
+    known = list(known)
+    if found not in known:
+        raise ValueError(f"no {what} {found!r}; there is {', '.join(map(str, known))}")
 
 
 def shipped(path: Path) -> Path:

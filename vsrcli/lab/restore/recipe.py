@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vsrcli.errors import InputError
+from vsrcli.lab.optim import OPTIMISERS
+from vsrcli.lab.recipe import require
 from vsrcli.lab.restore.network import SCALE, Shape
 
 FAMILY = "realbasicvsr"
@@ -114,10 +116,11 @@ def load_recipe(path: Path) -> Recipe:
         if "shrinks" in table:
             table["shrinks"] = tuple(table["shrinks"])
         recipe = Recipe(shape=Shape(**sizes), stages=stages, **table)
-    except (TypeError, KeyError) as exc:
+        require("optimiser", recipe.optimiser, OPTIMISERS)
+        for stage in stages:
+            require("stage", stage.kind, KINDS)
+    except (TypeError, KeyError, ValueError) as exc:
         raise InputError(f"recipe {path}: {exc}") from exc
-    if unknown := [s.kind for s in stages if s.kind not in KINDS]:
-        raise InputError(f"recipe {path}: no stage {unknown[0]!r}; there is {', '.join(KINDS)}")
     if not stages or abs(sum(s.share for s in stages) - 1) > 1e-6:
         raise InputError(f"recipe {path}: the shares of the stages must add up to 1")
     return recipe
@@ -126,5 +129,5 @@ def load_recipe(path: Path) -> Recipe:
 def _table(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as exc:
+    except (OSError, ValueError) as exc:
         raise InputError(f"cannot read recipe {path}: {exc}") from exc

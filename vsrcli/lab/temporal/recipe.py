@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from vsrcli.errors import InputError
+from vsrcli.lab.optim import OPTIMISERS
+from vsrcli.lab.recipe import require
 from vsrcli.lab.temporal.motion import Motion
 
 FAMILIES = ("rlsp", "egvsr")
+SCALES = (2, 3, 4)
 DEGRADATIONS = ("bd", "bicubic", "real")
 LOSSES = ("mse", "psnr")
 WAYS = ("neighbours", "feedback", "hidden")
@@ -113,14 +116,12 @@ def load_recipe(path: Path) -> Recipe:
             table["shrinks"] = tuple(table["shrinks"])
         table["closed"] = tuple(table.get("closed", ()))
         recipe = Recipe(**table)
-    except (TypeError, KeyError) as exc:
+        require("scale", recipe.scale, SCALES)
+        require("degradation", recipe.degrade, DEGRADATIONS)
+        require("loss", recipe.loss, LOSSES)
+        require("optimiser", recipe.optimiser, OPTIMISERS)
+    except (TypeError, KeyError, ValueError) as exc:
         raise InputError(f"recipe {path}: {exc}") from exc
-    if recipe.degrade not in DEGRADATIONS:
-        known = ", ".join(DEGRADATIONS)
-        raise InputError(f"recipe {path}: no degradation {recipe.degrade!r}; there is {known}")
-    if recipe.loss not in LOSSES:
-        known = ", ".join(LOSSES)
-        raise InputError(f"recipe {path}: no loss {recipe.loss!r}; there is {known}")
     if not set(recipe.closed) <= set(WAYS):
         raise InputError(f"recipe {path}: closed takes {', '.join(WAYS)}")
     if recipe.judge and recipe.family != "egvsr":
@@ -144,5 +145,5 @@ def _stage(entry: dict[str, Any]) -> Stage:
 def _table(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as exc:
+    except (OSError, ValueError) as exc:
         raise InputError(f"cannot read recipe {path}: {exc}") from exc
