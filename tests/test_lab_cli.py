@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from clips import Clip, make
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 from vsrcli.lab.__main__ import main
+from vsrcli.lab.networks import build
+from vsrcli.media.images import write_png
 
+TRAIN = ("train", "--data", "one", "--out", "out")
 TINY = """id = "tiny"
 family = "espcn"
 summary = "a test"
@@ -21,15 +26,75 @@ ORDERS = {
     "no checkpoint": (("export", "rlsp-7-48", "--checkpoints", "nowhere"), 6, "no checkpoint"),
     "no scale": (("export", "espcn", "--checkpoints", "nowhere"), 2, "one --scale"),
     "no pictures": (
-        *(("train", "espcn", "--scale", "4", "--minutes", "1", "--data", ".", "--out", "out"),),
+        *(("train", "espcn", "--scale", "4", "--minutes", "1", "--data", "clips", "--out", "out"),),
         *(3, "holds no pictures"),
     ),
     "nothing to measure on": (
         ("export", "bicubic", "--scale", "4", "--weights", "out", "--measure", "."),
         *(3, "holds no folder set5"),
     ),
+    "no minutes": ((*TRAIN, "espcn", "--scale", "4", "--minutes", "0"), 2, "--minutes must be"),
+    "an endless slice": (
+        (*TRAIN, "rlsp-7-48-bd", "--minutes", "1", "--slice", "-1"),
+        *(2, "--slice must be"),
+    ),
+    "one picture": ((*TRAIN, "espcn", "--scale", "4", "--minutes", "1"), 3, "holds one picture"),
+    "one still": ((*TRAIN, "rlsp-7-48-bd", "--minutes", "1"), 3, "too few pictures"),
+    "one restored": ((*TRAIN, "realbasicvsr-lite", "--minutes", "1"), 3, "too few pictures"),
+    "no such scale": (
+        (*TRAIN, "tiny.toml", "--scale", "3", "--minutes", "1"),
+        *(2, "has no shape for x3; it has x2"),
+    ),
+    "a checkpoint cut short": (
+        ("export", "tiny.toml", "--scale", "2", "--checkpoints", "short"),
+        *(6, "is damaged"),
+    ),
+    "a recurrent one cut short": (
+        ("export", "rlsp-7-48-bd", "--checkpoints", "short"),
+        *(6, "is damaged"),
+    ),
+    "a restoring one cut short": (
+        ("export", "realbasicvsr-lite", "--checkpoints", "short"),
+        *(6, "is damaged"),
+    ),
+    "going on with one cut short": (
+        (*TRAIN[:-1], "short", "tiny.toml", "--scale", "2", "--minutes", "1"),
+        *(6, "is damaged"),
+    ),
+    "a checkpoint of another shape": (
+        ("export", "tiny.toml", "--scale", "2", "--checkpoints", "other"),
+        *(6, "does not fit this recipe"),
+    ),
+    "a recurrent one of another shape": (
+        ("export", "rlsp-7-48-bd", "--checkpoints", "other"),
+        *(6, "does not fit this recipe"),
+    ),
+    "a start from another family": (
+        (*TRAIN, "rlsp-7-48-bd", "--minutes", "1", "--from", "other/tiny-x2.pt"),
+        *(6, "does not fit this recipe"),
+    ),
+    "thresholds": (("cuts", ".", "--thresholds", "a,b"), 2, "--thresholds takes numbers"),
+    "short clips": (("cuts", "clips"), 3, "nothing to cut between"),
+    "a checkpoint as an official RLSP": (
+        ("import", "other/tiny-x2.pt", "out", "--family", "rlsp"),
+        *(6, "not an .npz file"),
+    ),
     "no folder": (("niqe", "nowhere", "--out", "natural.npz"), 3, "holds no pictures"),
 }
+
+
+def write_files(root: Path) -> None:
+    """A recipe, a folder of one picture, one of a short clip, checkpoints that are none of it."""
+    (root / "tiny.toml").write_text(TINY)
+    for name in ("one", "clips", "short", "other"):
+        (root / name).mkdir()
+    write_png(root / "one" / "a.png", np.zeros((160, 160, 3), np.uint8))
+    make(root / "clips" / "a.mkv", Clip(frames=3, size=(320, 180)))
+    net = build("espcn", 2, {"depth": 5, "features": 4}).state_dict()
+    for name in ("tiny-x2.pt", "rlsp-7-48-bd.pt", "realbasicvsr-lite.pt"):
+        file = root / "other" / name
+        torch.save({"net": net, "average": net, "step": 1, "spent_s": 1.0}, file)
+        (root / "short" / name).write_bytes(file.read_bytes()[:700])
 
 
 RECIPES = {
@@ -65,6 +130,7 @@ def test_one_line_says_what_is_wrong(
     words: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    write_files(tmp_path)
     assert main(list(order)) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("vsr: ")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,13 @@ def test_pictures_of_one_name_are_told_apart(tmp_path: Path):
     assert dark < light
     write_png(files[0], np.full((16, 16, 3), 100, np.uint8))
     assert load_pairs([(files[0], 1.0)], 2, 0, tmp_path)[0].hr.mean() == light
+
+
+def test_too_few_patches_for_a_batch_are_refused(tmp_path: Path):
+    recipe = replace(load_recipe(recipe_file(tmp_path)), batch=500)
+    (tmp_path / "stills").mkdir()
+    with pytest.raises(InputError, match="patches"):
+        train(recipe, 2, stills(tmp_path / "stills"), tmp_path, minutes=1, on_report=print)
 
 
 def test_recipe_refuses_unknown_keys(tmp_path: Path):

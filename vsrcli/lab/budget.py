@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from vsrcli.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,13 @@ def moments(
             reported_s = spent_s
         progress = min(1.0, spent_s / budget_s)
         yield Moment(spent_s=spent_s, progress=progress, due=due, done=done)
+
+
+def check_minutes(**given: float | None) -> None:
+    """Raises UsageError for a budget, by its option's name, that is not above 0."""
+    for name, minutes in given.items():
+        if minutes is not None and not 0 < minutes < inf:
+            raise UsageError(f"--{name} must be more than 0, not {minutes:g}")
 
 
 def write_checkpoint(kept: dict[str, Any], checkpoint: Path) -> None:

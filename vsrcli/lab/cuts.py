@@ -115,8 +115,10 @@ def _shrunk(frame: Frame, factor: int) -> Luma:
     return middle
 
 
-def clip_paths(folders: Iterable[Path]) -> list[Path]:
+def clip_paths(folders: Sequence[Path]) -> list[Path]:
     """The clips of some folders. Raises InputError if there are none."""
+    if wrong := [folder for folder in folders if not folder.is_dir()]:
+        raise InputError(f"{wrong[0]} is not a folder of clips")
     found = [p for f in folders for p in sorted(f.iterdir()) if p.suffix.lower() in CLIPS]
     if not found:
         raise InputError("there are no clips in these folders")

@@ -115,7 +115,10 @@ def _cut(plane: Luma, side: int, start: tuple[int, int], step: int) -> NDArray[n
 def cut_bank(
     pairs: list[Pair], scale: int, border: int, patch: int, rng: np.random.Generator
 ) -> Bank:
-    """Non-overlapping patches of `patch` px (low resolution) of all pairs, on a random grid."""
+    """Non-overlapping patches of `patch` px (low resolution) of all pairs, on a random grid.
+
+    Raises InputError if no pair is so large.
+    """
     lr, hr = [], []
     for each in pairs:
         height, width = (side - 2 * border for side in each.lr.shape)
@@ -128,6 +131,8 @@ def cut_bank(
         lr.append(_cut(each.lr, patch + 2 * border, start, patch))
         high = (start[0] * scale, start[1] * scale)
         hr.append(_cut(each.hr, patch * scale, high, patch * scale))
+    if not lr:
+        raise InputError(f"no picture to train on is {patch * scale} px a side, as a patch is")
     return Bank(
         lr=torch.from_numpy(np.concatenate(lr))[:, None],
         hr=torch.from_numpy(np.concatenate(hr))[:, None],

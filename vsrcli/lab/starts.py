@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,25 @@ _NET = "net."
 """Exported modules hold the net under this name."""
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """What `vsr-lab train` wrote, the averaged weights under `average`. Raises WeightsError."""
     try:
-        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         saved["average"]
-    except (OSError, RuntimeError, KeyError, TypeError, UnpicklingError, EOFError) as exc:
-        reason = f"{path} is not a checkpoint of `vsr-lab train`"
+    except Exception as exc:  # what the unpickler raises depends on the junk it meets
+        reason = f"{path} is damaged, or not a checkpoint of `vsr-lab train`"
         raise WeightsError(f"{reason}; give one, or a model folder") from exc
     return saved
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """What a checkpoint of another net raises inside, as WeightsError."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError) as exc:
+        reason = " ".join(str(exc).split())[:200]
+        raise WeightsError(f"{path} does not fit this recipe: {reason}") from exc
 
 
 def mean_checkpoint(first: Path, second: Path, out: Path, *, share: float) -> float:

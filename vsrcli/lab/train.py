@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vsrcli.errors import InputError, UsageError
 from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.data import Pair, batches, cut_bank, is_jpeg, load_pairs, pictures
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.recipe import Recipe
+from vsrcli.lab.starts import fitting, load_checkpoint
 from vsrcli.lab.weights import copied, follow
 
 HELD_BACK = 12
@@ -71,7 +73,11 @@ LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
-    """A new state, or the one in `checkpoint` when there is one."""
+    """A new state, or the one in `checkpoint` when there is one. Raises UsageError for a scale that
+    the recipe lacks, WeightsError for a checkpoint of another net."""
+    if scale not in recipe.shapes:
+        there = ", ".join(f"x{each}" for each in sorted(recipe.shapes))
+        raise UsageError(f"the recipe {recipe.id} has no shape for x{scale}; it has {there}")
     torch.manual_seed(scale)
     net = build(recipe.family, scale, recipe.shapes[scale])
     state = State(
@@ -80,12 +86,13 @@ def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
         optimiser=make_optimiser(recipe.optimiser, net.parameters(), recipe.lr, recipe.first),
     )
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        net.load_state_dict(saved["net"])
-        state.optimiser.load_state_dict(saved["optimiser"])
-        state.average = saved["average"]
-        state.step, state.spent_s = saved["step"], saved["spent_s"]
-        state.data = saved.get("data", [])
+        saved = load_checkpoint(checkpoint)
+        with fitting(checkpoint):
+            net.load_state_dict(saved["net"])
+            state.optimiser.load_state_dict(saved["optimiser"])
+            state.average = saved["average"]
+            state.step, state.spent_s = saved["step"], saved["spent_s"]
+            state.data = saved.get("data", [])
     return state
 
 
@@ -142,6 +149,9 @@ def _endless(
     generator = torch.Generator().manual_seed(seed)
     while True:
         bank = cut_bank(pairs, net.scale, net.border, recipe.patch[net.scale], rng)
+        if len(bank.lr) < recipe.batch:
+            found = f"the pictures give {len(bank.lr)} patches, and a batch is of {recipe.batch}"
+            raise InputError(f"{found}; give more pictures, or larger ones")
         for _ in range(max(1, BANK_STEPS * recipe.batch // len(bank.lr))):
             for lr, hr in batches(bank, recipe.batch, net.scale, generator):
                 grey = (16 + 219 * torch.rand(recipe.flats, 1, 1, 1, generator=generator)) / 255
@@ -163,6 +173,8 @@ def train(
     checkpoint = out / f"{recipe.id}-x{scale}.pt"
     state = start(recipe, scale, checkpoint)
     paths = pictures(folder)
+    if len(paths) < 2:
+        raise InputError(f"{folder} holds one picture, which is held back to validate; give more")
     state.data = noted(state.data, folder)
     kept, border = [p for i, p in enumerate(paths) if i % HELD_BACK], state.net.border
     shrunk = [

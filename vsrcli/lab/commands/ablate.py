@@ -21,6 +21,7 @@ def run(args: argparse.Namespace) -> None:
     """Train, measure, print a line for each net."""
     import torch
 
+    from vsrcli.lab.budget import check_minutes
     from vsrcli.lab.card import note_measured
     from vsrcli.lab.temporal.ablate import Step, ablate
     from vsrcli.lab.temporal.feed import Sources
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
         sys.stdout.write(f"{opened:30} mean {step.found.mean.psnr_y:.2f}  {each}\n")
         sys.stdout.flush()
 
+    check_minutes(minutes=args.minutes)
     torch.set_num_threads(1)
     recipe = load_recipe(shipped(args.recipe))
     steps = ablate(

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from vsrcli.lab.temporal.clips import Clips, cache_clips
-    from vsrcli.lab.temporal.feed import load_stills
+    from vsrcli.lab.temporal.feed import check_stills, load_stills
     from vsrcli.lab.temporal.pack import Packing, make_pack
 
     torch.set_num_threads(1)
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
         cache = args.cache or args.out.parent
         clips = Clips(cache_clips(args.clips, cache, on_clip=_show_clip), device)
     stills, _ = load_stills(args.data, (1.0, 0.7), device, clips)
+    check_stills(args.data, stills)
     packing = Packing(
         sequences=args.sequences,
         versions=args.versions,

@@ -36,10 +36,12 @@ def run(args: argparse.Namespace) -> None:
     """Train and print a line now and then."""
     import torch
 
+    from vsrcli.lab.budget import check_minutes
     from vsrcli.lab.restore.recipe import is_restoring
     from vsrcli.lab.restore.recipe import shipped as shipped_restoring
     from vsrcli.lab.temporal.recipe import is_recurrent, shipped
 
+    check_minutes(minutes=args.minutes, slice=args.slice)
     torch.set_num_threads(args.threads)
     if is_restoring(shipped_restoring(args.recipe)):
         sys.stdout.write(f"{_restoring(args, shipped_restoring(args.recipe))}\n")

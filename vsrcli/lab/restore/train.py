@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from math import log10
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsrcli.errors import WeightsError
 from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
@@ -33,8 +33,8 @@ from vsrcli.lab.restore.judge import Judge, tried
 from vsrcli.lab.restore.network import RealBasicVsr
 from vsrcli.lab.restore.recipe import LEGS, Recipe, Stage
 from vsrcli.lab.restore.texture import texture_distance
-from vsrcli.lab.starts import Weights, load_checkpoint, load_graph, net_weights
-from vsrcli.lab.temporal.feed import load_stills
+from vsrcli.lab.starts import Weights, fitting, load_checkpoint, load_graph, net_weights
+from vsrcli.lab.temporal.feed import check_stills, load_stills
 from vsrcli.lab.temporal.motion import Stills
 from vsrcli.lab.train import charbonnier, rate
 from vsrcli.lab.weights import channels_last, copied, follow
@@ -100,6 +100,7 @@ def train(
     state = start(recipe, checkpoint, where, begin)
     state.data = noted(state.data, folder, begin=begin if is_new else None)
     stills = load_stills(folder, recipe.shrinks, where)
+    check_stills(folder, *stills)
     source, held = open_sources(stills, packs, where)
     generator = torch.Generator().manual_seed(state.step)
     for now in moments(
@@ -144,9 +145,10 @@ class Taught:
 
 def taught(recipe: Recipe, checkpoint: Path) -> Taught:
     """The outcome of a training, to look at or to export."""
-    saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    saved = load_checkpoint(checkpoint)
     net = RealBasicVsr(recipe.shape)
-    net.load_state_dict(saved["average"])
+    with fitting(checkpoint):
+        net.load_state_dict(saved["average"])
     return Taught(
         net=net.eval(),
         lesson=saved["stage"],
@@ -163,11 +165,8 @@ def begin_from(source: Path, net: RealBasicVsr) -> None:
     else:
         graphs = [load_graph(file) for file in sorted(source.glob("*.onnx"))]
         weights = {name: value for graph in graphs for name, value in net_weights(graph).items()}
-    try:
+    with fitting(source):
         net.load_state_dict(weights)
-    except RuntimeError as exc:
-        reason = " ".join(str(exc).split())[:200]
-        raise WeightsError(f"{source} does not fit this recipe: {reason}") from exc
 
 
 def start(
@@ -187,20 +186,26 @@ def start(
         optimisers={},
         stage=recipe.stages[0].kind,
     )
-    saved = None
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True, map_location=device)
-        state.net.load_state_dict(saved["net"])
-        state.average, state.stage = saved["average"], saved["stage"]
-        if state.stage == "gan":  # until then it has learned nothing
-            state.judge.load_state_dict(saved["judge"])
-        state.step, state.stage_step = saved["step"], saved["stage_step"]
-        state.spent_s, state.data = saved["spent_s"], saved.get("data", [])
+        saved = load_checkpoint(checkpoint, device)
+        with fitting(checkpoint):
+            _take(state, saved, recipe)
+    else:
+        state.optimisers = _optimisers(state, recipe)
+    return state
+
+
+def _take(state: State, saved: dict[str, Any], recipe: Recipe) -> None:
+    """Goes on from a checkpoint."""
+    state.net.load_state_dict(saved["net"])
+    state.average, state.stage = saved["average"], saved["stage"]
+    if state.stage == "gan":  # until then it has learned nothing
+        state.judge.load_state_dict(saved["judge"])
+    state.step, state.stage_step = saved["step"], saved["stage_step"]
+    state.spent_s, state.data = saved["spent_s"], saved.get("data", [])
     state.optimisers = _optimisers(state, recipe)
     for name, optimiser in state.optimisers.items():
-        if saved:
-            optimiser.load_state_dict(saved["optimisers"][name])
-    return state
+        optimiser.load_state_dict(saved["optimisers"][name])
 
 
 def save(state: State, checkpoint: Path) -> None:

@@ -15,6 +15,7 @@ from vsrcli.lab.card import Card, GraphCard, read_card, write_card
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.export import Exported, checked, store
 from vsrcli.lab.origin import UNSAID, Origin, origin_of
+from vsrcli.lab.starts import fitting, load_checkpoint
 from vsrcli.lab.temporal.cells import STATE, egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_SIGHT
 from vsrcli.lab.temporal.recipe import Recipe
@@ -41,9 +42,10 @@ def export_recurrent(
     that the recipe joins; proved equal to torch over time."""
     if not checkpoint.exists():
         raise WeightsError(f"no checkpoint {checkpoint}; train {recipe.id} first")
-    saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    saved = load_checkpoint(checkpoint)
     net = build(recipe)
-    net.load_state_dict(saved["average"])
+    with fitting(checkpoint):
+        net.load_state_dict(saved["average"])
     net.eval()
     model = rlsp_cell(net.folded()) if isinstance(net, Rlsp) else egvsr_cell(net)
     error = checked(_parity(model, net), checkpoint.name)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsrcli.errors import UsageError
+from vsrcli.errors import InputError, UsageError
 from vsrcli.lab.data import pictures
 from vsrcli.lab.degrade import bd_taps, shrink, shrink_matrix
 from vsrcli.lab.temporal.clips import Clips, cache_clips
-from vsrcli.lab.temporal.motion import Motion, Stills, sequences
+from vsrcli.lab.temporal.motion import LEAST_SIDE, Motion, Stills, sequences
 from vsrcli.lab.temporal.pack import Packs
 from vsrcli.lab.temporal.recipe import Recipe
 from vsrcli.lab.train import HELD_BACK
@@ -102,6 +102,9 @@ class Feed:
         elif recipe.clips:
             raise UsageError(f"{recipe.id} trains on clips: give a folder of them as --clips")
         self._stills, self._held = load_stills(sources.stills, recipe.shrinks, device, self._clips)
+        check_stills(sources.stills, self._stills)
+        if not self._held_packs:
+            check_stills(sources.stills, self._held)
 
     def batch(self, progress: float, generator: torch.Generator) -> Batch:
         """One batch of the kind that chance picks by the recipe's shares."""
@@ -184,6 +187,15 @@ def load_stills(
             banks[index % HELD_BACK == 0].append(tensor)
     banks[0].extend(clips.stills() if clips else ())
     return Stills(banks[0], device), Stills(banks[1], device)
+
+
+def check_stills(folder: Path, *banks: Stills) -> None:
+    """Raises InputError if a bank is empty."""
+    if not all(map(len, banks)):
+        raise InputError(
+            f"{folder} holds too few pictures of {LEAST_SIDE} px a side and more: the first and "
+            f"every {HELD_BACK}th after it is held back to validate"
+        )
 
 
 def _motion(recipe: Recipe, progress: float, generator: torch.Generator) -> Motion:

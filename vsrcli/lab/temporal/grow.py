@@ -15,7 +15,14 @@ import torch
 from torch import Tensor
 
 from vsrcli.errors import WeightsError
-from vsrcli.lab.starts import Weights, initializers, load_checkpoint, load_graph, net_weights
+from vsrcli.lab.starts import (
+    Weights,
+    fitting,
+    initializers,
+    load_checkpoint,
+    load_graph,
+    net_weights,
+)
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.lab.weights import copied
@@ -27,14 +34,11 @@ WINDOW = 9
 def begin_from(source: Path, net: Rlsp | Egvsr) -> None:
     """Gives `net` the averaged weights of a checkpoint (.pt), or those of a model folder or cell
     (.onnx) of this project. Raises WeightsError if they do not fit."""
-    weights = _checkpoint(source, net) if source.suffix == ".pt" else _cell(source, net)
-    try:
+    with fitting(source):
+        weights = _checkpoint(source, net) if source.suffix == ".pt" else _cell(source, net)
         if isinstance(net, Rlsp):
             weights = fitted(rescaled(weights, net.scale), net)
         net.load_state_dict(weights)
-    except (RuntimeError, KeyError) as exc:
-        reason = str(exc).splitlines()[0]
-        raise WeightsError(f"{source} does not fit this recipe: {reason}") from exc
 
 
 def fitted(weights: Weights, net: Rlsp) -> Weights:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_LEAST_SIDE = 120
+LEAST_SIDE = 120
 """Stills smaller than this would be mostly their own mirror images."""
 
 
@@ -36,8 +36,11 @@ class Stills:
     nets for RGB would see little colour."""
 
     def __init__(self, stills: list[Tensor], device: torch.device) -> None:
-        self._stills = [s.to(device) for s in stills if min(s.shape[1:]) >= _LEAST_SIDE]
+        self._stills = [s.to(device) for s in stills if min(s.shape[1:]) >= LEAST_SIDE]
         self._grey = [bool((s[0] == s[1]).all() and (s[1] == s[2]).all()) for s in self._stills]
+
+    def __len__(self) -> int:
+        return len(self._stills)
 
     def crops(self, count: int, side: int, generator: torch.Generator) -> Tensor:
         """(count, 3, side, side) in 0..1 at random places, mirrored and turned; small stills are

@@ -23,6 +23,7 @@ from torch.nn import functional
 from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
+from vsrcli.lab.starts import fitting, load_checkpoint
 from vsrcli.lab.temporal.adversarial import Court
 from vsrcli.lab.temporal.carry import Carried, backwards
 from vsrcli.lab.temporal.egvsr import Egvsr
@@ -246,14 +247,15 @@ def _start(recipe: Recipe, checkpoint: Path, device: torch.device, begin: Path |
     if recipe.judge:
         state.court = Court(recipe.judge, device)
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True, map_location=device)
-        net.load_state_dict(saved["net"])
-        state.optimiser.load_state_dict(saved["optimiser"])
-        state.average = saved["average"]
-        state.step, state.spent_s = saved["step"], saved["spent_s"]
-        state.data = saved.get("data", [])
-        if state.court:
-            state.court.load_state_dict(saved["court"])
+        saved = load_checkpoint(checkpoint, device)
+        with fitting(checkpoint):
+            net.load_state_dict(saved["net"])
+            state.optimiser.load_state_dict(saved["optimiser"])
+            state.average = saved["average"]
+            state.step, state.spent_s = saved["step"], saved["spent_s"]
+            state.data = saved.get("data", [])
+            if state.court:
+                state.court.load_state_dict(saved["court"])
     return state
 
 
