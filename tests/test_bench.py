@@ -17,7 +17,7 @@ from vsrcli.benchmark.alone import made_frames
 from vsrcli.benchmark.cases import Case, Figures, Stages
 from vsrcli.benchmark.process import Ran, run
 from vsrcli.benchmark.roofline import peak_gflops
-from vsrcli.errors import InputError, VsrError
+from vsrcli.errors import InputError, OutputError, VsrError
 from vsrcli.frames import Frame
 from vsrcli.media.images import read_rgb, write_png
 from vsrcli.media.source import Source
@@ -200,9 +200,15 @@ def test_a_missing_ffmpeg_is_noticed_first(vsr: Vsr, monkeypatch: pytest.MonkeyP
     assert (outcome.code, outcome.out, len(outcome.lines)) == (8, "", 1)
 
 
-def test_the_table_is_printed_before_the_plot(vsr: Vsr, quick: None, tmp_path: Path) -> None:
-    model = write_model(tmp_path, scales=(2,))
-    outcome = vsr("bench", "-m", model, "--size", "48x32", "--frames", 0, "--plot", tmp_path)
+def test_the_table_is_printed_before_the_plot(
+    vsr: Vsr, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr("vsrcli.benchmark.plot.write_plot", full)
+    model, plot = write_model(tmp_path, scales=(2,)), tmp_path / "plot.png"
+    outcome = vsr("bench", "-m", model, "--size", "48x32", "--frames", 0, "--plot", plot)
     assert outcome.code == 4
     assert "48x32" in outcome.out
 

@@ -41,6 +41,11 @@ ORDERS = {
     "one picture": ((*TRAIN, "espcn", "--scale", "4", "--minutes", "1"), 3, "holds one picture"),
     "one still": ((*TRAIN, "rlsp-7-48-bd", "--minutes", "1"), 3, "too few pictures"),
     "one restored": ((*TRAIN, "realbasicvsr-lite", "--minutes", "1"), 3, "too few pictures"),
+    "a device": (
+        (*TRAIN, "rlsp-7-48-bd", "--minutes", "1", "--device", "foo"),
+        7,
+        "no device 'foo'",
+    ),
     "no such scale": (
         (*TRAIN, "tiny.toml", "--scale", "3", "--minutes", "1"),
         *(2, "has no shape for x3; it has x2"),

@@ -1,4 +1,4 @@
-"""What all trainings share: a budget of minutes, and checkpoints that are never half written."""
+"""What all trainings share: a device, a budget of minutes, checkpoints never half written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from vsrcli.errors import UsageError
+from vsrcli.errors import DeviceError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,14 @@ def moments(
             reported_s = spent_s
         progress = min(1.0, spent_s / budget_s)
         yield Moment(spent_s=spent_s, progress=progress, due=due, done=done)
+
+
+def device_named(name: str) -> torch.device:
+    """A device to train on. Raises DeviceError if torch has none of this name here."""
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError) as exc:  # of an unknown name, of a torch without CUDA
+        raise DeviceError(f"torch has no device {name!r} here; use --device cpu") from exc
 
 
 def check_minutes(**given: float | None) -> None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsrcli.lab.budget import moments, write_checkpoint
+from vsrcli.lab.budget import device_named, moments, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.restore.data import (
@@ -95,7 +95,7 @@ def train(
     A run that is new starts from the weights of `begin`, if it is given (see `begin_from`).
     """
     out.mkdir(parents=True, exist_ok=True)
-    where, checkpoint = torch.device(device), out / f"{recipe.id}.pt"
+    where, checkpoint = device_named(device), out / f"{recipe.id}.pt"
     is_new = not checkpoint.exists()
     state = start(recipe, checkpoint, where, begin)
     state.data = noted(state.data, folder, begin=begin if is_new else None)

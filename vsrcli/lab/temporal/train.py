@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsrcli.lab.budget import moments, write_checkpoint
+from vsrcli.lab.budget import device_named, moments, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.starts import fitting, load_checkpoint
@@ -99,7 +99,7 @@ def train(
     the weights of `begin`, if it is given: a checkpoint, or a model folder (see `grow`).
     """
     out.mkdir(parents=True, exist_ok=True)
-    where, checkpoint = torch.device(device), out / f"{recipe.id}.pt"
+    where, checkpoint = device_named(device), out / f"{recipe.id}.pt"
     is_new = not checkpoint.exists()
     state = _start(recipe, checkpoint, where, begin)
     state.data = noted(state.data, sources.stills, sources.clips, begin if is_new else None)
