@@ -10,6 +10,7 @@ from clips import Clip, make
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
+import vsrcli.lab.commands.mean
 from vsrcli.lab.__main__ import main
 from vsrcli.lab.networks import build
 from vsrcli.media.images import write_png
@@ -150,6 +151,6 @@ def test_a_missing_package_is_named(
     def missing(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr("vsrcli.lab.commands.mean.run", missing)
+    monkeypatch.setattr(vsrcli.lab.commands.mean, "run", missing)
     assert main(["mean", "a", "b", "--out", "c"]) == 7
     assert "pip install 'vsrcli[lab]'" in capsys.readouterr().err
