@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ from clips import Clip, make
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
-import vsrcli.lab.commands.mean
 from vsrcli.lab.__main__ import main
 from vsrcli.lab.networks import build
 from vsrcli.media.images import write_png
@@ -147,10 +147,9 @@ def test_one_line_says_what_is_wrong(
 def test_a_missing_package_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-
     def missing(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(vsrcli.lab.commands.mean, "run", missing)
+    monkeypatch.setattr(import_module("vsrcli.lab.commands.mean"), "run", missing)
     assert main(["mean", "a", "b", "--out", "c"]) == 7
     assert "pip install 'vsrcli[lab]'" in capsys.readouterr().err
