@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vsrcli.lab.losses import charbonnier
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.real import degraded, mirrored
 from vsrcli.lab.restore.data import MOTION, shrunk
@@ -26,7 +27,6 @@ from vsrcli.lab.restore.network import SCALE, RealBasicVsr, Shape
 from vsrcli.lab.temporal.feed import load_stills
 from vsrcli.lab.temporal.motion import Stills, sequences
 from vsrcli.lab.temporal.pack import ORDERS
-from vsrcli.lab.train import charbonnier
 
 SMALL = Shape(
     features=16, blocks=2, cleaning=2, detail=16, flow_levels=3, flow_widths=(8, 16, 8, 8),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrcli.errors import InputError, UsageError
+from vsrcli.errors import UsageError
 from vsrcli.health import Machine
 from vsrcli.job import DEFAULT_MODEL, ENGINES
 from vsrcli.media.settings import check_preset
@@ -46,13 +45,10 @@ class Plan:
     with_ffmpeg: bool = False
 
     def __post_init__(self) -> None:
-        """Raises UsageError for an engine, EncodeError for a preset and InputError for a source
-        that there is not."""
+        """Raises UsageError for an engine and EncodeError for a preset that there is not."""
         if unknown := [name for name in self.engines if name not in ENGINES]:
             raise UsageError(f"--engine must be one of {', '.join(ENGINES)}, not {unknown[0]}")
         check_preset("libx264", self.preset)
-        if self.source is not None and not os.path.exists(self.source):
-            raise InputError(f"{self.source} does not exist")
 
 
 @dataclass(frozen=True, kw_only=True)

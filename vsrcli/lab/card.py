@@ -147,9 +147,10 @@ def replace_card(card: Card, folder: Path) -> None:
 def note_measured(
     folder: Path, scale: int, figures: Mapping[str, float], *, digits: int = 2
 ) -> None:
-    """Adds figures, to so many decimals, to those on the card of the graph of a scale."""
+    """Adds figures, to so many decimals, to those on the card of the fp32 graph of a scale; of
+    several parts the last."""
     card = read_card(folder)
-    graph = next(g for g in card.graphs if g.scale == scale)
+    graph = [g for g in card.graphs if (g.scale, g.precision) == (scale, "fp32")][-1]
     rounded = {name: round(value, digits) + 0.0 for name, value in figures.items()}  # no -0.0
     write_card(card.with_graph(replace(graph, measured={**graph.measured, **rounded})), folder)
 

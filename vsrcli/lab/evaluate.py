@@ -30,7 +30,6 @@ from vsrcli.lab.sequence import USUAL, ClipUpscale, Means, denied, framewise, re
 from vsrcli.media.images import read_rgb
 from vsrcli.models import UNTUNED, graph_precision
 from vsrcli.models.model import Temporal, read_model
-from vsrcli.runtime.devices import choose_setup
 from vsrcli.runtime.engines import Engine
 
 DEFAULT_DEGRADE = "bicubic"
@@ -137,13 +136,7 @@ def clip_upscaler(model: Path, scale: int, means: Means, *, without: str = "") -
             raise ModelError(f"only a recurrent model can be measured without {without}")
         return denied(card, scale, without, means)
     if card is None or (card.color == "y" and card.temporal is Temporal.FRAME):
-        setup = choose_setup(
-            card,
-            device=means.device,
-            engine=means.engine,
-            precision=means.precision,
-            threads=means.threads,
-        )
+        setup = means.setup(card)
         kind = graph_precision(means.precision)
         if card is None and kind != "fp32":
             raise UsageError(f"--precision {kind} needs a model folder, not an ONNX file")

@@ -4,12 +4,12 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vsrcli.errors import InputError
+from vsrcli.lab.losses import LOSSES
 from vsrcli.lab.networks import FAMILIES, build
 from vsrcli.lab.optim import OPTIMISERS
-
-LOSSES = ("mse", "charbonnier")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +45,14 @@ class Recipe:
 
 def load_recipe(path: Path) -> Recipe:
     """The recipe in `path`. Raises InputError for unknown keys and values that cannot be meant."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        for key in ("shapes", "patch"):
-            if key in table:
-                table[key] = {int(scale): value for scale, value in table[key].items()}
-    except (OSError, ValueError) as exc:
-        raise InputError(f"cannot read recipe {path}: {exc}") from exc
+    table = read_table(path)
     for key in ("shrinks", "jpeg_shrinks"):
         if key in table:
             table[key] = tuple(table[key])
     try:
+        for key in ("shapes", "patch"):
+            if key in table:
+                table[key] = {int(scale): value for scale, value in table[key].items()}
         recipe = Recipe(name=path.name, **table)
         for scale, shape in recipe.shapes.items():
             require("family", recipe.family, FAMILIES)
@@ -66,6 +63,14 @@ def load_recipe(path: Path) -> Recipe:
     except (TypeError, ValueError) as exc:
         raise InputError(f"recipe {path}: {exc}") from exc
     return recipe
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """A recipe's TOML as it is. Raises InputError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise InputError(f"cannot read recipe {path}: {exc}") from exc
 
 
 def require(what: str, found: object, known: Iterable[object]) -> None:

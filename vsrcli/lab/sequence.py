@@ -20,6 +20,7 @@ from vsrcli.media.pixels import layout_of
 from vsrcli.models import UNTUNED, Model, Tuning, graph_precision
 from vsrcli.runtime.devices import choose_setup
 from vsrcli.runtime.drivers import open_driver
+from vsrcli.runtime.engines import Setup
 
 ClipUpscale = Callable[[Iterable[RgbU8]], Iterator[Luma]]
 """LR frames of one shot to the luma of the HR frames, studio code values, one for each."""
@@ -39,6 +40,17 @@ class Means:
     threads: int = 0
     tuning: Tuning = UNTUNED
     """Of a bidirectional model."""
+
+    def setup(self, model: Model | None, scale: int = 0) -> Setup:
+        """Who runs a graph of a model, and where; see `choose_setup`. Raises DeviceError."""
+        return choose_setup(
+            model,
+            scale=scale,
+            device=self.device,
+            engine=self.engine,
+            precision=self.precision,
+            threads=self.threads,
+        )
 
 
 USUAL = Means()
@@ -100,14 +112,7 @@ def denied(model: Model, scale: int, without: str, means: Means) -> ClipUpscale:
     if without not in DENIALS:
         raise UsageError(f"--without takes {' or '.join(DENIALS)}, not {without!r}")
     (before, after), carried = model.window, model.states_of(scale)
-    setup = choose_setup(
-        model,
-        scale=scale,
-        device=means.device,
-        engine=means.engine,
-        precision=means.precision,
-        threads=means.threads,
-    )
+    setup = means.setup(model, scale)
     graph = model.graph(scale, graph_precision(setup.precision)).load()
 
     def run(frames: Iterable[RgbU8]) -> Iterator[Luma]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from vsrcli.errors import InputError, UsageError
 from vsrcli.lab.budget import moments, write_checkpoint
 from vsrcli.lab.data import Pair, batches, cut_bank, is_jpeg, load_pairs, pictures
+from vsrcli.lab.losses import LOSSES
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
@@ -59,17 +60,6 @@ def rate(progress: float, warmup: float) -> float:
     if progress < warmup:
         return progress / warmup + 1e-3
     return 0.5 * (1 + cos(pi * min(1.0, (progress - warmup) / (1 - warmup)))) + 1e-3
-
-
-def charbonnier(error: Tensor) -> Tensor:
-    """Mean of sqrt(e² + 1e-6)."""
-    return (error.square() + 1e-6).sqrt().mean()
-
-
-LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
-    "mse": lambda error: error.square().mean(),
-    "charbonnier": charbonnier,
-}
 
 
 def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vsrcli.errors import InputError
 from vsrcli.lab.optim import OPTIMISERS
-from vsrcli.lab.recipe import require
+from vsrcli.lab.recipe import read_table, require
 from vsrcli.lab.restore.network import SCALE, Shape
 
 FAMILY = "realbasicvsr"
@@ -102,12 +100,12 @@ def shipped(path: Path) -> Path:
 
 def is_restoring(path: Path) -> bool:
     """Whether a recipe file is one of these."""
-    return path.exists() and _table(path).get("family") == FAMILY
+    return path.exists() and read_table(path).get("family") == FAMILY
 
 
 def load_recipe(path: Path) -> Recipe:
     """The recipe in `path`. Raises InputError for unknown keys and values that cannot be meant."""
-    table = _table(path)
+    table = read_table(path)
     try:
         sizes = table.pop("shape", {})
         if "flow_widths" in sizes:
@@ -124,10 +122,3 @@ def load_recipe(path: Path) -> Recipe:
     if not stages or abs(sum(s.share for s in stages) - 1) > 1e-6:
         raise InputError(f"recipe {path}: the shares of the stages must add up to 1")
     return recipe
-
-
-def _table(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise InputError(f"cannot read recipe {path}: {exc}") from exc

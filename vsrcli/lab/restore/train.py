@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vsrcli.lab.budget import device_named, moments, write_checkpoint
+from vsrcli.lab.losses import charbonnier
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.restore.data import (
@@ -36,7 +37,7 @@ from vsrcli.lab.restore.texture import texture_distance
 from vsrcli.lab.starts import Weights, fitting, load_checkpoint, load_graph, net_weights
 from vsrcli.lab.temporal.feed import check_stills, load_stills
 from vsrcli.lab.temporal.motion import Stills
-from vsrcli.lab.train import charbonnier, rate
+from vsrcli.lab.train import rate
 from vsrcli.lab.weights import channels_last, copied, follow
 
 REPORT_S = 60.0

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vsrcli.errors import WeightsError
-from vsrcli.lab.card import Card, GraphCard, read_card, write_card
+from vsrcli.lab.card import Card, note_measured, read_card
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.export import Exported, checked, store
 from vsrcli.lab.origin import UNSAID, Origin, origin_of
@@ -99,18 +99,15 @@ def _trained_on(recipe: Recipe) -> str:
 
 
 def measure_clips(folder: Path, clips: Path, scale: int, degrade: str) -> dict[str, float]:
-    """Figures of the clips in `clips`, put on the card in `folder`: of the fp32 graph, or of a
-    bidirectional model's last. Their names begin with what degraded the clips, if not with BD."""
+    """Figures of the clips in `clips`, put on the card in `folder`. Their names begin with what
+    degraded the clips, if not BD."""
     found = evaluate(folder, clips, scale=scale, degrade=degrade)
     before = "" if degrade == BD else f"{degrade}_"
     figures = {f"{before}{row.name}_psnr_y": round(row.psnr_y, 2) for row in found.rows}
     figures |= {f"{before}{row.name}_gain_db": round(row.gain_db, 2) for row in found.rows}
     figures[f"{before}mean_psnr_y"] = round(found.mean.psnr_y, 2)
     figures[f"{before}mean_ssim"] = round(found.mean.ssim, 4)
-    card = read_card(folder)
-    graph = [g for g in card.graphs if (g.scale, g.precision) == (scale, "fp32")][-1]
-    measured = GraphCard(**{**vars(graph), "measured": {**graph.measured, **figures}})
-    write_card(card.with_graph(measured), folder)
+    note_measured(folder, scale, figures, digits=4)
     return figures
 
 

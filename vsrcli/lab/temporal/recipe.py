@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vsrcli.errors import InputError
 from vsrcli.lab.optim import OPTIMISERS
-from vsrcli.lab.recipe import require
+from vsrcli.lab.recipe import read_table, require
 from vsrcli.lab.temporal.motion import Motion
 
 FAMILIES = ("rlsp", "egvsr")
@@ -104,12 +103,12 @@ def shipped(path: Path) -> Path:
 
 def is_recurrent(path: Path) -> bool:
     """Whether a recipe file is one of these."""
-    return _table(path).get("family") in FAMILIES
+    return read_table(path).get("family") in FAMILIES
 
 
 def load_recipe(path: Path) -> Recipe:
     """The recipe in `path`. Raises InputError for unknown keys and values that cannot be meant."""
-    table = _table(path)
+    table = read_table(path)
     try:
         stages = tuple(_stage(entry) for entry in table.pop("stage", ()))
         if "shrinks" in table:
@@ -140,10 +139,3 @@ def _stage(entry: dict[str, Any]) -> Stage:
     if "speed" in entry:
         entry["speed"] = tuple(entry["speed"])
     return Stage(share=share, motion=Motion(**entry))
-
-
-def _table(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise InputError(f"cannot read recipe {path}: {exc}") from exc
