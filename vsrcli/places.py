@@ -56,6 +56,11 @@ def is_pipe(path: Path) -> bool:
         return False
 
 
+def takes_files(folder: Path) -> bool:
+    """Whether it is a folder in which files can be made."""
+    return os.path.isdir(folder) and os.access(folder, os.W_OK)
+
+
 def is_too_long(path: Path) -> bool:
     """Whether no file can have this name, or this path, for its length."""
     try:

@@ -11,7 +11,7 @@ from vsrcli.errors import OutputError, UsageError
 from vsrcli.job import Job, check_name
 from vsrcli.media.info import VideoInfo
 from vsrcli.models import Model
-from vsrcli.places import PICTURES, PIPE, Numbered, is_pipe, numbered
+from vsrcli.places import PICTURES, PIPE, Numbered, is_pipe, numbered, takes_files
 
 log = logging.getLogger("vsr")
 _DEFAULT_SCALE = 4
@@ -115,7 +115,7 @@ def _check_pictures(pictures: Numbered, source: Path, *, overwrite: bool) -> Non
     """The folder is made where it is not there; the one it is to lie in has to be."""
     folder = pictures.path.parent
     where = folder if folder.exists() else folder.parent
-    if not where.is_dir() or not os.access(where, os.W_OK):
+    if not takes_files(where):
         raise OutputError(f"{folder} cannot be made or written to; choose another -o")
     if pictures.path.absolute() == source.absolute():
         raise OutputError(f"{pictures.path} is the input itself; choose another -o")

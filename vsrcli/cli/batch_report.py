@@ -19,7 +19,7 @@ from vsrcli.cli.events import SCHEMA, JsonEvents, fate
 from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import OutputError
 from vsrcli.job import Job
-from vsrcli.places import is_same
+from vsrcli.places import is_same, takes_files
 from vsrcli.progress import Progress, Report
 from vsrcli.resume import unfinished
 from vsrcli.stops import Stop
@@ -215,7 +215,7 @@ def check_report(path: Path, planned: Sequence[Planned]) -> None:
     batch."""
     if path.is_dir():
         raise OutputError(f"the report {path} cannot be written: it is a folder")
-    if not path.exists() and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+    if not path.exists() and not takes_files(path.parent):
         raise OutputError(f"the report {path} cannot be written: {path.parent} takes no files")
     for job in planned:
         for other in (job.source, job.target):

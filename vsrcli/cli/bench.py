@@ -13,6 +13,7 @@ import typer
 from vsrcli.cli.options import Device, Json, Threads, model_ids
 from vsrcli.cli.tables import print_json, print_lines, print_table
 from vsrcli.errors import OutputError, UsageError
+from vsrcli.places import takes_files
 
 if TYPE_CHECKING:
     from vsrcli.benchmark import Figures, Outcome
@@ -121,8 +122,7 @@ def bench(
 
 def _check_plot(path: Path) -> None:
     """Before all is measured. Raises OutputError."""
-    folder = path.parent
-    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+    if os.path.isdir(path) or not takes_files(path.parent):
         raise OutputError(f"--plot {path} cannot be written; name a file in a folder that is there")
 
 

@@ -11,7 +11,7 @@ import av
 from av.subtitles.stream import SubtitleStream
 
 from vsrcli.errors import EncodeError, InputError
-from vsrcli.media.packet import SidePacket, time_of
+from vsrcli.media.packet import SidePacket, said_time
 
 log = logging.getLogger("vsr")
 _MS = Fraction(1, 1000)
@@ -142,7 +142,7 @@ class Audio:
         try:
             return cast(list[av.AudioFrame], packet.decode())
         except av.FFmpegError as exc:
-            at = "an unknown time" if packet.pts is None else f"{float(time_of(packet) or 0):.3f} s"
+            at = said_time(packet)
             line = f"the sound of stream #{self._source.index} at {at} cannot be decoded"
             if self._on_error == "fail":
                 raise InputError(f"{line}; use --on-error skip to go on without it") from exc

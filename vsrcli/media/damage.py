@@ -13,7 +13,7 @@ import av
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame
 from vsrcli.media.ledger import Ledger, Loss
-from vsrcli.media.packet import SidePacket, time_of
+from vsrcli.media.packet import SidePacket, said_time, time_of
 
 log = logging.getLogger("vsr")
 _ROOM = Fraction(1, 4)
@@ -38,7 +38,7 @@ class Damage:
         self._ledger = Ledger(stream)
         self._lost: list[Loss] = []  # frames that are to be replaced
         self._unseen = 0  # packets that the demuxer left out, whose place is to be found
-        self._placed = self._moves = 0
+        self._placed, self._has_moved = 0, False
         self._last: Frame | None = None
 
     def go_on_at(self, frame: int) -> None:
@@ -58,7 +58,7 @@ class Damage:
     def failed(self, packet: SidePacket, exc: av.FFmpegError) -> None:
         """The decoder raised an error when it was given this packet."""
         self._add(
-            f"the packet at {_seconds(packet)} cannot be decoded ({exc.strerror}); use --on-error "
+            f"the packet at {said_time(packet)} cannot be decoded ({exc.strerror}); use --on-error "
             "skip to go on without it, or repeat",
             exc,
         )
@@ -158,21 +158,16 @@ class Damage:
 
     def _moved(self, frame: Frame, last: int) -> Frame:
         """A frame that comes with the one before it, or before that: a tick later."""
-        if not self._moves:
+        if not self._has_moved:
             log.warning(
                 "%s: frames come at or before the time of the one before them; they are shown a "
                 "moment later",
                 self._path,
             )
-        self._moves += 1
+        self._has_moved = True
         return replace(frame, pts=last + 1)
 
     def _place(self, frame: Frame) -> Frame:
         self._last = replace(frame, index=self._placed)
         self._placed += 1
         return self._last
-
-
-def _seconds(packet: SidePacket) -> str:
-    stamp = packet.pts if packet.pts is not None else packet.dts
-    return "an unknown time" if stamp is None else f"{float(stamp * packet.time_base):.3f} s"

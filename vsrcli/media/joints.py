@@ -62,9 +62,8 @@ class Joints:
             for each in held if is_break else ():
                 each.is_corrupt = False
             held.append(packet)
-            while held and not (packet.size and any(p.is_corrupt for p in held[-_DOUBTFUL:])):
-                yield held.pop(0)
-            while len(held) > _DOUBTFUL:
+            waits = packet.size and any(p.is_corrupt for p in held[-_DOUBTFUL:])
+            while len(held) > (_DOUBTFUL if waits else 0):
                 yield held.pop(0)
         for held in doubtful.values():
             yield from held

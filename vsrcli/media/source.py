@@ -231,9 +231,10 @@ class Source:
                 continue  # it was on its way when `skip` was called
             at = time_of(item)
             if first_wanted is not None and at is not None and at < first_wanted:
-                self._passed_start |= isinstance(item, av.VideoFrame)
-                if not isinstance(item, av.VideoFrame) and _lasts(item, first_wanted):
-                    yield item
+                if isinstance(item, av.VideoFrame):
+                    self._passed_start = True
+                else:
+                    yield from _still_shown(item, first_wanted)
                 continue
             if end_wanted is not None and at is not None and at >= end_wanted:
                 if isinstance(item, av.VideoFrame):
@@ -390,18 +391,16 @@ def local(path: Path) -> str:
     return str(path.absolute())
 
 
-def _lasts(packet: SidePacket, begin_s: Fraction) -> bool:
-    """Whether a subtitle is still shown at a time: then it is made to begin there."""
+def _still_shown(packet: SidePacket, begin_s: Fraction) -> Iterator[SidePacket]:
+    """A subtitle that began before a time and lasts longer, made to begin there; of others none."""
     at_s, base = time_of(packet), packet.time_base
     if packet.stream.type != "subtitle" or at_s is None or not (base and packet.duration):
-        return False
+        return
     late = math.ceil((begin_s - at_s) / base)
-    if late >= packet.duration:
-        return False
-    assert packet.pts is not None
-    packet.pts = packet.dts = packet.pts + late
-    packet.duration -= late
-    return True
+    if late < packet.duration:
+        packet.pts = packet.dts = (packet.pts or 0) + late
+        packet.duration -= late
+        yield packet
 
 
 def _index(item: av.VideoFrame | SidePacket, video: av.VideoStream) -> int:
