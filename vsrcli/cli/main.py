@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from importlib import import_module
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,8 +47,19 @@ _BENCH = """Examples:
   vsr bench -m espcn --frames 0 --precision fp32 --precision bf16 --engine openvino"""
 _USAGE, _INTERRUPTED = 2, 130
 
-_COMMANDS = ("upscale", "batch", "preview", "probe", "models", "doctor", "bench", "eval", "help",
-             "completion")  # fmt: skip
+_COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "upscale": ("upscale.upscale", {"cls": Grouped, "epilog": _UPSCALE}),
+    "batch": ("batch.batch", {"cls": Grouped, "epilog": _BATCH}),
+    "preview": ("preview.preview", {"cls": Grouped, "epilog": _PREVIEW}),
+    "probe": ("probe.probe", {"cls": Grouped}),
+    "models": ("models.app", {}),
+    "doctor": ("doctor.doctor", {}),
+    "bench": ("bench.bench", {"cls": Grouped, "epilog": _BENCH}),
+    "eval": ("evaluate.evaluate", {"cls": Grouped}),
+    "help": ("help.help_", {}),
+    "completion": ("help.completion", {}),
+}
+"""Name -> module and function (or Typer app) in this package, and what typer is told besides."""
 
 
 def _app(arguments: list[str]) -> typer.Typer:
@@ -60,47 +72,14 @@ def _app(arguments: list[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_root)
-    asked = arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS
-    if "upscale" in asked:
-        from vsrcli.cli.upscale import upscale
-
-        app.command("upscale", cls=Grouped, epilog=_UPSCALE)(upscale)
-    if "batch" in asked:
-        from vsrcli.cli.batch import batch
-
-        app.command("batch", cls=Grouped, epilog=_BATCH)(batch)
-    if "preview" in asked:
-        from vsrcli.cli.preview import preview
-
-        app.command("preview", cls=Grouped, epilog=_PREVIEW)(preview)
-    if "probe" in asked:
-        from vsrcli.cli.probe import probe
-
-        app.command("probe", cls=Grouped)(probe)
-    if "models" in asked:
-        from vsrcli.cli import models
-
-        app.add_typer(models.app, name="models")
-    if "doctor" in asked:
-        from vsrcli.cli.doctor import doctor
-
-        app.command("doctor")(doctor)
-    if "bench" in asked:
-        from vsrcli.cli.bench import bench
-
-        app.command("bench", cls=Grouped, epilog=_BENCH)(bench)
-    if "eval" in asked:
-        from vsrcli.cli.evaluate import evaluate
-
-        app.command("eval", cls=Grouped)(evaluate)
-    if "help" in asked:
-        from vsrcli.cli.help import help_
-
-        app.command("help")(help_)
-    if "completion" in asked:
-        from vsrcli.cli.help import completion
-
-        app.command("completion")(completion)
+    for name in arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS:
+        place, options = _COMMANDS[name]
+        module, _, attribute = place.partition(".")
+        command = getattr(import_module(f"vsrcli.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name, **options)(command)
     return app
 
 
