@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property
+from math import prod
 from typing import Any, overload
 
 import numpy as np
@@ -86,11 +87,14 @@ class Layout:
         """The largest code value."""
         return (1 << self.bits) - 1
 
+    def subsampling(self, plane: int) -> tuple[int, int]:
+        """Luma rows and columns a sample of a plane."""
+        return (self.chroma_h, self.chroma_w) if self.roles[plane] is Role.CHROMA else (1, 1)
+
     def size(self, plane: int, width: int, height: int) -> tuple[int, int]:
         """(height, width) of a plane of a width x height picture: halves are rounded up."""
-        if self.roles[plane] is Role.CHROMA:
-            return -(-height // self.chroma_h), -(-width // self.chroma_w)
-        return height, width
+        down, across = self.subsampling(plane)
+        return -(-height // down), -(-width // across)
 
     def planes_of(self, role: Role) -> tuple[int, ...]:
         """The indices of the planes that have this role."""
@@ -120,6 +124,19 @@ class Picture:
     color: Color
     width: int
     height: int
+
+    @property
+    def samples(self) -> int:
+        """Of all planes."""
+        return sum(prod(self.size(plane)) for plane in range(len(self.layout.roles)))
+
+    def size(self, plane: int) -> tuple[int, int]:
+        """(height, width) of a plane."""
+        return self.layout.size(plane, self.width, self.height)
+
+    def scaled(self, scale: int) -> Picture:
+        """A picture `scale` times as large."""
+        return replace(self, width=self.width * scale, height=self.height * scale)
 
 
 class Arriving(Sequence[Plane]):

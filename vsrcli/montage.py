@@ -126,9 +126,9 @@ def strips(frames: Mapping[str, Frame]) -> Frame:
     edges = [round(i * first.width / len(parts) / step) * step for i in range(len(parts) + 1)]
     edges[-1] = first.width
     planes = []
-    for index, role in enumerate(layout.roles):
-        by = layout.chroma_w if role is Role.CHROMA else 1
-        cut = [-(-edge // by) for edge in edges]
+    for index in range(len(layout.roles)):
+        _, across = layout.subsampling(index)
+        cut = [-(-edge // across) for edge in edges]
         spans = zip(parts, cut, cut[1:], strict=False)
         planes.append(np.concatenate([f.planes[index][:, a:b] for f, a, b in spans], axis=1))
     made = first.scaled(planes, 1)

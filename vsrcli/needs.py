@@ -88,6 +88,4 @@ def _encoding(picture: Picture, scale: int) -> int:
 
 
 def _frame_bytes(picture: Picture) -> int:
-    layout = picture.layout
-    sides = (layout.size(i, picture.width, picture.height) for i in range(len(layout.roles)))
-    return sum(rows * columns for rows, columns in sides) * layout.dtype.itemsize
+    return picture.samples * picture.layout.dtype.itemsize

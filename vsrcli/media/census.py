@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 
 from vsrcli.errors import InputError
-from vsrcli.frames import Frame, Role
+from vsrcli.frames import Frame
 from vsrcli.media.describe import stream_info
 from vsrcli.media.info import StreamInfo
 from vsrcli.media.source import Source, local
@@ -134,8 +134,8 @@ def centre(frame: Frame, width: int, height: int) -> Frame:
     planes = []
     for index, plane in enumerate(frame.planes):
         rows, columns = layout.size(index, width, height)
-        is_chroma = layout.roles[index] is Role.CHROMA
-        x, y = (left // layout.chroma_w, top // layout.chroma_h) if is_chroma else (left, top)
+        down, across = layout.subsampling(index)
+        x, y = left // across, top // down
         planes.append(plane[y : y + rows, x : x + columns].copy())
     return replace(frame, planes=tuple(planes), width=width, height=height)
 

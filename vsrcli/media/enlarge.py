@@ -30,7 +30,7 @@ class Enlarger:
 
     def __init__(self, picture: Picture, scale: int, *, threads: int = 0) -> None:
         layout = self._layout = picture.layout
-        self._size = (picture.width * scale, picture.height * scale)
+        self._large = picture.scaled(scale)
         # At odd sizes the last chroma sample reaches past the picture; libswscale would squeeze it.
         width = -(-picture.width // layout.chroma_w) * layout.chroma_w
         height = -(-picture.height // layout.chroma_h) * layout.chroma_h
@@ -47,7 +47,7 @@ class Enlarger:
         layout = picture.layout
         is_studio = not picture.color.full_range and {Role.LUMA, Role.CHROMA} >= set(layout.roles)
         planes = range(len(layout.roles))
-        sides = [side for i in planes for side in layout.size(i, picture.width, picture.height)]
+        sides = [side for i in planes for side in picture.size(i)]
         drifts = _STEPS % scale != 0 and max(sides) > _MOST
         return is_studio and layout.bits == 8 and min(sides) >= _LEAST and not drifts
 
@@ -56,9 +56,9 @@ class Enlarger:
         whole = [_grown(plane, size) for plane, size in zip(planes, self._padded, strict=True)]
         self._graph.vpush(to_av(whole, self._layout))
         made = self._graph.vpull()
-        if (made.width, made.height) == self._size:
+        if (made.width, made.height) == (self._large.width, self._large.height):
             return OwnPlanes(made, self._layout)
-        sizes = [self._layout.size(i, *self._size) for i in range(len(planes))]
+        sizes = [self._large.size(i) for i in range(len(planes))]
         large = zip(planes_of(made, self._layout), sizes, strict=True)
         return tuple(plane[:height, :width] for plane, (height, width) in large)
 

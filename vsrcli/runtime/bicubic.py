@@ -13,7 +13,6 @@ from vsrcli.runtime.bands import Bands
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.graphs import bicubic_graph
 from vsrcli.runtime.resample import REACH, phases
-from vsrcli.runtime.tiles import subsampling
 from vsrcli.runtime.wire import constants, graph_of, nodes, single_ports
 
 _NO_PADS = (0, 0, 0, 0)
@@ -75,7 +74,7 @@ class _Graphs:
 
     def __init__(self, picture: Picture, scale: int, *, but: Collection[int], threads: int) -> None:
         layout = self._layout = picture.layout
-        self._size = (picture.width * scale, picture.height * scale)
+        self._large = picture.scaled(scale)
         self._setup, self._bands = Setup(threads=threads), dict[Role, Bands]()
         self.device = f"{self._setup.engine} cpu"
         for role in dict.fromkeys(layout.roles):
@@ -85,8 +84,8 @@ class _Graphs:
     def _open(self, picture: Picture, role: Role, scale: int) -> Bands:
         layout, siting = picture.layout, picture.color.siting
         index = layout.planes_of(role)[0]
-        size = layout.size(index, picture.width, picture.height)
-        down, across = subsampling(layout, index)
+        size = picture.size(index)
+        down, across = layout.subsampling(index)
 
         def graph(rows: int) -> bytes:
             shape = (1, rows, size[1])
@@ -98,8 +97,7 @@ class _Graphs:
 
     def enlarge(self, planes: Sequence[Plane]) -> Sequence[Plane]:
         layout = self._layout
-        sizes = [layout.size(i, *self._size) for i in range(len(planes))]
-        large = [np.empty(size, layout.dtype) for size in sizes]
+        large = [np.empty(self._large.size(i), layout.dtype) for i in range(len(planes))]
         for role, bands in self._bands.items():
             indices = layout.planes_of(role)
             bands.enlarge([planes[i] for i in indices], [large[i] for i in indices])

@@ -8,7 +8,6 @@ older ones as the RGB tensors that earlier runs gave, so nothing but planes cros
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -81,7 +80,7 @@ def step_graph(
     if ending:
         ports = ending.give(graph, blocked=blocked)
     else:
-        large = enlarged(picture, scale)
+        large = picture.scaled(scale)
         rgb = graph.node("Mul", ["y", np.float32(1 / model.peak)])
         if model.output == "y":
             current = (*older, "newest")[before]
@@ -108,13 +107,8 @@ def cell_ending(
     """Of a cell that gives RGB, for pictures like this. See `ending.ending_of`."""
     if model.output != "rgb":
         return None
-    large = enlarged(resolved(picture), scale)
+    large = resolved(picture).scaled(scale)
     return ending_of(cell, scale, large, peak=model.peak, shuffles=shuffles)
-
-
-def enlarged(picture: Picture, scale: int) -> Picture:
-    """What becomes of a picture."""
-    return replace(picture, width=picture.width * scale, height=picture.height * scale)
 
 
 def state_shape(channels: int, scale: int, picture: Picture) -> tuple[int, int, int, int]:
@@ -137,11 +131,9 @@ def _luma_onto(graph: Builder, luma: str, frame: str, scale: int, picture: Pictu
 def plane_ports(number: int, name: str, picture: Picture) -> bytes:
     """Graph inputs or outputs `name`_0 … for the colour planes of a picture."""
     kind = kind_of(picture.layout.bits)
-    sizes = {
-        i: picture.layout.size(i, picture.width, picture.height) for i in color_planes(picture)
-    }
     return b"".join(
-        field(number, port(f"{name}_{i}", kind, (1, 1, *size))) for i, size in sizes.items()
+        field(number, port(f"{name}_{i}", kind, (1, 1, *picture.size(i))))
+        for i in color_planes(picture)
     )
 
 

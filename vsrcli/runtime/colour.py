@@ -117,7 +117,7 @@ def _raise(graph: Builder, plane: str, picture: Picture) -> str:
     factors = (layout.chroma_h, layout.chroma_w)
     if factors == (1, 1):
         return plane
-    height, width = layout.size(1, picture.width, picture.height)
+    height, width = picture.size(1)
     cosited = (siting.top, siting.left)
     down, across = (0.5 - 0.5 / f if on else 0.0 for f, on in zip(factors, cosited, strict=True))
     shape = (1, height, width)
@@ -132,7 +132,7 @@ def _lower(graph: Builder, values: str, plane: int, picture: Picture) -> str:
     (rows, top), (columns, left) = plane_taps(picture, plane)
     if len(rows) == len(columns) == 1:
         return values
-    height, width = layout.size(plane, picture.width, picture.height)
+    height, width = picture.size(plane)
     made = max(width, 2)  # OpenVINO gives noise where a flat filter with a stride makes one column
     below = (height - 1) * layout.chroma_h + len(rows) - top - picture.height
     beside = (made - 1) * layout.chroma_w + len(columns) - left - picture.width

@@ -20,7 +20,6 @@ from vsrcli.runtime.codes import kind_of, to_codes
 from vsrcli.runtime.colour import plane_mix, plane_taps
 from vsrcli.runtime.graphs import LAST, shuffle
 from vsrcli.runtime.resample import reshape
-from vsrcli.runtime.tiles import subsampling
 from vsrcli.runtime.wire import OUTPUT, Builder, constants, field, graph_of, nodes, port
 
 Array = NDArray[Any]
@@ -101,7 +100,7 @@ class Ending:
         return found
 
     def _size(self, plane: int) -> tuple[int, int]:
-        return self.large.layout.size(plane, self.large.width, self.large.height)
+        return self.large.size(plane)
 
     def _shuffle(self, graph: Builder, codes: str, group: tuple[int, ...]) -> None:
         """Phases to planes: bytes move, not floats."""
@@ -119,7 +118,7 @@ class Ending:
         """Colours and the filter of chroma in one."""
         weight, offset = plane_mix(self.large)
         (rows, _), (columns, before) = plane_taps(self.large, group[0])
-        down, across = subsampling(self.large.layout, group[0])
+        down, across = self.large.layout.subsampling(group[0])
         planes, r = list(group), self.scale
         shape = (len(planes), r // down, r // across, 3, r, r)
         own, left, first = (np.zeros(shape) for _ in range(3))
@@ -208,7 +207,7 @@ def ending_of(
 def _groups(large: Picture, scale: int) -> tuple[tuple[int, ...], ...]:
     """See `Ending.groups`; none if chroma lies across the pixels."""
     layout = large.layout
-    sizes = {i: subsampling(layout, i) for i, r in enumerate(layout.roles) if r is not Role.ALPHA}
+    sizes = {i: layout.subsampling(i) for i, r in enumerate(layout.roles) if r is not Role.ALPHA}
     is_whole = all(scale % side == 0 for size in sizes.values() for side in size)
     takes_above = any(plane_taps(large, i)[0][1] for i in sizes)
     if not is_whole or takes_above or large.width < _NARROWEST * scale:

@@ -51,13 +51,8 @@ def footprint(model: Model, scale: int, features: int, picture: Picture) -> Foot
     """Predicted from the card, the features' count and the picture's size."""
     graphs = model.parts(scale)
     pixels = picture.width * picture.height
-    sample = picture.layout.dtype.itemsize
-    planes = sum(
-        height * width
-        for index in range(len(picture.layout.roles))
-        for height, width in (picture.layout.size(index, picture.width, picture.height),)
-    )
-    small, large = planes * sample, planes * sample * scale**2
+    small = picture.samples * picture.layout.dtype.itemsize
+    large = small * scale**2
     frame, motion, feature = (n * _FLOAT * pixels for n in (3, 2, features))
     row_bytes = max(1, graphs["reconstruct"].work) * picture.width
     rows = max(8, min(picture.height, _STRIP_BYTES // row_bytes))

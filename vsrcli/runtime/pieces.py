@@ -41,7 +41,7 @@ class Pieces:
 def _frame_pieces(graph: Graph, scale: int, picture: Picture) -> Pieces:
     """Predicted for a single-frame luma model from its card and the picture's size."""
     pixels = picture.width * picture.height
-    samples = _samples(picture)
+    samples = picture.samples
     size = picture.layout.dtype.itemsize
     through_net = 3 if Role.RGB in picture.layout.roles else 1
     net = graph.work + _FLOAT + _CODES * scale**2 * size
@@ -60,7 +60,7 @@ def _cell_pieces(model: Model, graph: Graph, scale: int, picture: Picture) -> Pi
     state = sum(_FLOAT * s.channels * s.scale**2 for s in model.states_of(scale))
     frames = 3 * _FLOAT * (1 + sum(model.window))
     large = 3 * _FLOAT * scale**2
-    planes = _samples(picture) * picture.layout.dtype.itemsize * scale**2
+    planes = picture.samples * picture.layout.dtype.itemsize * scale**2
     inside = round(_SLACK * (graph.work + frames + _ENCODING * large))
     outside = planes + _ENGINES
     return Pieces(
@@ -76,12 +76,3 @@ def pieces_of(model: Model, graph: Graph, scale: int, picture: Picture) -> Piece
     if model.temporal is Temporal.RECURRENT:
         return _cell_pieces(model, graph, scale, picture)
     return _frame_pieces(graph, scale, picture)
-
-
-def _samples(picture: Picture) -> int:
-    """Of all planes."""
-    return sum(
-        height * width
-        for index in range(len(picture.layout.roles))
-        for height, width in (picture.layout.size(index, picture.width, picture.height),)
-    )

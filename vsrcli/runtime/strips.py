@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from vsrcli.frames import Picture
-from vsrcli.runtime.cells import color_planes, enlarged, frame_port, plane_ports
+from vsrcli.runtime.cells import color_planes, frame_port, plane_ports
 from vsrcli.runtime.colour import from_rgb, resolved
 from vsrcli.runtime.resample import enlarge, settle
 from vsrcli.runtime.wire import (
@@ -90,7 +90,7 @@ def encode_graph(
     Below a `strength` of 1 the graph takes the clean LR `frame` too and blends with its bicubic.
     """
     picture = resolved(picture)
-    large = enlarged(picture, scale)
+    large = picture.scaled(scale)
     graph = Builder()
     inner = [_inside(graph, f"strip_{i}", s, scale) for i, s in enumerate(strips)]
     rgb = graph.node("Concat", inner, axis=2)

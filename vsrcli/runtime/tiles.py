@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsrcli.frames import Frame, Layout, Plane, Role
+from vsrcli.frames import Frame, Plane
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def cut(frame: Frame, tile: Tile) -> Frame:
     """The window of a tile as a frame; its planes are views."""
     planes = []
     for index, plane in enumerate(frame.planes):
-        down, across = subsampling(frame.layout, index)
+        down, across = frame.layout.subsampling(index)
         planes.append(plane[tile.rows.window(down), tile.columns.window(across)])
     return Frame(
         planes=tuple(planes),
@@ -100,9 +100,3 @@ def paste(made: Plane, whole: Plane, tile: Tile, *, sub: tuple[int, int], scale:
     down, across = sub
     core = tile.rows.core(down, scale), tile.columns.core(across, scale)
     whole[core] = made[tile.rows.inside(down, scale), tile.columns.inside(across, scale)]
-
-
-def subsampling(layout: Layout, plane: int) -> tuple[int, int]:
-    """Luma rows and columns a sample of the plane."""
-    is_chroma = layout.roles[plane] is Role.CHROMA
-    return (layout.chroma_h, layout.chroma_w) if is_chroma else (1, 1)

@@ -410,9 +410,7 @@ class BidirectionalDriver:
         return {f"in_{i}": frame.planes[i][None, None] for i in self._planes}
 
     def _large(self, plane: int) -> tuple[int, int, int, int]:
-        picture = self._picture
-        width, height = picture.width * self.scale, picture.height * self.scale
-        return 1, 1, *picture.layout.size(plane, width, height)
+        return 1, 1, *self._picture.scaled(self.scale).size(plane)
 
     def _alpha_of(self, frame: Frame) -> dict[int, Plane]:
         return {

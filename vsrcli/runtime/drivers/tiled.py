@@ -15,7 +15,7 @@ from vsrcli import stops
 from vsrcli.errors import OutOfMemoryError
 from vsrcli.frames import Arriving, Frame, Picture, Plane
 from vsrcli.runtime.drivers import Driver, Memoryless
-from vsrcli.runtime.tiles import cut, paste, subsampling
+from vsrcli.runtime.tiles import cut, paste
 from vsrcli.runtime.tiling import Tiling
 
 
@@ -68,17 +68,15 @@ class TiledFrames(Memoryless):
         if len(self._rows) == len(self._rows[0]) == 1:
             (whole,) = self._driver.push(frame)
             return whole.planes
-        width, height = frame.width * self.scale, frame.height * self.scale
-        layout = frame.layout
-        large = [
-            np.empty(layout.size(i, width, height), layout.dtype) for i in range(len(layout.roles))
-        ]
+        layout, large_picture = frame.layout, self._tiling.picture.scaled(self.scale)
+        planes = range(len(layout.roles))
+        large = [np.empty(large_picture.size(i), layout.dtype) for i in planes]
         for row in self._rows:
             for tile in row:
                 stops.check()
                 (made,) = self._driver.push(cut(frame, tile))
                 for i, plane in enumerate(made.planes):
-                    paste(plane, large[i], tile, sub=subsampling(layout, i), scale=self.scale)
+                    paste(plane, large[i], tile, sub=layout.subsampling(i), scale=self.scale)
         return large
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from vsrcli.runtime.cells import OLDER, state_shape
 from vsrcli.runtime.colour import resolved
 from vsrcli.runtime.drivers.cell import CellEngines
 from vsrcli.runtime.engines import Array, Setup
-from vsrcli.runtime.tiles import Tile, cut, paste, subsampling
+from vsrcli.runtime.tiles import Tile, cut, paste
 
 
 class TiledCell:
@@ -104,7 +104,7 @@ class TiledCell:
         made = self._engines.step.run(feeds)
         planes = self._engines.enlarged(made) | self._engines.enlarged_alpha(cut(current, tile))
         for index, plane in planes.items():
-            sub = subsampling(self._picture.layout, index)
+            sub = self._picture.layout.subsampling(index)
             paste(plane, large[index], tile, sub=sub, scale=self._scale)
         _keep(made["newest"], spare, tile)
         return {
@@ -128,9 +128,7 @@ class TiledCell:
         return np.empty((1, 3, self._picture.height, self._picture.width), np.float32)
 
     def _empty(self, plane: int) -> Plane:
-        picture = self._picture
-        sides = picture.width * self._scale, picture.height * self._scale
-        return np.empty(picture.layout.size(plane, *sides), picture.layout.dtype)
+        return np.empty(self._picture.scaled(self._scale).size(plane), self._picture.layout.dtype)
 
 
 def _window(values: Array, tile: Tile, scale: int = 1) -> Array:
