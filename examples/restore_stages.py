@@ -11,12 +11,11 @@ import argparse
 import time
 from collections.abc import Callable
 from contextlib import closing
-from fractions import Fraction
 from statistics import median
 
 import numpy as np
 
-from vsrcli.frames import Color, Frame, Picture
+from vsrcli.frames import Color, Picture, frame_of
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Tuning, find_model
 from vsrcli.models.model import PARTS
@@ -95,14 +94,7 @@ def driver_ms(model: Model, height: int, width: int, args: argparse.Namespace) -
     ) as driver:
 
         def push(count: int) -> int:
-            frames = (
-                Frame(
-                    planes=planes, layout=layout, width=width, height=height,
-                    pts=i, time_base=Fraction(1, 25), index=i,
-                )
-                for i in range(count)
-            )  # fmt: skip
-            return sum(len(driver.push(frame)) for frame in frames)
+            return sum(len(driver.push(frame_of(planes, layout, i))) for i in range(count))
 
         push(args.chunk + args.overlap)
         return timed(lambda: push(args.chunk)) / float(args.chunk)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from facts import facts
 from tiny_models import FLOAT16, FREE, repeat_graph
 
 from vsrcli.errors import ModelError, WeightsError
-from vsrcli.frames import Color, Frame, Picture
+from vsrcli.frames import Color, Picture, frame_of
 from vsrcli.media.pixels import layout_of
 from vsrcli.runtime import bare
 from vsrcli.runtime.bare import bare_model, resolve_model
@@ -49,13 +48,10 @@ def _check_repeated(folder: Path, data: bytes, scale: int, pix_fmt: str) -> None
     """The file repeats each pixel of noise."""
     layout, rng = layout_of(pix_fmt), np.random.default_rng(1)
     planes = tuple(rng.integers(0, layout.peak, (9, 14)).astype(layout.dtype) for _ in layout.roles)
-    frame = Frame(
-        planes=planes, layout=layout, width=14, height=9, pts=0, time_base=Fraction(1, 25)
-    )
     picture = Picture(layout=layout, color=Color(), width=14, height=9)
     model = bare_model(_write(folder, data))
     driver = open_driver(model, scale, picture=picture, device="cpu", threads=1)
-    (out,) = driver.push(frame)
+    (out,) = driver.push(frame_of(planes, layout))
     driver.close()
     for made, plane in zip(out.planes, planes, strict=True):
         assert np.array_equal(made, plane.repeat(scale, 0).repeat(scale, 1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
-from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +15,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, UsageError, WeightsError
-from vsrcli.frames import Color, Frame, Picture
+from vsrcli.frames import Color, Picture, frame_of
 from vsrcli.lab.restore.export import card_of, parity, restored, write
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.media.pixels import layout_of
@@ -137,19 +136,12 @@ PICTURE = Picture(
 def frames_of(picture, length, seed=0, start=0):
     rng = np.random.default_rng(seed)
     layout = picture.layout
-    return [
-        Frame(
-            planes=tuple(
-                rng.integers(16, 236, layout.size(p, picture.width, picture.height)).astype(
-                    layout.dtype
-                )
-                for p in range(len(layout.roles))
-            ),
-            layout=layout, width=picture.width, height=picture.height,
-            pts=start + i, time_base=Fraction(1, 25), index=start + i,
-        )
-        for i in range(length)
-    ]  # fmt: skip
+
+    def noise(plane):
+        return rng.integers(16, 236, picture.size(plane)).astype(layout.dtype)
+
+    planes = range(len(layout.roles))
+    return [frame_of(tuple(map(noise, planes)), layout, start + i) for i in range(length)]
 
 
 def run(model, items, picture=PICTURE, **tuning):

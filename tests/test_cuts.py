@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from vsrcli.cuts import cut_scores
-from vsrcli.frames import Frame
+from vsrcli.frames import Frame, frame_of
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD
 from vsrcli.media.pixels import layout_of
 from vsrcli.sequences import Cut, split_shots
@@ -34,11 +33,7 @@ def scene(seed: int, length: int, size: tuple[int, int] = SIZE, speed: int = 1) 
 
 def frames(planes: list[np.ndarray], name: str = "gray") -> Iterator[Frame]:
     for index, plane in enumerate(planes):
-        height, width = plane.shape
-        yield Frame(
-            planes=(plane,), layout=layout_of(name), width=width, height=height, pts=index,
-            time_base=Fraction(1, 25), index=index,
-        )  # fmt: skip
+        yield frame_of((plane,), layout_of(name), index)
 
 
 def cuts(planes: list[np.ndarray], name: str = "gray") -> list[int]:

@@ -5,7 +5,6 @@ The networks here are written once more, from the description of the published o
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch.nn.functional as F
 from conftest import Vsr
 
 from vsrcli.errors import UsageError, WeightsError
-from vsrcli.frames import Color, Frame, Picture
+from vsrcli.frames import Color, Picture, frame_of
 from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.importers.frvsr import cubic_taps
 from vsrcli.media.pixels import layout_of
@@ -157,11 +156,7 @@ def test_parity_over_time(tmp_path: Path, family: str, blocks: int, degradation:
             last = published(w, pair[:, 3:], pair[:, :3], last, degradation)
             found = engine.run(feeds)["y"]
             assert np.abs(found - last.numpy()).max() <= 1e-4 * max(1, float(last.abs().max()))
-            frame = Frame(
-                planes=tuple(codes[t][[1, 2, 0]]), layout=layout, width=width, height=height,
-                pts=t, time_base=Fraction(1, 25), index=t,
-            )  # fmt: skip
-            (out,) = driver.push(frame)
+            (out,) = driver.push(frame_of(tuple(codes[t][[1, 2, 0]]), layout, t))
             shown = np.stack([out.planes[i] for i in (2, 0, 1)]) / 65535
             assert np.abs(shown - last[0].numpy().clip(0, 1)).max() <= 1e-4
         driver.close()

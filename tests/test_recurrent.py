@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vsrcli.frames import Color, Frame, Picture, Siting
+from vsrcli.frames import Color, Frame, Picture, Siting, frame_of
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Graph, Model, Temporal
 from vsrcli.models.model import State
@@ -83,15 +83,7 @@ PICTURE = Picture(
 
 def frame(value, index):
     plane = np.full((8, 12), value, np.uint16)
-    return Frame(
-        planes=(plane,) * 3,
-        layout=PICTURE.layout,
-        width=12,
-        height=8,
-        pts=index,
-        time_base=Fraction(1, 25),
-        index=index,
-    )
+    return frame_of((plane,) * 3, PICTURE.layout, index)
 
 
 def predicted(values):

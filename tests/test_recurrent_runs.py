@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,7 +12,7 @@ from conftest import SHARED, Vsr
 from test_cuts import scene
 from tiny_recurrent import write_random_recurrent
 
-from vsrcli.frames import Color, Frame, Picture
+from vsrcli.frames import Color, Picture, frame_of
 from vsrcli.media.pixels import layout_of
 from vsrcli.models.model import read_model
 from vsrcli.runtime.drivers import open_driver
@@ -126,11 +125,7 @@ def test_long_runs_keep_their_memory_and_their_picture(tmp_path: Path) -> None:
     buffers, used = [], []
     for index in range(300):
         planes = tuple(np.ascontiguousarray(loop[index % 30][..., c]) for c in (1, 2, 0))
-        frame = Frame(
-            planes=planes, layout=layout, width=SIZE[1], height=SIZE[0], pts=index,
-            time_base=Fraction(1, 25), index=index,
-        )  # fmt: skip
-        for out in driver.push(frame):
+        for out in driver.push(frame_of(planes, layout, index)):
             if out.index % 30 == 29:
                 turns.append(np.stack(out.planes).astype(int))
         if index == 99:

@@ -26,7 +26,7 @@ from tiny_models import write_recurrent
 
 from vsrcli import resume
 from vsrcli.errors import OutputError
-from vsrcli.frames import Frame
+from vsrcli.frames import Frame, frame_of
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
 from vsrcli.media.entry import find_entry
 from vsrcli.media.pixels import layout_of
@@ -497,15 +497,7 @@ def frame(index: int, scene: int) -> Frame:
     """A frame of a scene: its own texture with a little noise."""
     texture = np.random.default_rng(scene).integers(0, 200, (16, 16)).repeat(4, 0).repeat(4, 1)
     plane = (texture + np.random.default_rng(index).integers(0, 3, (64, 64))).astype(np.uint8)
-    return Frame(
-        planes=(plane,),
-        layout=LAYOUT,
-        width=64,
-        height=64,
-        pts=index,
-        time_base=Fraction(1, 25),
-        index=index,
-    )
+    return frame_of((plane,), LAYOUT, index)
 
 
 def find_cuts(items):

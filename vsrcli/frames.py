@@ -202,6 +202,20 @@ class Frame:
         return replace(self, planes=planes, width=self.width * scale, height=self.height * scale)
 
 
+def frame_of(planes: Sequence[Plane], layout: Layout, index: int = 0) -> Frame:
+    """These planes as a frame of a stream of 25 a second, for pictures that no file holds."""
+    height, width = planes[0].shape
+    return Frame(
+        planes=planes,
+        layout=layout,
+        width=width,
+        height=height,
+        pts=index,
+        time_base=Fraction(1, 25),
+        index=index,
+    )
+
+
 def landed(frames: Sequence[Frame]) -> Sequence[Frame]:
     """The frames, once their planes have arrived."""
     for frame in frames:

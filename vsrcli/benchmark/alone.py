@@ -11,8 +11,8 @@ from statistics import median
 import numpy as np
 
 from vsrcli.benchmark.cases import Case, Plan
-from vsrcli.benchmark.pictures import Luma, clip_of, frame_of, made_pictures, psnr
-from vsrcli.frames import Color, Frame, Picture, landed
+from vsrcli.benchmark.pictures import Luma, clip_of, made_pictures, psnr
+from vsrcli.frames import Color, Frame, Picture, frame_of, landed
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Temporal
 from vsrcli.runtime.drivers import Driver, open_driver

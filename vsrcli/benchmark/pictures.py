@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.errors import InputError
-from vsrcli.frames import Frame, Layout
+from vsrcli.frames import Frame, frame_of
 from vsrcli.media.images import read_rgb
 from vsrcli.media.pixels import layout_of
 
@@ -67,15 +66,6 @@ def clip_of(picture: Luma, scale: int) -> Iterator[tuple[Luma, Frame]]:
         truth = picture[:height, _MOVE * index : _MOVE * index + width]
         small = shrunk(truth.astype(float), scale).round().clip(0, 255).astype(np.uint8)
         yield truth, frame_of((small,), layout, index)
-
-
-def frame_of(planes: tuple[NDArray[np.uint8], ...], layout: Layout, index: int) -> Frame:
-    """A frame of 25 a second."""
-    height, width = planes[0].shape
-    return Frame(
-        planes=planes, layout=layout, width=width, height=height,
-        pts=index, time_base=Fraction(1, 25), index=index,
-    )  # fmt: skip
 
 
 def psnr(one: Luma, other: Luma, border: int) -> float:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+from contextlib import closing
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
 from vsrcli.errors import ModelError
-from vsrcli.frames import Color, Frame, Picture
+from vsrcli.frames import Color, Picture, frame_of
 from vsrcli.lab.degrade import ImageU8, bicubic, to_u8
 from vsrcli.lab.evaluate import Shot, sources
 from vsrcli.lab.luma import luma
@@ -46,20 +46,9 @@ def bf16_change(folder: Path, scale: int, pictures: Path) -> float:
 def _upscaled(model: Model, scale: int, plane: ImageU8, engine: str, precision: str) -> Plane:
     height, width = plane.shape
     layout = layout_of("gray")
-    frame = Frame(
-        planes=(plane,), layout=layout, width=width, height=height,
-        pts=0, time_base=Fraction(1, 25), index=0,
-    )  # fmt: skip
-    driver = open_driver(
-        model,
-        scale,
-        picture=Picture(layout=layout, color=Color(), width=width, height=height),
-        device="cpu",
-        engine=engine,
-        precision=precision,
-    )
-    try:
-        (made,) = driver.push(frame)
+    picture = Picture(layout=layout, color=Color(), width=width, height=height)
+    with closing(
+        open_driver(model, scale, picture=picture, device="cpu", engine=engine, precision=precision)
+    ) as driver:
+        (made,) = driver.push(frame_of((plane,), layout))
         return made.planes[0].astype(np.float64)
-    finally:
-        driver.close()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from vsrcli.cuts import cut_scores
 from vsrcli.errors import InputError
-from vsrcli.frames import Frame
+from vsrcli.frames import Frame, frame_of
 from vsrcli.lab.clips import CLIPS
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.source import Source
@@ -213,15 +212,7 @@ def _pan(still: Luma, rng: np.random.Generator) -> list[Luma]:
 def frames_of(reel: Reel) -> Iterator[Frame]:
     """The reel as the product's frames."""
     for index, plane in enumerate(reel.frames):
-        yield Frame(
-            planes=(plane,),
-            layout=_GRAY,
-            width=plane.shape[1],
-            height=plane.shape[0],
-            pts=index,
-            time_base=Fraction(1, 25),
-            index=index,
-        )
+        yield frame_of((plane,), _GRAY, index)
 
 
 def scdet(frames: Iterable[Frame]) -> Iterator[float]:

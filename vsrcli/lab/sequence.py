@@ -7,14 +7,15 @@ far below what PSNR shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.errors import UsageError
-from vsrcli.frames import Color, Frame, Picture
+from vsrcli.frames import IDENTITY, Color, Frame, Picture, frame_of
 from vsrcli.lab.luma import WEIGHTS, Luma, RgbU8, luma
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import UNTUNED, Model, Tuning, graph_precision
@@ -82,7 +83,7 @@ def driven(model: Model, scale: int, means: Means) -> Callable[[Iterable[RgbU8]]
             return
         picture = Picture(
             layout=_LAYOUT,
-            color=Color(matrix=0, full_range=True),
+            color=Color(matrix=IDENTITY, full_range=True),
             width=first.shape[1],
             height=first.shape[0],
         )
@@ -96,12 +97,10 @@ def driven(model: Model, scale: int, means: Means) -> Callable[[Iterable[RgbU8]]
             threads=means.threads,
             tuning=means.tuning,
         )
-        try:
-            for frame in _frames(first, source):
+        with closing(driver):
+            for frame in _frames(chain([first], source)):
                 yield from driver.push(frame)
             yield from driver.flush()
-        finally:
-            driver.close()
 
     return run
 
@@ -154,21 +153,10 @@ def _cell_luma(y: NDArray[np.float32]) -> Luma:
     return np.asarray(np.tensordot(WEIGHTS, rgb, axes=(0, 0)) + 16, np.float32)
 
 
-def _frames(first: RgbU8, rest: Iterator[RgbU8]) -> Iterator[Frame]:
-    index = 0
-    image: RgbU8 | None = first
-    while image is not None:
+def _frames(images: Iterable[RgbU8]) -> Iterator[Frame]:
+    for index, image in enumerate(images):
         planes = (image[..., c].astype(np.uint16) * _TO_16_BIT for c in (1, 2, 0))
-        yield Frame(
-            planes=tuple(planes),
-            layout=_LAYOUT,
-            width=image.shape[1],
-            height=image.shape[0],
-            pts=index,
-            time_base=Fraction(1, 25),
-            index=index,
-        )
-        image, index = next(rest, None), index + 1
+        yield frame_of(tuple(planes), _LAYOUT, index)
 
 
 def _luma(frame: Frame) -> Luma:

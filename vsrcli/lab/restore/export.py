@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 
 from vsrcli.errors import WeightsError
-from vsrcli.frames import Color, Frame, Picture
+from vsrcli.frames import IDENTITY, Color, Frame, Picture, frame_of
 from vsrcli.lab.card import Card, read_card, replace_card
 from vsrcli.lab.export import Exported, store
 from vsrcli.lab.origin import UNSAID, Origin, origin_of
@@ -127,7 +126,7 @@ def restored(
 ) -> np.ndarray:
     """RGB frames (T, 3, H, W), 16 bit, through the driver: (T, 3, 4H, 4W) in 0..1."""
     height, width = clip.shape[2:]
-    color = Color(matrix=0, full_range=True)
+    color = Color(matrix=IDENTITY, full_range=True)
     picture = Picture(layout=_LAYOUT, color=color, width=width, height=height)
     driver = open_driver(
         model,
@@ -140,16 +139,7 @@ def restored(
     )
     made: list[Frame] = []
     for index, image in enumerate(clip):
-        frame = Frame(
-            planes=tuple(image[[1, 2, 0]]),
-            layout=_LAYOUT,
-            width=width,
-            height=height,
-            pts=index,
-            time_base=Fraction(1, 25),
-            index=index,
-        )
-        made += driver.push(frame)
+        made += driver.push(frame_of(tuple(image[[1, 2, 0]]), _LAYOUT, index))
     made += driver.flush()
     driver.close()
     return np.stack([np.stack([f.planes[i] for i in (2, 0, 1)]) for f in made]) / 65535

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vsrcli.errors import InputError
-from vsrcli.frames import Frame
+from vsrcli.frames import Frame, frame_of
 from vsrcli.lab.clips import find_clips
 from vsrcli.lab.temporal.motion import crop, draw, turned
 from vsrcli.media.pixels import layout_of
@@ -156,15 +155,7 @@ def _shots(frames: Sequence[RgbU8]) -> Iterator[range]:
 
 
 def _green(frame: RgbU8, index: int) -> Frame:
-    return Frame(
-        planes=(frame[..., 1],),
-        layout=layout_of("gray"),
-        width=frame.shape[1],
-        height=frame.shape[0],
-        pts=index,
-        time_base=Fraction(1, 25),
-        index=index,
-    )
+    return frame_of((frame[..., 1],), layout_of("gray"), index)
 
 
 def _motion(frames: Sequence[RgbU8]) -> float:
