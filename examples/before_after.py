@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from make_clip import FONT, RATE, SCALE, codes, page, view
-from numpy.typing import NDArray
 
 from vsrcli import Job, upscale
+from vsrcli.frames import RgbU8
 from vsrcli.media.images import read_rgb, write_png
 from vsrcli.media.settings import VideoOptions
 from vsrcli.models import list_models
@@ -26,7 +26,6 @@ INDEX = 40
 PIECES = ((200, 18), (820, 160), (760, 400))
 """Left and top of the pieces, px of the large picture."""
 WIDE, HIGH, GAP, BAR = 280, 170, 8, 30
-Rgb = NDArray[np.uint8]
 
 
 def best_model() -> str:
@@ -40,7 +39,7 @@ def best_model() -> str:
     return max(gains, key=lambda name: gains[name])
 
 
-def upscaled(model: str) -> Rgb:
+def upscaled(model: str) -> RgbU8:
     """Frame INDEX of the clip, four times as large."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "frame.mkv"
@@ -59,7 +58,7 @@ def upscaled(model: str) -> Rgb:
         return read_rgb(target)
 
 
-def column(image: Rgb, label: str) -> Rgb:
+def column(image: RgbU8, label: str) -> RgbU8:
     """The pieces of a picture, one below the other, under its name."""
     bar = np.full((BAR, WIDE, 3), 255, np.uint8)
     write(bar, label.upper())
@@ -72,7 +71,7 @@ def column(image: Rgb, label: str) -> Rgb:
     return np.concatenate(parts)
 
 
-def write(bar: Rgb, text: str) -> None:
+def write(bar: RgbU8, text: str) -> None:
     """Black letters of 5x7 dots, each two pixels wide."""
     for place, letter in enumerate(text):
         rows = bytes.fromhex(FONT.get(letter, "0000001F000000"))  # anything else becomes a dash

@@ -18,11 +18,8 @@ from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vsrcli.errors import ModelError
-from vsrcli.frames import Frame
+from vsrcli.frames import Frame, RgbU8
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD
 from vsrcli.lab.clips import CLIPS
 from vsrcli.lab.luma import luma
@@ -37,7 +34,6 @@ from vsrcli.runtime.drivers import open_driver
 from vsrcli.sequences import split_shots
 
 SCALE, PIECE, ZOOM, PIECES = 4, (80, 56), 1, 3
-Rgb = NDArray[np.uint8]
 
 
 def main() -> None:
@@ -73,7 +69,7 @@ def found(names: list[str]) -> Iterator[Model]:
             sys.stderr.write(f"left out: {exc}\n")
 
 
-def one(clip: Path, model: Model, args: argparse.Namespace, natural: Natural) -> tuple[Rgb, str]:
+def one(clip: Path, model: Model, args: argparse.Namespace, natural: Natural) -> tuple[RgbU8, str]:
     """The frame that is shown, and the figures of all."""
     shots: list[ShotCleaning] = []
     tuning = Tuning()
@@ -96,7 +92,7 @@ def one(clip: Path, model: Model, args: argparse.Namespace, natural: Natural) ->
     return shown, "  ".join((f"NIQE {fmean(figures):5.2f}", *map(str, shots)))
 
 
-def beside(clip: Path, pictures: dict[str, Rgb], args: argparse.Namespace) -> Rgb:
+def beside(clip: Path, pictures: dict[str, RgbU8], args: argparse.Namespace) -> RgbU8:
     """The shown frame of each model, side by side, with pieces."""
     with Source(clip, span=Span(start_s=args.start)) as source:
         frames = (f for f in source.items() if isinstance(f, Frame))

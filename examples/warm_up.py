@@ -17,11 +17,12 @@ from statistics import fmean
 
 import numpy as np
 
+from vsrcli.frames import RgbU8
 from vsrcli.lab.clips import read_frames
 from vsrcli.lab.data import modcrop
 from vsrcli.lab.degrade import DEGRADATIONS
 from vsrcli.lab.evaluate import CLIP_CROP, clip_upscaler, sources
-from vsrcli.lab.luma import RgbU8, luma
+from vsrcli.lab.luma import luma
 from vsrcli.lab.metrics import psnr
 from vsrcli.lab.sequence import ClipUpscale, Means
 from vsrcli.models import find_folder

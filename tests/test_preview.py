@@ -14,9 +14,9 @@ from conftest import Vsr
 from facts import facts
 
 from vsrcli import preview
-from vsrcli.frames import Color, Frame
+from vsrcli.frames import Color, Frame, RgbU8
 from vsrcli.lettering import lettering
-from vsrcli.media.images import RgbU8, read_rgb, rgb_of
+from vsrcli.media.images import read_rgb, rgb_of
 from vsrcli.media.source import Source
 from vsrcli.montage import find_pieces, strips
 

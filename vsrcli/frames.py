@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 Plane = NDArray[Any]  # uint8 or uint16, as the layout's bits say
 """(H, W), code values 0..2**bits - 1."""
+RgbU8 = NDArray[np.uint8]
+"""(H, W, 3), 0..255, R G B; for what is looked at or trained on: no frame passes through it."""
 
 
 IDENTITY, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6

@@ -9,11 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrcli.frames import Frame, Plane, Role
+from vsrcli.frames import Frame, Plane, RgbU8, Role
 from vsrcli.lettering import lettering
-
-Rgb = NDArray[np.uint8]
-"""(H, W, 3), 0..255."""
 
 _GAP, _BAR = 6, 28
 _PAPER, _INK, _MARK = 245, 20, (255, 60, 40)
@@ -70,13 +67,13 @@ def _near(one: Piece, other: Piece) -> bool:
 
 
 def grid(
-    pictures: Mapping[str, Rgb],
-    small: Mapping[str, Rgb],
+    pictures: Mapping[str, RgbU8],
+    small: Mapping[str, RgbU8],
     pieces: Sequence[Piece],
     *,
     scale: int,
     zoom: int,
-) -> Rgb:
+) -> RgbU8:
     """A column for each picture: its name, the whole of it (`small`), its pieces `zoom` times."""
     columns = [
         _column(name, picture, small[name], pieces, scale, zoom)
@@ -88,8 +85,8 @@ def grid(
 
 
 def _column(
-    name: str, picture: Rgb, small: Rgb, pieces: Sequence[Piece], scale: int, zoom: int
-) -> Rgb:
+    name: str, picture: RgbU8, small: RgbU8, pieces: Sequence[Piece], scale: int, zoom: int
+) -> RgbU8:
     wide = pieces[0].width * scale * zoom
     bar = np.full((_BAR, wide, 3), _PAPER, np.uint8)
     _write(bar, name)
@@ -101,12 +98,12 @@ def _column(
     return np.concatenate(parts)
 
 
-def _write(bar: Rgb, text: str) -> None:
+def _write(bar: RgbU8, text: str) -> None:
     dots = lettering(text)[:, : bar.shape[1] - 4]
     bar[6 : 6 + dots.shape[0], 4 : 4 + dots.shape[1]][dots] = _INK
 
 
-def _marked(small: Rgb, pieces: Sequence[Piece], factor: float) -> Rgb:
+def _marked(small: RgbU8, pieces: Sequence[Piece], factor: float) -> RgbU8:
     """The small picture with frames around the pieces."""
     image = small.copy()
     for piece in pieces:

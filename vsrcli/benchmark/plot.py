@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from vsrcli.benchmark.cases import Outcome
+from vsrcli.frames import RgbU8
 from vsrcli.lettering import Dots, lettering
-from vsrcli.media.images import RgbU8, write_png
+from vsrcli.media.images import write_png
 
 _PAPER, _INK = 255, 30
 _WIDTH, _ROW, _EDGE = 960, 30, 24

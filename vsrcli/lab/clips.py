@@ -6,18 +6,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrcli.frames import Frame, Picture, Role
+from vsrcli.frames import BT709, UNSPECIFIED, Frame, Picture, RgbU8, Role, assumed_matrix
 from vsrcli.lab.degrade import to_u8
-from vsrcli.lab.luma import RgbU8
 from vsrcli.media.source import Source
 
 CLIPS = (".mkv", ".mp4", ".mov", ".avi", ".webm", ".m4v", ".y4m", ".ts")
 
-KR_KB = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593)}
+_KR_KB = {BT709: (0.2126, 0.0722), 9: (0.2627, 0.0593)}
 """Luma weights of red and blue by H.273 matrix number; all others are taken as BT.601."""
-BT601 = (0.299, 0.114)
-HD_LINES = 720
-"""Pictures this high without a matrix tag are taken as BT.709."""
+_KR_KB_601 = (0.299, 0.114)
 
 
 def find_clips(folder: Path) -> list[Path]:
@@ -66,8 +63,8 @@ def _grown(
 def _matrixed(
     y: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64], matrix: int, lines: int
 ) -> RgbU8:
-    untagged = KR_KB[1] if lines >= HD_LINES else BT601
-    kr, kb = untagged if matrix == 2 else KR_KB.get(matrix, BT601)
+    matrix = assumed_matrix(lines) if matrix == UNSPECIFIED else matrix
+    kr, kb = _KR_KB.get(matrix, _KR_KB_601)
     red = y + 2 * (1 - kr) * v
     blue = y + 2 * (1 - kb) * u
     return to_u8(np.stack([red, (y - kr * red - kb * blue) / (1 - kr - kb), blue], -1))

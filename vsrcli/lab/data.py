@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vsrcli.errors import InputError
+from vsrcli.frames import RgbU8
 from vsrcli.lab.degrade import bicubic, shrink
-from vsrcli.lab.luma import Luma, RgbU8, luma
+from vsrcli.lab.luma import Luma, luma
 from vsrcli.media.images import read_rgb
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")

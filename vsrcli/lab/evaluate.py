@@ -18,12 +18,13 @@ from statistics import fmean
 import numpy as np
 
 from vsrcli.errors import InputError, ModelError, UsageError
+from vsrcli.frames import RgbU8
 from vsrcli.lab import bicubic
 from vsrcli.lab.clips import CLIPS, read_frames
 from vsrcli.lab.data import PICTURES, modcrop
 from vsrcli.lab.degradations import Degrade, degradation
 from vsrcli.lab.degrade import shrink
-from vsrcli.lab.luma import Luma, RgbU8, luma
+from vsrcli.lab.luma import Luma, luma
 from vsrcli.lab.measures import BASIC, Measures, make_measures
 from vsrcli.lab.metrics import Plane, psnr, ssim
 from vsrcli.lab.sequence import USUAL, ClipUpscale, Means, denied, framewise, recurrent

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-RgbU8 = NDArray[np.uint8]  # (H, W, 3), 0..255
+from vsrcli.frames import RgbU8
+
 Luma = NDArray[np.float32]  # (H, W), studio code values 16..235
 
 WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255

@@ -28,12 +28,13 @@ from onnxruntime.quantization import (
 )
 
 from vsrcli.errors import InputError
+from vsrcli.frames import RgbU8
 from vsrcli.lab.card import read_card, replace_card, sha256_of, write_card
 from vsrcli.lab.clips import find_clips, read_frames
 from vsrcli.lab.data import modcrop
 from vsrcli.lab.degradations import degradation
 from vsrcli.lab.evaluate import evaluate
-from vsrcli.lab.luma import RgbU8, luma
+from vsrcli.lab.luma import luma
 from vsrcli.lab.restore.calibrate import part_feeds
 from vsrcli.lab.sequence import Means
 from vsrcli.models import Model, Temporal

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.errors import UsageError
-from vsrcli.frames import IDENTITY, Color, Frame, Picture, frame_of
-from vsrcli.lab.luma import WEIGHTS, Luma, RgbU8, luma
+from vsrcli.frames import IDENTITY, Color, Frame, Picture, RgbU8, frame_of
+from vsrcli.lab.luma import WEIGHTS, Luma, luma
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import UNTUNED, Model, Tuning, graph_precision
 from vsrcli.runtime.devices import choose_setup

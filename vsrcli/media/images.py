@@ -7,15 +7,11 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
-from numpy.typing import NDArray
 
 from vsrcli.errors import InputError, output_error
-from vsrcli.frames import IDENTITY, UNSPECIFIED, Color, Frame, Role, assumed_matrix
+from vsrcli.frames import IDENTITY, UNSPECIFIED, Color, Frame, RgbU8, Role, assumed_matrix
 from vsrcli.media.pixels import EXACT, to_av
 from vsrcli.media.source import local
-
-RgbU8 = NDArray[np.uint8]
-"""(H, W, 3), 0..255, R G B."""
 
 
 def read_rgb(path: Path) -> RgbU8:

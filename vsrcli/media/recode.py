@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.errors import EncodeError
-
-RgbU8 = NDArray[np.uint8]
-"""(H, W, 3), 0..255, R G B."""
+from vsrcli.frames import RgbU8
 
 _TO_YUV = np.array(
     [

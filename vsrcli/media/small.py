@@ -7,15 +7,11 @@ from pathlib import Path
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from vsrcli.errors import InputError
-from vsrcli.frames import BT709, UNSPECIFIED, assumed_matrix
+from vsrcli.frames import BT709, UNSPECIFIED, RgbU8, assumed_matrix
 from vsrcli.media.pixels import LANCZOS
 from vsrcli.media.source import local
-
-RgbU8 = NDArray[np.uint8]
-"""(H, W, 3), 0..255, R G B."""
 
 
 def small_frames(

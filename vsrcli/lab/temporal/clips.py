@@ -14,18 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vsrcli.errors import InputError
-from vsrcli.frames import Frame, frame_of
+from vsrcli.frames import Frame, RgbU8, frame_of
 from vsrcli.lab.clips import find_clips
 from vsrcli.lab.temporal.motion import crop, draw, turned
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.small import small_frames
 from vsrcli.sequences import Cut, split_shots
 
-RgbU8 = NDArray[np.uint8]
 SHRINK = 1.5
 TALLEST = 480
 """Largest short side after scaling, px."""
