@@ -189,17 +189,17 @@ def _frames_around(view: View) -> tuple[VideoInfo, Sequence[Frame], Frame]:
     start = view.at_s - Fraction(LEAD) / rate
     span = Span(start_s=start if start > 0 else None)
     with Source(view.source, span=span, on_error="skip", maps=("0:V",)) as source:
-        begin = Fraction(source.container.start_time or 0, 1_000_000)
+        at_s = float(source.begin_s + view.at_s)
         frames: list[Frame] = []
         after = 0
         for item in source.items():
             if not isinstance(item, Frame):
                 continue
             frames.append(item)
-            after += item.time_s > float(begin + view.at_s)
+            after += item.time_s > at_s
             if after > _AFTER:
                 break
-        shown = [f for f in frames if f.time_s <= float(begin + view.at_s) + 1e-6] or frames[:1]
+        shown = [f for f in frames if f.time_s <= at_s + 1e-6] or frames[:1]
         return source.info.video, frames, shown[-1]
 
 

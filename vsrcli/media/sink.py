@@ -185,8 +185,7 @@ class Sink:
     def _time_shift(self) -> Fraction:
         """Seconds added to every timestamp: a cut starts at 0, and no frame lies before 0."""
         if self._source.span.start_s is not None:
-            start = Fraction(self._source.container.start_time or 0, 1_000_000)
-            return -(start + self._source.span.start_s)
+            return -(self._source.begin_s + self._source.span.start_s)
         first = self._source.first_time_s
         return -first if first < 0 else Fraction(0)
 

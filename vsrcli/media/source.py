@@ -126,6 +126,11 @@ class Source:
         return select(self.container, self._maps)
 
     @property
+    def begin_s(self) -> Fraction:
+        """The instant that the span counts from, seconds."""
+        return Fraction(self.container.start_time or 0, AV_TIME_BASE)
+
+    @property
     def first_time_s(self) -> Fraction:
         """Presentation time of the first frame, seconds."""
         first = next(item for item in self._head if isinstance(item, Frame))
@@ -154,7 +159,7 @@ class Source:
     def _first_look(self) -> SourceInfo:
         frame = self._pull_frame()
         if self.span.start_s and not self._passed_start and self._inlet.seekable:
-            late = frame is None or frame.time_s > self._start_time() + 0.001
+            late = frame is None or frame.time_s > self.begin_s + self.span.start_s + 0.001
             frame = self._retry_from_start() if late else frame
         if frame is None:
             self._explain_no_frames()
@@ -199,10 +204,6 @@ class Source:
             raise InputError(f"{self.path} has no frame in the part that -ss/-t/-to select")
         raise InputError(f"{self.path} has a video stream but not one frame can be decoded from it")
 
-    def _start_time(self) -> Fraction:
-        start = Fraction(self.container.start_time or 0, AV_TIME_BASE)
-        return start + (self.span.start_s or 0)
-
     def _paced(self, seek: bool = True) -> Iterator[Frame | SidePacket]:
         """What `_produce` gives, at a constant rate where one is wanted."""
         self._fields = Deinterlacer(self.intake.deinterlace)
@@ -216,12 +217,12 @@ class Source:
     def _produce(self, seek: bool) -> Iterator[Frame | SidePacket]:
         self._plain: PlainFrames | None = None  # made for the first frame
         self._passed_start = False  # a frame before the start was seen: the seek was early enough
-        first_wanted = None if self.span.start_s is None else self._start_time()
+        span, begin_s = self.span, self.begin_s
+        first_wanted = None if span.start_s is None else begin_s + span.start_s
+        end_wanted = None if span.end_s is None else begin_s + span.end_s
         self._damage = Damage(self.path, self.stream, on_error=self.on_error, begin_s=first_wanted)
-        end = Fraction(self.container.start_time or 0, AV_TIME_BASE)
-        end_wanted = None if self.span.end_s is None else end + self.span.end_s
         self._over: set[int] = set()  # streams that have passed the end
-        self._deadline = end + (self.span.end_s or 0) + _INTERLEAVE_S
+        self._deadline = begin_s + (span.end_s or 0) + _INTERLEAVE_S
         timed = {self.stream.index, *(s.index for s in self.container.streams.audio)}
         if first_wanted and seek and self._inlet.seekable:
             with suppress(av.FFmpegError):  # a raw stream is read from its beginning
@@ -248,7 +249,7 @@ class Source:
             else:
                 yield item
         yield from self._damage.rest()
-        if self.span.end_s is None:
+        if span.end_s is None:
             self._check_ending()
 
     def _demux(self) -> Iterator[av.VideoFrame | SidePacket]:
