@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -80,10 +81,14 @@ class Sink:
         self._muxed, self._overwrite = 0, overwrite
         self._info = source.info.video
         self._done = False
+        self._size = size
+        self._open_writer = partial(
+            open_writer, info=self._info, options=video, size=size, threads=threads
+        )
         self._container = self._create(self._outlet.format)
         self._silence = Silence(self._container)
         try:
-            self.plans = self._add_streams(video, size, audio, threads)
+            self.plans = self._add_streams(audio)
             self._start()
         except BaseException:
             self._discard()
@@ -118,9 +123,7 @@ class Sink:
         ticks = self._info.time_base.denominator
         return ticks * -(-_MOVIE_TICKS // ticks)
 
-    def _add_streams(
-        self, video: VideoOptions, size: tuple[int, int], audio: str, threads: int
-    ) -> list[StreamPlan]:
+    def _add_streams(self, audio: str) -> list[StreamPlan]:
         source, muxer = self._source.container, self._container.format.name
         wanted = self._source.wanted
         plans = plan_streams(
@@ -135,7 +138,7 @@ class Sink:
         self._converters: dict[int, Converter] = {}
         self._shift = self._time_shift()
         for plan in plans:
-            self._add(plan, source.streams[plan.index], video, size, threads)
+            self._add(plan, source.streams[plan.index])
         _say(plans)
         if lost := losses(source, plans, muxer):
             log.warning("%s holds no %s; write .mkv to keep them", muxer, ", ".join(lost))
@@ -143,25 +146,13 @@ class Sink:
         self._container.set_chapters(self._chapters(source.chapters()))
         return plans
 
-    def _add(
-        self,
-        plan: StreamPlan,
-        source: av.stream.Stream,
-        video: VideoOptions,
-        size: tuple[int, int],
-        threads: int,
-    ) -> None:
+    def _add(self, plan: StreamPlan, source: av.stream.Stream) -> None:
         if plan.action is Action.DROP:
             return
         if plan.action is Action.UPSCALE:
-            self._video, writer = open_writer(
-                self._container, self._info, video, size=size, threads=threads
-            )
-            self._shape = size if lacks_shape(self._container, self._video, self._info) else None
-            self._segments = SegmentWriter(
-                writer,
-                lambda: self._fresh_writer(video, size, threads),
-            )
+            self._video, writer = self._open_writer(self._container)
+            self._lacks_shape = lacks_shape(self._container, self._video, self._info)
+            self._segments = SegmentWriter(writer, self._fresh_writer)
             target: av.stream.Stream = self._video
         elif plan.action is Action.COPY:
             target = self._container.add_stream_from_template(source)
@@ -173,13 +164,11 @@ class Sink:
             self._converters[source.index], target = converter, converter.stream
         _copy_tags(source, target)
 
-    def _fresh_writer(
-        self, video: VideoOptions, size: tuple[int, int], threads: int
-    ) -> FrameWriter:
+    def _fresh_writer(self) -> FrameWriter:
         """Another encoder like the first; its stream is in a container that is never written."""
         nowhere = av.open(os.devnull, "w", format=self._container.format.name)
         with _said_already():
-            _, writer = open_writer(nowhere, self._info, video, size=size, threads=threads)
+            _, writer = self._open_writer(nowhere)
         return writer
 
     def _time_shift(self) -> Fraction:
@@ -364,10 +353,10 @@ class Sink:
 
     def _complete(self) -> None:
         """Says the shape of the pixels where neither the muxer nor the codec did."""
-        if self._shape is None:
+        if not self._lacks_shape:
             return
         path = Path(self._container.name)
-        if not (path.is_file() and write_display_size(path, self._shape, self._info.sample_aspect)):
+        if not (path.is_file() and write_display_size(path, self._size, self._info.sample_aspect)):
             log.warning("the pixel aspect is not kept; write .mp4 or .mov to keep it")
 
     def _verify(self, frames: int) -> None:
