@@ -1,11 +1,13 @@
 """A run, stage by stage. Read this first.
 
-    source ──► prefetch ──► split_shots ──► run_model ──► prefetch ──► sink
-    decode     (thread)     cuts            one frame     (thread)     encode, mux,
-    + packets                               in, one out                verify, rename
+    source ──► prefetch ──► in_segments ──► run_model ──► prefetch ──► repeated ──► sink
+    decode     (thread)     cuts, and       one frame     (thread)     only at a     encode, mux,
+    + packets               borders to      in, one out                constant      verify, rename
+                            resume at                                  rate
 
-Stages are iterators over frames, side packets and cuts; none calls another. What is not a frame
-passes through in its place, so audio and subtitles reach the muxer in the order of the file.
+Stages are iterators over frames, side packets, cuts and borders; none calls another. `_stages` puts
+them together, `upscale` pulls at their end. What is not a frame passes through in its place, so
+audio and subtitles reach the muxer in the order of the file.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from vsrcli.frames import Frame
 from vsrcli.identity import identity
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
 from vsrcli.media.entry import find_entry
+from vsrcli.media.info import VideoInfo
 from vsrcli.media.outlet import container_of
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.rate import repeated
@@ -60,20 +63,19 @@ def upscale(
     """
     began = time.perf_counter()
     with ExitStack() as stack:
-        run = _open(job, stack)
-        _say_what_is_unusual(run)
+        run = _open_run(job, stack)
+        _log_start(run)
         if run.work.place:
-            _skip_to(run.work.place, job, run.source)
-            run.sink.replay(run.work.files, run.work.frames)
+            _resume(run, run.work.place)
         resumed = run.work.frames
-        made = _stages(run, stack)
+        upscaled = _stages(run, stack)
         on_stage(Started(**vars(_task(run)), frames=run.expected))
         meter = Meter(run.expected, resumed)
-        if run.segment:
+        if run.segment_frames:
             run.sink.keep_segment(run.work.next_file())
-        for item in made:
+        for item in upscaled:
             if isinstance(item, Checkpoint):
-                _keep(item, run)
+                _keep_segment(item, run)
                 continue
             run.sink.write(item)
             if isinstance(item, Frame):
@@ -101,16 +103,59 @@ class _Run:
     @property
     def expected(self) -> int:
         """Frames in all; 0 if unknown."""
-        video = self.source.info.video
-        return expected_frames(self.job, video.frames, float(video.rate))
+        return expected_frames(self.job, self.source.info.video)
 
     @property
-    def segment(self) -> int:
+    def segment_frames(self) -> int:
         """Frames between two places to go on from; 0 where nothing can be kept."""
         return 0 if isinstance(self.work, NoWork) else self.job.segment
 
 
-def _open(job: Job, stack: ExitStack) -> _Run:
+def _stages(run: _Run, stack: ExitStack) -> Iterator[Frame | Checkpoint | SidePacket]:
+    """Decoder, shots, segments and model, one after the other; the first and the last each in a
+    thread of their own."""
+    decoded = stack.enter_context(prefetch(run.source.items(), DECODED_AHEAD))
+    parts: Iterator[Frame | Cut | Border | SidePacket] = in_segments(
+        decoded,
+        partial(split_shots, threshold=_cut_threshold(run.job, run.model)),
+        length=run.segment_frames,
+        driver=run.driver,
+        place=run.work.place,
+        state=run.work.state(),
+    )
+    upscaled = stack.enter_context(prefetch(run_model(parts, run.driver), UPSCALED_AHEAD))
+    stack.callback(run.source.stop)  # first of all on the way out: a pipe may wait for ever
+    return repeated(upscaled)
+
+
+def run_model(
+    items: Iterator[Frame | Cut | Border | T], driver: Driver
+) -> Iterator[Frame | Checkpoint | T]:
+    """Every frame upscaled, state reset at cuts and told at borders, the rest passed through."""
+    for item in items:
+        stops.check()
+        if isinstance(item, Frame):
+            yield from driver.push(item)
+        elif isinstance(item, Cut):
+            yield from driver.flush()
+            driver.reset()
+        elif isinstance(item, Border):
+            yield checkpoint(item, driver)
+        else:
+            yield item
+    yield from driver.flush()
+
+
+def _keep_segment(checkpoint: Checkpoint, run: _Run) -> None:
+    """Counts the segment that ends here as done, unless it is empty."""
+    frames = run.sink.cut()
+    if frames:
+        place = replace(checkpoint.place, damaged=run.source.damaged)
+        run.work.add(place=place, frames=frames, state=checkpoint.state)
+        run.sink.keep_segment(run.work.next_file())
+
+
+def _open_run(job: Job, stack: ExitStack) -> _Run:
     """Source, model, work folder and sink, in this order; the first that cannot be had raises."""
     model = resolve_model(job.model)
     threads = shares(job.threads, light=model.temporal is Temporal.FRAME)
@@ -120,7 +165,6 @@ def _open(job: Job, stack: ExitStack) -> _Run:
     video = source.info.video
     size = choose_size(job, model, video)
     target = job.target or default_target(job.source, model.id, size)
-    can_resume = is_plain(job.source) and is_plain(target)
     if not job.target:
         _check_target(target, job)
     cleaned: list[ShotCleaning] = []
@@ -138,9 +182,9 @@ def _open(job: Job, stack: ExitStack) -> _Run:
     )
     stack.enter_context(closing(driver))
     work: Work | NoWork = NoWork()
-    if can_resume:
-        is_me = identity(job, model, size, driver.device)
-        work = stack.enter_context(open_work(target, is_me, resume=job.resume, keep=job.keep_work))
+    if is_plain(job.source) and is_plain(target):
+        this = identity(job, model, size, driver.device)
+        work = stack.enter_context(open_work(target, this, resume=job.resume, keep=job.keep_work))
     sink = stack.enter_context(
         Sink(
             target,
@@ -166,53 +210,19 @@ def _open(job: Job, stack: ExitStack) -> _Run:
     )
 
 
-def _stages(run: _Run, stack: ExitStack) -> Iterator[Frame | Checkpoint | SidePacket]:
-    """Decoder, shots, segments and model, one after the other; the first and the last each in a
-    thread of their own."""
-    decoded = stack.enter_context(prefetch(run.source.items(), DECODED_AHEAD))
-    parts: Iterator[Frame | Cut | Border | SidePacket] = in_segments(
-        decoded,
-        partial(split_shots, threshold=_threshold(run.job, run.model)),
-        length=run.segment,
-        driver=run.driver,
-        place=run.work.place,
-        state=run.work.state(),
-    )
-    upscaled = stack.enter_context(prefetch(run_model(parts, run.driver), UPSCALED_AHEAD))
-    stack.callback(run.source.stop)  # first of all on the way out: a pipe may wait for ever
-    return repeated(upscaled)
-
-
 def open_source(job: Job, *, threads: int = 0) -> Source:
     """The source of a job, prepared for its target; `threads` decode it. Raises InputError,
     OutputError."""
+    like = job.target or job.source.with_suffix(kept_suffix(job.source))
     return Source(
         job.source,
         span=Span(start_s=job.start_s, end_s=job.end_s),
         on_error=job.on_error,
-        intake=job.intake.into(container_of(_named(job), job.format), job.video.codec),
+        intake=job.intake.into(container_of(like, job.format), job.video.codec),
         maps=job.maps,
         reading=job.reading,
         threads=threads,
     )
-
-
-def run_model(
-    items: Iterator[Frame | Cut | Border | T], driver: Driver
-) -> Iterator[Frame | Checkpoint | T]:
-    """Every frame upscaled, state reset at cuts and told at borders, the rest passed through."""
-    for item in items:
-        stops.check()
-        if isinstance(item, Frame):
-            yield from driver.push(item)
-        elif isinstance(item, Cut):
-            yield from driver.flush()
-            driver.reset()
-        elif isinstance(item, Border):
-            yield checkpoint(item, driver)
-        else:
-            yield item
-    yield from driver.flush()
 
 
 def _check_target(target: Path, job: Job) -> None:
@@ -222,12 +232,15 @@ def _check_target(target: Path, job: Job) -> None:
     check_target(target, job.source, overwrite=job.overwrite)
 
 
-def _skip_to(place: Place, job: Job, source: Source) -> None:
-    """Spares the decoding of what is done, where that is safe."""
+def _resume(run: _Run, place: Place) -> None:
+    """Starts with the finished segments of an earlier run, and spares their decoding where that is
+    safe."""
+    run.sink.replay(run.work.files, run.work.frames)
+    source = run.source
     if place.damaged or not source.span.whole:
         return
     entry = find_entry(
-        lambda: Source(job.source, on_error="skip", intake=source.intake, maps=job.maps),
+        lambda: Source(run.job.source, on_error="skip", intake=source.intake, maps=run.job.maps),
         number=place.frame - 1,
         time_s=place.time_s,
         digest=place.digest,
@@ -237,20 +250,39 @@ def _skip_to(place: Place, job: Job, source: Source) -> None:
         source.skip(entry.packets, entry.frames)
 
 
-def _named(job: Job) -> Path:
-    """The target, or the source where the target will have a container like it."""
-    if job.target is not None:
-        return job.target
-    return job.source.with_suffix(kept_suffix(job.source))
+def _cut_threshold(job: Job, model: Model) -> float | None:
+    """Without memory there is nothing to reset, so a frame model's cuts are not looked for."""
+    if model.temporal is Temporal.FRAME or not job.scene_cut:
+        return None
+    return DEFAULT_SCENE_THRESHOLD if job.scene_threshold is None else job.scene_threshold
 
 
-def _keep(checkpoint: Checkpoint, run: _Run) -> None:
-    """Counts the segment that ends here as done, unless it is empty."""
-    frames = run.sink.cut()
-    if frames:
-        place = replace(checkpoint.place, damaged=run.source.damaged)
-        run.work.add(place=place, frames=frames, state=checkpoint.state)
-        run.sink.keep_segment(run.work.next_file())
+def expected_frames(job: Job, video: VideoInfo) -> int:
+    """How many of the source's frames a job will decode; 0 if that is not known."""
+    if job.start_s is None and job.end_s is None:
+        return video.frames
+    rate, start = float(video.rate), float(job.start_s or 0)
+    length = video.frames / rate - start if job.end_s is None else float(job.end_s) - start
+    return max(0, min(video.frames, round(length * rate)))
+
+
+def _log_start(run: _Run) -> None:
+    """Says what runs on what, and warns of what is unusual or has no effect."""
+    job, model, video, size = run.job, run.model, run.source.info.video, run.size
+    log.info("%s x%d on %s: %dx%d to %dx%d", model.id, size.scale, run.driver.device,
+             video.width, video.height, size.width, size.height)  # fmt: skip
+    if video.interlaced:
+        log.warning("the picture is interlaced: it is upscaled as it is, field lines and all")
+    given = {
+        "--scene-threshold": job.scene_threshold is not None,
+        "--no-scene-cut": not job.scene_cut,
+        "--warm-up": job.warm_up is not None,
+    }
+    unused = [option for option, is_given in given.items() if is_given]
+    if unused and model.temporal is Temporal.FRAME:
+        log.warning(
+            "%s has no effect: %s upscales each frame on its own", " and ".join(unused), model.id
+        )
 
 
 def _task(run: _Run) -> Task:
@@ -284,37 +316,3 @@ def _report(run: _Run, *, resumed: int, seconds: float) -> Report:
         cleaned=tuple(run.cleaned),
         seconds=seconds,
     )
-
-
-def _threshold(job: Job, model: Model) -> float | None:
-    """Without memory there is nothing to reset, so a frame model's cuts are not looked for."""
-    if model.temporal is Temporal.FRAME or not job.scene_cut:
-        return None
-    return DEFAULT_SCENE_THRESHOLD if job.scene_threshold is None else job.scene_threshold
-
-
-def _say_what_is_unusual(run: _Run) -> None:
-    job, model, video, size = run.job, run.model, run.source.info.video, run.size
-    log.info("%s x%d on %s: %dx%d to %dx%d", model.id, size.scale, run.driver.device,
-             video.width, video.height, size.width, size.height)  # fmt: skip
-    if video.interlaced:
-        log.warning("the picture is interlaced: it is upscaled as it is, field lines and all")
-    given = {
-        "--scene-threshold": job.scene_threshold is not None,
-        "--no-scene-cut": not job.scene_cut,
-        "--warm-up": job.warm_up is not None,
-    }
-    unused = [option for option, is_given in given.items() if is_given]
-    if unused and model.temporal is Temporal.FRAME:
-        log.warning(
-            "%s has no effect: %s upscales each frame on its own", " and ".join(unused), model.id
-        )
-
-
-def expected_frames(job: Job, frames: int, rate: float) -> int:
-    """How many of the source's frames a job will decode; 0 if that is not known."""
-    if job.start_s is None and job.end_s is None:
-        return frames
-    start = float(job.start_s or 0)
-    length = frames / rate - start if job.end_s is None else float(job.end_s) - start
-    return max(0, min(frames, round(length * rate)))
