@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 from vsrcli import __version__
 from vsrcli.job import Job
 from vsrcli.media.encoders import wheel_version
 from vsrcli.models import Model, graph_precision
-from vsrcli.resume import Identity, identity_of_file
+from vsrcli.resume import Identity
 from vsrcli.sizes import Size
 
 _NO_MATTER = {"source", "target", "overwrite", "resume", "keep_work"}
 """Fields of a Job that change no frame."""
 _SAID_OTHERWISE = {"model", "scale", "width", "height", "device", "engine", "precision"}
 """Fields that leave something open; what became of them is said instead."""
+_SAMPLES, _SAMPLE_BYTES = 16, 1 << 16
+"""Of the source, spread over it, that its digest is taken of."""
 
 
 def identity(job: Job, model: Model, size: Size, device: str) -> Identity:
@@ -27,7 +32,7 @@ def identity(job: Job, model: Model, size: Size, device: str) -> Identity:
     if job.on_error == "fail":  # nothing is left out so far: another choice may go on from here
         del options["on_error"]
     return {
-        **identity_of_file(job.source),
+        **_of_file(job.source),
         "the model": f"{model.id} x{size.scale} {precision}",
         "its weights": model.graph(size.scale, precision).sha256[:16],
         "the size": f"{size.width}x{size.height}",
@@ -55,3 +60,26 @@ def _word(value: object) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{key}={entry}" for key, entry in sorted(value.items()))
     return "" if value is None else str(value)
+
+
+def _of_file(path: Path) -> dict[str, str]:
+    """Size, time of change and a digest of parts of a file. Its name does not matter."""
+    try:
+        with path.open("rb") as file:
+            facts = os.fstat(file.fileno())
+            digest = hashlib.sha256()
+            for at in _sample_places(facts.st_size):
+                file.seek(at)
+                digest.update(file.read(_SAMPLE_BYTES))
+    except OSError:
+        return {}  # not a plain file: opening it as video says more
+    return {
+        "the input's size": f"{facts.st_size} bytes",
+        "the input's time of change": f"{facts.st_mtime_ns / 1e9:.6f}",
+        "the input's content": digest.hexdigest()[:16],
+    }
+
+
+def _sample_places(size: int) -> Iterator[int]:
+    last = max(0, size - _SAMPLE_BYTES)
+    yield from sorted({last * i // (_SAMPLES - 1) for i in range(_SAMPLES)})

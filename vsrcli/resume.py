@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -41,7 +41,6 @@ if sys.platform != "win32":
 FORMAT = 1
 """Of the manifest; raised when its meaning changes."""
 _MANIFEST, _LOCK, _PART = "manifest.json", "lock", "part"
-_SAMPLES, _SAMPLE_BYTES = 16, 1 << 16
 
 Identity = Mapping[str, str]
 """Everything that the output depends on, by the name a user knows it by."""
@@ -304,29 +303,6 @@ def sweep(target: Path) -> None:
     if is_over and (not part.exists() or part.samefile(target)):
         with suppress(OutputError), _locked(target):
             _remove(folder)
-
-
-def identity_of_file(path: Path) -> dict[str, str]:
-    """Size, time of change and a digest of parts of a file. Its name does not matter."""
-    try:
-        with path.open("rb") as file:
-            facts = os.fstat(file.fileno())
-            digest = hashlib.sha256()
-            for at in _sample_places(facts.st_size):
-                file.seek(at)
-                digest.update(file.read(_SAMPLE_BYTES))
-    except OSError:
-        return {}  # not a plain file: opening it as video says more
-    return {
-        "the input's size": f"{facts.st_size} bytes",
-        "the input's time of change": f"{facts.st_mtime_ns / 1e9:.6f}",
-        "the input's content": digest.hexdigest()[:16],
-    }
-
-
-def _sample_places(size: int) -> Iterator[int]:
-    last = max(0, size - _SAMPLE_BYTES)
-    yield from sorted({last * i // (_SAMPLES - 1) for i in range(_SAMPLES)})
 
 
 def _locked(target: Path) -> IO[bytes]:
