@@ -61,7 +61,6 @@ def batch(
     from vsrcli.batch import Interrupted, run_all
     from vsrcli.cli.batch_plan import plan
     from vsrcli.cli.batch_report import check_report, open_log, write_report
-    from vsrcli.cli.dry_run import dry_runs
     from vsrcli.cli.events import mark_told
     from vsrcli.job import Job
 
@@ -71,6 +70,8 @@ def batch(
     if report:
         check_report(report, planned)
     if dry_run:
+        from vsrcli.cli.dry_run import dry_runs
+
         try:
             dry_runs(planned, as_json=progress is ProgressKind.json)
         except BatchError as exc:

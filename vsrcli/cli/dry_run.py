@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vsrcli.batch import Result, State
 from vsrcli.cli.batch_plan import Planned, failed_result
@@ -13,15 +13,11 @@ from vsrcli.cli.probe_document import fate_document, stream_document
 from vsrcli.cli.tables import print_json, print_lines, print_table
 from vsrcli.errors import BatchError, VsrError
 from vsrcli.job import Job
-
-if TYPE_CHECKING:
-    from vsrcli.rehearsal import Prospect
+from vsrcli.rehearsal import Prospect, rehearse
 
 
 def dry_run(job: Job, *, as_json: bool) -> None:
     """Says what the run of a job would do. Raises what it would begin with."""
-    from vsrcli.rehearsal import rehearse
-
     prospect = rehearse(job)
     if as_json:
         print_json(_document(prospect))
@@ -50,8 +46,6 @@ def dry_runs(planned: Sequence[Planned], *, as_json: bool) -> None:
 
 def _rehearsed(job: Planned) -> Prospect | Result:
     """What a run would do; a result where there is nothing to do or it would fail."""
-    from vsrcli.rehearsal import rehearse
-
     if isinstance(job, Result):
         return job
     try:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vsrcli import stops
 from vsrcli.cli.options import Level, LogLevel, ProgressKind, set_log_level
 from vsrcli.cli.run_options import RunOptions, takes_run_options
 from vsrcli.errors import UsageError
@@ -43,7 +44,6 @@ def upscale(
     """Upscale a video; audio, subtitles, chapters, attachments and tags come along."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or numpy starts one a core, for nothing
     gc.disable()  # all that is loaded stays
-    from vsrcli import stops
     from vsrcli.cli.progress import shown
     from vsrcli.pipeline import upscale as run
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.errors import InputError
+from vsrcli.lab.flow import flow
 from vsrcli.lab.metrics import Plane
 from vsrcli.lab.niqe import SHIPPED, Natural, niqe, read_natural
+from vsrcli.lab.registration import shift
 
 BASIC = ("psnr", "ssim")
 """Always measured."""
@@ -47,8 +49,6 @@ class Measures:
                 named = {"niqe": ours, "bicubic_niqe": base, "true_niqe": true}
                 found |= {name: niqe(plane, self.natural) for name, plane in named.items()}
             if "shift" in self.names:
-                from vsrcli.lab.registration import shift
-
                 down, right = shift(base, ours)
                 found |= {"shift_x": right, "shift_y": down}
             return found
@@ -72,8 +72,6 @@ class _Motion:
         self._last: Plane | None = None
 
     def __call__(self, plane: Plane) -> NDArray[np.float32] | None:
-        from vsrcli.lab.flow import flow
-
         last, self._last = self._last, plane
         return None if last is None else flow(last, plane)
 

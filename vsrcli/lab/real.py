@@ -15,7 +15,9 @@ from itertools import chain, islice
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from vsrcli.lab.degrade import ImageU8, cubic, to_u8
 from vsrcli.media.recode import Coding, recode
@@ -248,9 +250,6 @@ def gaussian(along: float, across: float, angle: float) -> Image:
 
 def convolved(frame: Image, kernel: Image) -> Image:
     """Each channel under an odd-sided kernel; edges repeat."""
-    import torch
-    from torch.nn import functional
-
     reach = kernel.shape[0] // 2
     planes = torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))[:, None]
     padded = functional.pad(planes, (reach,) * 4, mode="replicate")

@@ -7,9 +7,10 @@ import os
 from functools import cache
 from pathlib import Path
 
-from vsrcli.errors import DeviceError
+from vsrcli.errors import DeviceError, VsrError
 from vsrcli.models import Model, Temporal
-from vsrcli.runtime.engines import Setup, is_installed
+from vsrcli.runtime.engines import Setup, is_installed, open_engine
+from vsrcli.runtime.graphs import bicubic_graph
 from vsrcli.runtime.processor import has_avx512, has_bf16
 
 log = logging.getLogger("vsr")
@@ -34,10 +35,6 @@ def _why_not_cuda() -> str:
     """Empty if CUDA works here; the reason otherwise. Cheap where there is no GPU at all."""
     if os.name == "posix" and not Path("/dev/nvidiactl").exists():
         return "there is no NVIDIA GPU"
-    from vsrcli.errors import VsrError
-    from vsrcli.runtime.engines import open_engine
-    from vsrcli.runtime.graphs import bicubic_graph
-
     try:
         open_engine(bicubic_graph(2, bits=8, shape=(1, 8, 8)), device="cuda:0").close()
     except VsrError as exc:

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from vsrcli.errors import UsageError
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
@@ -52,7 +54,6 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _single(args: argparse.Namespace) -> Path:
-    from vsrcli.errors import UsageError
     from vsrcli.lab.recipe import load_recipe, shipped
     from vsrcli.lab.train import Report, train
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from vsrcli.lab.restore.network import SCALE
 from vsrcli.lab.temporal.motion import Motion, Stills, sequences
+from vsrcli.lab.temporal.pack import Packs
 
 MOTION = Motion(speed=(0.0, 8.0), zoom=0.006, turn=0.006, layers=0.15)
 """Of moving stills, HR px a frame."""
@@ -52,8 +53,6 @@ def open_sources(
     """To train on, and held back. Raises InputError if a pack is not whole."""
     if not packs:
         return Moving(stills[0], device), Moving(stills[1], device)
-    from vsrcli.lab.temporal.pack import Packs
-
     return Packs(packs, device), Packs(packs, device, held=True)
 
 

@@ -13,6 +13,7 @@ from vsrcli.errors import ModelError
 from vsrcli.frames import Frame, Picture
 from vsrcli.models import UNTUNED, Graph, Model, Temporal, Tuning, graph_precision
 from vsrcli.runtime.cleaning import ShotCleaning
+from vsrcli.runtime.devices import choose_device, choose_setup
 from vsrcli.runtime.memory import free_bytes
 from vsrcli.runtime.tiling import Tiling, plan_tiling
 
@@ -104,11 +105,10 @@ def open_driver(
     Raises ModelError if the model lacks the scale or its kind is not supported, WeightsError if its
     files are not what the card says, DeviceError if the device cannot be used.
     """
-    from vsrcli.runtime.devices import choose_device, choose_setup
-
     tuning.check(model)
     graph = model.graph(scale, graph_precision(precision))
     if _is_plain(model, graph, engine, precision) and choose_device(device) == "cpu":
+        # Each kind loads its own driver: all of them together take longer than a small net to open.
         from vsrcli.runtime.drivers.frame import BicubicDriver
         from vsrcli.runtime.drivers.tiled import TiledFrames
 
