@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from vsrcli.errors import WeightsError
 from vsrcli.lab.card import Card, GraphCard
+from vsrcli.lab.importers.tensors import load_checkpoint
 from vsrcli.lab.restore.export import card_of, write
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 
@@ -74,12 +74,7 @@ def _bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _loaded(path: Path) -> Mapping[str, Tensor]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as exc:
-        raise WeightsError(f"{path} cannot be read ({exc.strerror})") from exc
-    except Exception as exc:  # what the unpickler raises depends on the junk it meets
-        raise WeightsError(f"{path.name} is not a PyTorch checkpoint of tensors") from exc
+    loaded = load_checkpoint(path)
     held = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(held, dict) or not all(isinstance(name, str) for name in held):
         raise WeightsError(f"{path.name} holds something else than a dict of tensors")

@@ -10,14 +10,20 @@ from torch import Tensor
 from vsrcli.errors import WeightsError
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file. Raises WeightsError if it is not one."""
+def load_checkpoint(path: Path) -> object:
+    """What torch saved in a file. Raises WeightsError if it did not."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as exc:
         raise WeightsError(f"{path} cannot be read ({exc.strerror})") from exc
     except Exception as exc:  # what the unpickler raises depends on the junk it meets
         raise WeightsError(f"{path.name} is not a PyTorch checkpoint of tensors") from exc
+    return loaded
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file. Raises WeightsError if it is not one."""
+    loaded = load_checkpoint(path)
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise WeightsError(f"{path.name} holds something else than a dict of tensors")
     return loaded
