@@ -36,7 +36,7 @@ from vsrcli.lab.degradations import degradation
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.luma import luma
 from vsrcli.lab.restore.calibrate import part_feeds
-from vsrcli.lab.sequence import Means
+from vsrcli.lab.sequence import Means, net_input, window_at, zero_states
 from vsrcli.models import Model, Temporal
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
@@ -153,7 +153,7 @@ def feeds_of(model: Model, scale: int, shots: Shots, part: str = "") -> Iterator
     """What the fp32 graph of a model, or a part of it, takes when the clips go through it."""
     data = model.graph(scale).load()
     if model.temporal is Temporal.BIDIRECTIONAL:
-        small = [[_rgb(frame, model.peak) for frame in frames] for frames in shots.small(scale)]
+        small = [[net_input(frame, model) for frame in frames] for frames in shots.small(scale)]
         yield from part_feeds(model, scale, part, small, _EVERY)
         return
     if model.temporal is Temporal.FRAME:
@@ -164,18 +164,14 @@ def feeds_of(model: Model, scale: int, shots: Shots, part: str = "") -> Iterator
         return
     engine = open_engine(data)
     for frames in shots.small(scale):
-        window = [_rgb(frame, model.peak) for frame in frames]
-        height, width = window[0].shape[2:]
-        states: Feeds = {
-            s.name: np.zeros((1, s.channels, height * s.scale, width * s.scale), np.float32)
-            for s in model.states_of(scale)
-        }
-        for t in range(len(window)):
-            feeds = {"frames": _around(window, t, model), **states}
+        shot = [net_input(frame, model) for frame in frames]
+        states = zero_states(model, scale, shot[0])
+        for t in range(len(shot)):
+            feeds = {"frames": np.concatenate(window_at(shot, t, model), 1), **states}
             if t % _EVERY == 0:
                 yield feeds
             made = engine.run(feeds)
-            states = {s.name: np.array(made[f"{s.name}_next"]) for s in model.states_of(scale)}
+            states = {name: np.array(made[f"{name}_next"]) for name in states}
     engine.close()
 
 
@@ -237,15 +233,3 @@ def _add(folder: Path, scale: int, data: Mapping[str, bytes], **measured: float)
         card = card.with_graph(entry)
     write_card(card, folder)
     return name
-
-
-def _rgb(frame: RgbU8, peak: float) -> NDArray[np.float32]:
-    """(1, 3, H, W) on the net's scale."""
-    planes = frame.transpose(2, 0, 1)[None].astype(np.float32)
-    return np.ascontiguousarray(planes * np.float32(peak / 255))
-
-
-def _around(shot: list[NDArray[np.float32]], t: int, model: Model) -> NDArray[np.float32]:
-    before, after = model.window
-    last = len(shot) - 1
-    return np.concatenate([shot[min(max(i, 0), last)] for i in range(t - before, t + after + 1)], 1)

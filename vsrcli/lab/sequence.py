@@ -6,7 +6,7 @@ far below what PSNR shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -25,6 +25,8 @@ from vsrcli.runtime.engines import Setup
 
 ClipUpscale = Callable[[Iterable[RgbU8]], Iterator[Luma]]
 """LR frames of one shot to the luma of the HR frames, studio code values, one for each."""
+Tensor = NDArray[np.float32]
+"""What a net takes or gives, (1, C, H, W)."""
 _LAYOUT = layout_of("gbrp16le")
 _TO_16_BIT = 257
 DENIALS = ("state", "neighbours")
@@ -110,42 +112,51 @@ def denied(model: Model, scale: int, without: str, means: Means) -> ClipUpscale:
     which each frame itself stands in. Raises UsageError for anything else."""
     if without not in DENIALS:
         raise UsageError(f"--without takes {' or '.join(DENIALS)}, not {without!r}")
-    (before, after), carried = model.window, model.states_of(scale)
     setup = means.setup(model, scale)
     graph = model.graph(scale, graph_precision(setup.precision)).load()
 
     def run(frames: Iterable[RgbU8]) -> Iterator[Luma]:
         engine = setup.open(graph)
-        shot = [_rgb(frame, model.peak) for frame in frames]
-        states: dict[str, NDArray[np.float32]] = {}
+        shot = [net_input(frame, model) for frame in frames]
+        states: dict[str, Tensor] = {}
         for t, now in enumerate(shot):
-            around = range(t - before, t + after + 1)
-            window = [shot[min(max(i, 0), len(shot) - 1)] for i in around]
+            window = window_at(shot, t, model)
             if without == "neighbours":
                 window = [now] * len(window)
             if without == "state" or not states:
-                states = {s.name: _zeros(now, s.channels, s.scale) for s in carried}
+                states = zero_states(model, scale, now)
             made = engine.run({"frames": np.concatenate(window, 1), **states})
             # A copy: an engine may write over what it gave.
-            states = {s.name: np.array(made[f"{s.name}_next"]) for s in carried}
+            states = {name: np.array(made[f"{name}_next"]) for name in states}
             yield _cell_luma(np.asarray(made["y"], np.float32) / np.float32(model.peak))
         engine.close()
 
     return run
 
 
-def _rgb(frame: RgbU8, peak: float) -> NDArray[np.float32]:
-    """(1, 3, H, W) on the net's scale."""
+def net_input(frame: RgbU8, model: Model) -> Tensor:
+    """A frame as an RGB model takes it: (1, 3, H, W) in 0..`peak`."""
     planes = frame.transpose(2, 0, 1)[None].astype(np.float32)
-    return np.ascontiguousarray(planes * np.float32(peak / 255))
+    return np.ascontiguousarray(planes * np.float32(model.peak / 255))
 
 
-def _zeros(frame: NDArray[np.float32], channels: int, scale: int) -> NDArray[np.float32]:
-    height, width = frame.shape[2:]
-    return np.zeros((1, channels, height * scale, width * scale), np.float32)
+def window_at(shot: Sequence[Tensor], t: int, model: Model) -> list[Tensor]:
+    """What a recurrent cell sees of a shot to upscale its frame `t`; the ends repeat."""
+    before, after = model.window
+    last = len(shot) - 1
+    return [shot[min(max(i, 0), last)] for i in range(t - before, t + after + 1)]
 
 
-def _cell_luma(y: NDArray[np.float32]) -> Luma:
+def zero_states(model: Model, scale: int, like: Tensor) -> dict[str, Tensor]:
+    """What a cell of this scale takes for states before the first frame of a shot, (1, 3, H, W)."""
+    height, width = like.shape[2:]
+    return {
+        s.name: np.zeros((1, s.channels, height * s.scale, width * s.scale), np.float32)
+        for s in model.states_of(scale)
+    }
+
+
+def _cell_luma(y: Tensor) -> Luma:
     """Studio codes of what a cell gives in 0..1: RGB (1, 3, H, W), or such luma already."""
     if y.shape[1] == 1:
         return np.asarray(y[0, 0] * 255, np.float32)
