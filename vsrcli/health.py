@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -24,9 +24,8 @@ from vsrcli.runtime.processor import colon_file, cpu_features
 
 _PACKAGES = (
     *("av", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino"),
-    *("imageio-ffmpeg", "rich", "typer"),
+    *("imageio-ffmpeg", "rich", "typer", "torch", "onnx"),
 )
-_LAB_PACKAGES = ("torch", "onnx")
 _SETUPS = (
     Setup(device="cpu"),
     Setup(device="cuda:0"),
@@ -87,7 +86,11 @@ class Health:
 def examine() -> Health:
     """Everything, by trying it. Takes a few seconds and raises nothing for what does not work."""
     return Health(
-        versions={"vsr": __version__, "python": platform.python_version()} | _versions(),
+        versions={
+            "vsr": __version__,
+            "python": platform.python_version(),
+            **package_versions(_PACKAGES),
+        },
         ffmpeg=ffmpeg_versions(),
         engines=examine_engines(),
         encoders=(*check_encoders(), *check_external()),
@@ -136,9 +139,10 @@ def describe_machine() -> Machine:
     )
 
 
-def _versions() -> dict[str, str]:
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """By package; "" where it is not installed."""
     found = {}
-    for name in (*_PACKAGES, *_LAB_PACKAGES):
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

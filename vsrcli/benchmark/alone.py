@@ -79,11 +79,10 @@ def gflop_of(case: Case, model: Model) -> float | None:
         return None
     width, height = (min(side, _COUNTED_SIDE) for side in case.size)
     feeds: dict[str, np.ndarray] = {}
+    graph = model.graph(case.scale).load()
     if model.temporal is Temporal.FRAME:
-        graph = model.graph(case.scale).load()
         feeds[single_ports(graph)[0]] = np.zeros((1, 1, height, width), np.float32)
     else:
-        graph = model.graph(case.scale).load()
         frames = 3 * (sum(model.window) + 1)
         feeds["frames"] = np.zeros((1, frames, height, width), np.float32)
         for state in model.states_of(case.scale):

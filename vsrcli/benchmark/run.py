@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -18,7 +18,7 @@ from vsrcli.benchmark.process import Ran
 from vsrcli.benchmark.roofline import peak_gflops
 from vsrcli.benchmark.whole import STAGE_FRAMES, make_clip, run_case, run_scaler, time_stages
 from vsrcli.errors import DeviceError, ModelError, VsrError
-from vsrcli.health import describe_machine
+from vsrcli.health import describe_machine, package_versions
 from vsrcli.media.encoders import ffmpeg_versions
 from vsrcli.media.ffmpeg import SCALERS, ffmpeg_binary
 from vsrcli.media.source import Source
@@ -53,7 +53,11 @@ def measure(plan: Plan, say: Say = lambda _: None) -> Outcome:
     return Outcome(
         plan=plan,
         machine=describe_machine(),
-        versions={"vsr": __version__, **_versions()},
+        versions={
+            "vsr": __version__,
+            **{name: found for name, found in package_versions(_PACKAGES).items() if found},
+            "ffmpeg": ffmpeg_versions()["imageio-ffmpeg"],
+        },
         peaks=bench.peaks,
         figures=tuple(figures),
         scalers=tuple(scalers),
@@ -71,17 +75,10 @@ def _check(plan: Plan) -> None:
 
 
 def _cases(plan: Plan, models: dict[str, Model]) -> Iterator[Case]:
-    for name, model in models.items():
-        for size in plan.sizes:
-            for engine in plan.engines:
-                for precision in plan.precisions:
-                    yield Case(
-                        model=name,
-                        scale=plan.scale or model.scales[-1],
-                        engine=engine,
-                        precision=precision,
-                        size=size,
-                    )
+    ways = product(models, plan.sizes, plan.engines, plan.precisions)
+    for name, size, engine, precision in ways:
+        scale = plan.scale or models[name].scales[-1]
+        yield Case(model=name, scale=scale, engine=engine, precision=precision, size=size)
 
 
 class _Bench:
@@ -176,11 +173,3 @@ class _Bench:
 
 def _most(ran: list[Ran]) -> float | None:
     return max((one.peak_mib for one in ran if one.peak_mib is not None), default=None)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found | {"ffmpeg": ffmpeg_versions()["imageio-ffmpeg"]}
