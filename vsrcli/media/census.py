@@ -15,7 +15,7 @@ from vsrcli.errors import InputError
 from vsrcli.frames import Frame
 from vsrcli.media.describe import stream_info
 from vsrcli.media.info import StreamInfo
-from vsrcli.media.source import Source, local
+from vsrcli.media.source import Source, local, packets_of
 
 _COARSE_TICKS = 10
 """Intervals of fewer ticks than this must be equal: a coarse clock hides no rounding."""
@@ -151,11 +151,5 @@ def list_streams(path: Path) -> tuple[str, tuple[StreamInfo, ...]]:
 
 def _count_packets(path: Path, index: int) -> tuple[int, list[int]]:
     """Packets that show a frame, and the times of those that say so."""
-    count, stamps = 0, []
-    with av.open(local(path), metadata_errors="replace") as container:
-        for packet in container.demux(container.streams[index]):
-            if packet.size and not packet.is_discard:
-                count += 1
-                if packet.pts is not None:
-                    stamps.append(packet.pts)
-    return count, stamps
+    stamps = [packet.pts for packet in packets_of(path, index) if not packet.is_discard]
+    return len(stamps), [pts for pts in stamps if pts is not None]

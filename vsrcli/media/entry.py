@@ -14,9 +14,9 @@ from pathlib import Path
 
 import av
 
-from vsrcli import stops
 from vsrcli.frames import Frame
-from vsrcli.media.source import Source, local
+from vsrcli.media.packet import time_of
+from vsrcli.media.source import Source, packets_of
 
 _LEAD = 2
 """Keyframes ahead of the frame: the frames just after one may lean on those before it."""
@@ -59,22 +59,19 @@ def find_entry(
 def _packets_ahead(path: Path, video: int, time_s: Fraction, frames: int) -> int:
     """How many video packets come before the last keyframe but one that is no later than this, and
     has `frames` after it until then, though each be in two fields."""
-    places: list[int] = []
+    keyframes: list[int] = []
     count = until = 0
-    with av.open(local(path), metadata_errors="replace") as container:
-        try:
-            for packet in container.demux(container.streams[video]):
-                stops.check()
-                if not packet.size:
-                    continue
-                if packet.is_keyframe:
-                    if packet.pts is None or packet.pts * packet.time_base > time_s:
-                        break
-                    places.append(count)
-                count += 1
-                if packet.pts is not None and packet.pts * packet.time_base <= time_s:
-                    until = count
-        except (av.FFmpegError, OSError):
-            return 0
-    ahead = places[: 1 - _LEAD]
+    try:
+        for packet in packets_of(path, video):
+            at_s = time_of(packet)
+            if packet.is_keyframe:
+                if at_s is None or at_s > time_s:
+                    break
+                keyframes.append(count)
+            count += 1
+            if at_s is not None and at_s <= time_s:
+                until = count
+    except (av.FFmpegError, OSError):
+        return 0
+    ahead = keyframes[: 1 - _LEAD]
     return max((place for place in ahead if until - place >= _FIELDS * frames), default=0)

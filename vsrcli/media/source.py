@@ -392,6 +392,15 @@ def local(path: Path) -> str:
     return str(path.absolute())
 
 
+def packets_of(path: Path, index: int) -> Iterator[SidePacket]:
+    """The packets of one stream of a file, not decoded. Raises the system's and FFmpeg's errors."""
+    with av.open(local(path), metadata_errors="replace") as container:
+        for packet in container.demux(container.streams[index]):
+            stops.check()
+            if packet.size:
+                yield packet
+
+
 def _still_shown(packet: SidePacket, begin_s: Fraction) -> Iterator[SidePacket]:
     """A subtitle that began before a time and lasts longer, made to begin there; of others none."""
     at_s, base = time_of(packet), packet.time_base
