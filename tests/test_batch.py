@@ -24,8 +24,8 @@ from vsrcli.cli.joblist import entries
 from vsrcli.errors import UsageError
 from vsrcli.job import Job
 from vsrcli.models import find_folder
-from vsrcli.naming import FIELDS, pattern_of
 from vsrcli.resume import Place, open_work, unfinished, work_folder
+from vsrcli.targets import FIELDS, pattern_of
 
 QUICK = ("--model", "bicubic", "-s", "2", "--preset", "ultrafast")
 TINY = Clip(frames=2, audio=())

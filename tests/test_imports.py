@@ -17,10 +17,10 @@ import vsrcli
 PACKAGE = Path(vsrcli.__file__).parent
 STAGES = {
     *("media", "runtime", "models", "sequences", "cuts"),
-    *("frames", "errors", "job", "prefetch", "progress", "shares", "sizes"),
+    *("frames", "errors", "job", "prefetch", "progress", "shares", "sizes", "targets"),
 }
 WHOLE = STAGES | {
-    *("resume", "segments", "identity", "pipeline", "batch", "naming", "preview"),
+    *("resume", "segments", "identity", "pipeline", "batch", "preview"),
     *("benchmark", "estimate", "extras", "health", "needs", "rehearsal", "stops", "survey", ""),
 }
 ALLOWED = {
@@ -38,11 +38,11 @@ ALLOWED = {
     "media": {"places", "frames", "stops", "errors"},
     "runtime": {"models", "frames", "stops", "errors"},
     "job": {"media", "models", "places", "errors"},
-    "sizes": {"job", "media", "models", "places", "errors"},
+    "sizes": {"job", "media", "models"},
+    "targets": {"job", "models", "places", "sizes", "errors"},
     "resume": {"frames", "errors"},
     "segments": {"resume", "runtime", "sequences", "frames", "errors"},
     "identity": {"", "resume", "job", "media", "models", "sizes"},
-    "naming": {"job", "sizes", "models", "errors"},
     "batch": {"pipeline", "progress", "job", "stops", "errors"},
     "lettering": set(),
     "montage": {"lettering", "frames"},

@@ -43,7 +43,8 @@ from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.segments import Checkpoint, checkpoint, in_segments, reach
 from vsrcli.sequences import Border, Cut, split_shots
 from vsrcli.shares import shares
-from vsrcli.sizes import Size, check_target, choose_size, default_target, kept_suffix
+from vsrcli.sizes import Size, choose_size
+from vsrcli.targets import check_target, default_target, kept_suffix
 
 log = logging.getLogger("vsr")
 T = TypeVar("T")

@@ -30,7 +30,8 @@ from vsrcli.places import is_pipe
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.sequences import split_shots
-from vsrcli.sizes import check_target, default_scale
+from vsrcli.sizes import default_scale
+from vsrcli.targets import check_target
 
 LEAD = 10
 """Frames before the instant that fill a model's state."""

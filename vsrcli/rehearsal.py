@@ -28,8 +28,9 @@ from vsrcli.runtime.devices import choose_device
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.runtime.memory import free_bytes
 from vsrcli.shares import shares
-from vsrcli.sizes import Size, check_target, choose_size, default_target
+from vsrcli.sizes import Size, choose_size
 from vsrcli.survey import Outcome, collected_warnings
+from vsrcli.targets import check_target, default_target
 
 
 @dataclass(frozen=True, kw_only=True)

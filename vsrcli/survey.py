@@ -32,7 +32,8 @@ from vsrcli.places import is_pipe
 from vsrcli.runtime.devices import choose_device
 from vsrcli.runtime.memory import free_bytes
 from vsrcli.runtime.tiling import Tiling, plan_tiling
-from vsrcli.sizes import Size, choose_size, default_target, running_scale
+from vsrcli.sizes import Size, choose_size, running_scale
+from vsrcli.targets import default_target
 
 log = logging.getLogger("vsr")
 _DECODE_LIMIT_S = 20.0

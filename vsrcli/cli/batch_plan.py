@@ -13,9 +13,8 @@ from vsrcli.cli.joblist import Entry, entries
 from vsrcli.cli.run_options import RunOptions
 from vsrcli.errors import InputError, OutputError, UsageError, VsrError
 from vsrcli.job import Job
-from vsrcli.naming import is_done, pattern_of, target_of
 from vsrcli.runtime.bare import resolve_model
-from vsrcli.sizes import refuse_source
+from vsrcli.targets import is_done, pattern_of, refuse_source, target_of
 
 Planned = Job | Result
 """A run to do, or one that is over before it began."""
