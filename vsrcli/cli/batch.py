@@ -17,6 +17,8 @@ from vsrcli.stops import Stop
 
 if TYPE_CHECKING:
     from vsrcli.batch import Result
+    from vsrcli.cli.batch_plan import Planned
+    from vsrcli.cli.batch_report import Log
 
 
 @takes_run_options
@@ -58,11 +60,9 @@ def batch(
     After a stop the same command goes on, within a video, too (--no-resume: not within one).
     Exit code 0 if all are done, now or before; 10 if some failed.
     """
-    from vsrcli.batch import Interrupted, run_all
     from vsrcli.cli.batch_plan import plan
     from vsrcli.cli.batch_report import check_report, open_log, write_report
     from vsrcli.cli.events import mark_told
-    from vsrcli.job import Job
 
     set_log_level(loglevel)
     began = time.time()
@@ -79,26 +79,12 @@ def batch(
             raise
         return
     told = open_log(progress, planned, quiet=loglevel is LogLevel.quiet)
-    todo = {index: job for index, job in enumerate(planned) if isinstance(job, Job)}
-    places = list(todo)
-    cause: BaseException | None = None
-    try:
-        ended = run_all(
-            list(todo.values()),
-            at_once=jobs,
-            on_event=lambda index, event: told.event(places[index], event),
-        )
-    except Interrupted as exc:
-        ended, cause = exc.results, exc.cause
-        told.stopped(cause)
-    by_place = dict(zip(places, ended, strict=True))
-    results = [by_place.get(i, job) for i, job in enumerate(planned)]
-    over = [result for result in results if not isinstance(result, Job)]
-    told.end(over)
-    end = _StoppedError(cause, over, again=redo) if cause else _failure(over)
+    results, cause = _run(planned, told, at_once=jobs)
+    told.end(results)
+    end = _StoppedError(cause, results, again=redo) if cause else _failure(results)
     if report:
         try:
-            write_report(report, over, began=began)
+            write_report(report, results, began=began)
         except OutputError as exc:
             if end is None:
                 raise
@@ -106,6 +92,29 @@ def batch(
     if end:
         mark_told(end)
         raise end from cause
+
+
+def _run(
+    planned: Sequence[Planned], told: Log, *, at_once: int
+) -> tuple[list[Result], BaseException | None]:
+    """A result for each source, in order, and what stopped the batch if something did."""
+    from vsrcli.batch import Interrupted, run_all
+    from vsrcli.job import Job
+
+    todo = {index: job for index, job in enumerate(planned) if isinstance(job, Job)}
+    places = list(todo)
+    cause: BaseException | None = None
+    try:
+        ended = run_all(
+            list(todo.values()),
+            at_once=at_once,
+            on_event=lambda index, event: told.event(places[index], event),
+        )
+    except Interrupted as exc:
+        ended, cause = exc.results, exc.cause
+        told.stopped(cause)
+    by_place = dict(zip(places, ended, strict=True))
+    return [by_place[i] if isinstance(p, Job) else p for i, p in enumerate(planned)], cause
 
 
 def _failure(results: Sequence[Result]) -> BatchError | None:
