@@ -28,8 +28,6 @@ from vsrcli.progress import Progress, Report, Stage
 log = logging.getLogger("vsr")
 _GRACE_S = 10.0
 """What a run may take to clean up when it is stopped."""
-
-
 _FOR_THE_BATCH = set(stops.SIGNALS) - {signal.SIGTERM}
 """Signals that a terminal sends to all of its processes."""
 

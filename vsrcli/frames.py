@@ -23,7 +23,6 @@ Plane = NDArray[Any]  # uint8 or uint16, as the layout's bits say
 RgbU8 = NDArray[np.uint8]
 """(H, W, 3), 0..255, R G B; for what is looked at or trained on: no frame passes through it."""
 
-
 IDENTITY, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
 """MatrixCoefficients of H.273; IDENTITY is that of RGB."""
 _HD_LINES = 720
@@ -107,14 +106,14 @@ class Layout:
 class Color:
     """The tags that say which colour a code value is, as FFmpeg numbers them (H.273).
 
-    2 stands for "unspecified" and stays so: tags are carried, never invented.
+    UNSPECIFIED stays so: tags are carried, never invented.
     """
 
-    matrix: int = 2
+    matrix: int = UNSPECIFIED
     full_range: bool | None = None
     """None where the source does not say."""
-    primaries: int = 2
-    transfer: int = 2
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
     siting: Siting = Siting.LEFT
 
 

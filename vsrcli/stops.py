@@ -14,8 +14,6 @@ from contextlib import contextmanager
 
 POLL_S = 0.1
 """How long a wait may last before it looks for a stop again."""
-
-
 HANGUP = getattr(signal, "SIGHUP", None)
 """The terminal was closed; None on Windows, which has no such signal."""
 SIGNALS = tuple(n for n in (signal.SIGINT, signal.SIGTERM, HANGUP) if n is not None)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import av
 
-from vsrcli.frames import Color, Siting
+from vsrcli.frames import IDENTITY, Color, Siting
 from vsrcli.media.ends import AV_TIME_BASE
 from vsrcli.media.hdr import dynamic_kinds, read_mastering
 from vsrcli.media.info import SourceInfo, StreamInfo, VideoInfo
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.turn import read_turn
 
-_PQ, _HLG, _BT2020_NCL, _RGB = 16, 18, 9, 0
+_PQ, _HLG, _BT2020_NCL = 16, 18, 9
+"""TransferCharacteristics and MatrixCoefficients of H.273."""
 _CENTRED_CODECS = {"mjpeg", "mpeg1video", "mjpegb", "jpegls", "webp"}
 
 
@@ -114,4 +115,4 @@ def color_of(frame: av.VideoFrame, codec: str = "") -> Color:
 
 
 def _matrix(frame: av.VideoFrame) -> int:
-    return _RGB if frame.format.is_rgb else int(frame.colorspace)
+    return IDENTITY if frame.format.is_rgb else int(frame.colorspace)

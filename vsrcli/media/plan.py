@@ -46,8 +46,6 @@ _MOV_TAGS = {
 """What mp4 and mov write where every player looks."""
 COVERED = {"mp4", "ipod", "matroska"}
 """Containers that hold a cover picture."""
-
-
 _SOUND = ("aac", "libopus")
 """Encoders for sound that a container cannot hold as it is, in this order, before its usual one."""
 _USUAL_RATE = 48000
