@@ -23,7 +23,7 @@ from vsrcli.lab.degrade import DEGRADATIONS, shrink
 from vsrcli.lab.evaluate import CLIP_CROP, clip_upscaler
 from vsrcli.lab.luma import luma
 from vsrcli.lab.metrics import psnr
-from vsrcli.lab.sequence import Means
+from vsrcli.lab.sequence import EngineOptions
 from vsrcli.models import find_folder
 
 SCALE = 4
@@ -65,7 +65,7 @@ def main() -> None:
     small = [DEGRADATIONS[args.degrade](frame, SCALE) for frame in truth]
     inner = (slice(CLIP_CROP, -CLIP_CROP),) * 2
     lumas = [luma(frame)[inner] for frame in truth]
-    upscale = clip_upscaler(find_folder(args.model), SCALE, Means(threads=args.threads))
+    upscale = clip_upscaler(find_folder(args.model), SCALE, EngineOptions(threads=args.threads))
     step = max(SPAN, args.frames // 10 // SPAN * SPAN)
     figures: deque[float] = deque(maxlen=SPAN)
     for index, made in enumerate(upscale(endless(small, args.frames)), start=1):

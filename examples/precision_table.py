@@ -24,7 +24,7 @@ from vsrcli.errors import VsrError
 from vsrcli.lab.bf16 import bf16_change
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.quantise import INT8, Shots, quantise
-from vsrcli.lab.sequence import Means
+from vsrcli.lab.sequence import EngineOptions
 from vsrcli.models import Model, Temporal, list_models
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -70,7 +70,7 @@ def row(model: Model, args: argparse.Namespace) -> tuple[str, ...]:
             scale=SCALE,
             degrade=degrade,
             frames=args.frames,
-            means=Means(engine=engine, precision=precision),
+            options=EngineOptions(engine=engine, precision=precision),
         ).mean.psnr_y
 
     with TemporaryDirectory() as scratch:

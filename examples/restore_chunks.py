@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vsrcli.lab.clips import read_frames
 from vsrcli.lab.degradations import degradation
-from vsrcli.lab.sequence import Means, driven
+from vsrcli.lab.sequence import EngineOptions, driven
 from vsrcli.models import Model, Tuning, find_model
 
 SCALE = 4
@@ -64,7 +64,7 @@ def cut(args: argparse.Namespace) -> NDArray[np.uint8]:
 
 def restored(model: Model, clip: NDArray[np.uint8], tuning: Tuning) -> Values:
     """(T, 3, 4H, 4W), red first, in 0..1."""
-    upscale = driven(model, SCALE, Means(tuning=tuning))
+    upscale = driven(model, SCALE, EngineOptions(tuning=tuning))
     made = [np.stack([frame.planes[i] for i in (2, 0, 1)]) for frame in upscale(clip)]
     return np.stack(made) / 65535
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vsrcli.errors import ModelError
 from vsrcli.lab.evaluate import Evaluation, Row, evaluate
-from vsrcli.lab.sequence import Means
+from vsrcli.lab.sequence import EngineOptions
 from vsrcli.models import Temporal, Tuning, find_folder
 from vsrcli.models.model import read_model
 
@@ -75,7 +75,7 @@ def evaluations(args: argparse.Namespace, degrade: str) -> Iterator[tuple[str, E
                 short_side=args.short_side,
                 metrics=METRICS,
                 niqe_params=args.niqe_params,
-                means=Means(tuning=Tuning(clean=clean), threads=args.threads),
+                options=EngineOptions(tuning=Tuning(clean=clean), threads=args.threads),
             )
             yield model.id if len(ways) == 1 else f"{model.id} {clean}", found
 

@@ -24,7 +24,7 @@ from vsrcli.lab.degrade import DEGRADATIONS
 from vsrcli.lab.evaluate import CLIP_CROP, clip_upscaler, sources
 from vsrcli.lab.luma import luma
 from vsrcli.lab.metrics import psnr
-from vsrcli.lab.sequence import ClipUpscale, Means
+from vsrcli.lab.sequence import ClipUpscale, EngineOptions
 from vsrcli.models import find_folder
 
 SCALE = 4
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
     lengths = [int(part) for part in args.run_in.split(",")]
-    upscale = clip_upscaler(find_folder(args.model), SCALE, Means(threads=args.threads))
+    upscale = clip_upscaler(find_folder(args.model), SCALE, EngineOptions(threads=args.threads))
     table: dict[str, list[Figures]] = {}
     for path in sources(args.clips):
         for start in map(int, args.starts.split(",")):

@@ -19,7 +19,7 @@ from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.metrics import psnr
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.restore.texture import texture_distance
-from vsrcli.lab.sequence import Means, recurrent
+from vsrcli.lab.sequence import EngineOptions, recurrent
 from vsrcli.lab.temporal import adversarial, carry
 from vsrcli.lab.temporal import recipe as recipe_module
 from vsrcli.lab.temporal.carry import Carried, backwards
@@ -221,7 +221,7 @@ def test_import_of_the_official_form(tmp_path):
     assert (model.color, model.output, model.window) == ("rgb", "y", (1, 1))
     assert {s.name: s.channels for s in model.states} == {"hidden": 8, "last": 16}
     frames = [np.full((12, 16, 3), v, np.uint8) for v in (10, 100, 200)]
-    out = list(recurrent(model, 4, Means(threads=1))(frames))
+    out = list(recurrent(model, 4, EngineOptions(threads=1))(frames))
     assert [o.shape for o in out] == [(48, 64)] * 3
 
 
@@ -250,7 +250,7 @@ def test_official_checkpoint_gives_the_authors_frames(tmp_path):
     model = read_model(import_checkpoint(source, tmp_path, "rlsp").folder)
     wanted = [read_rgb(p)[..., 0] for p in sorted((SHARED / "upstream/rlsp/frames").iterdir())]
     clip = list(read_frames(SHARED / "data/eval/vid4/city.mkv"))[: len(wanted) + 1]
-    out = recurrent(model, 4, Means())(bd(frame, 4) for frame in clip)
+    out = recurrent(model, 4, EngineOptions())(bd(frame, 4) for frame in clip)
     compared = list(zip(islice(out, len(wanted)), wanted, strict=True))
     assert compared
     for ours, theirs in compared:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vsrcli.lab.evaluate import evaluate
-from vsrcli.lab.sequence import Means
+from vsrcli.lab.sequence import EngineOptions
 from vsrcli.media.images import write_png
 from vsrcli.models.model import Temporal, read_model
 
@@ -84,10 +84,8 @@ def test_card_fits_its_files(name: str):
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", FLOORS)
 def test_gain_over_bicubic(name: str, scale: int, picture: Path):
-    assert (
-        evaluate(WEIGHTS / name, picture, scale=scale, means=Means(threads=1)).mean.gain_db
-        > FLOORS[name]
-    )
+    found = evaluate(WEIGHTS / name, picture, scale=scale, options=EngineOptions(threads=1))
+    assert found.mean.gain_db > FLOORS[name]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +94,6 @@ def test_gain_over_bicubic(name: str, scale: int, picture: Path):
 def test_gain_of_video_models(name: str, scale: int, moving: Path):
     """dB over bicubic on the grid that a model was trained on."""
     degrade = "bd" if name.endswith("-bd") else "bicubic"
-    means = Means(engine="onnxruntime", threads=1)
-    found = evaluate(WEIGHTS / name, moving, scale=scale, degrade=degrade, means=means)
+    options = EngineOptions(engine="onnxruntime", threads=1)
+    found = evaluate(WEIGHTS / name, moving, scale=scale, degrade=degrade, options=options)
     assert found.mean.gain_db > 2.5

@@ -68,7 +68,7 @@ def evaluate(
     """Measure a model on a folder, beside bicubic: PSNR-Y, SSIM and more. Needs the lab extra."""
     with lab_needed("vsr eval"):
         from vsrcli.lab.evaluate import evaluate as measure
-        from vsrcli.lab.sequence import Means
+        from vsrcli.lab.sequence import EngineOptions
 
     from vsrcli.models import Tuning, find_folder
 
@@ -86,7 +86,7 @@ def evaluate(
             niqe_params=niqe_params,
             short_side=short_side,
             without=without,
-            means=Means(
+            options=EngineOptions(
                 device=device,
                 engine=engine,
                 precision=precision,
@@ -112,8 +112,8 @@ def _status() -> Iterator[Callable[[Row], None]]:
 
 
 def _render(found: Evaluation) -> None:
-    denied = f", without {found.without}" if found.without else ""
-    title = f"{found.model} x{found.scale} on {found.folder}, degraded by {found.degrade}{denied}"
+    without = f", without {found.without}" if found.without else ""
+    title = f"{found.model} x{found.scale} on {found.folder}, degraded by {found.degrade}{without}"
     print_lines(title, "")
     keys = tuple(found.mean.more)
     rows = [_cells(row, keys) for row in (*found.rows, found.mean)]

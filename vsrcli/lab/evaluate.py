@@ -27,7 +27,7 @@ from vsrcli.lab.degrade import shrink
 from vsrcli.lab.luma import Luma, luma
 from vsrcli.lab.measures import BASIC, Measures, make_measures
 from vsrcli.lab.metrics import Plane, psnr, ssim
-from vsrcli.lab.sequence import USUAL, ClipUpscale, Means, denied, framewise, recurrent
+from vsrcli.lab.sequence import DEFAULTS, ClipUpscale, EngineOptions, ablated, framewise, recurrent
 from vsrcli.media.images import read_rgb
 from vsrcli.models import UNTUNED, graph_precision
 from vsrcli.models.model import Temporal, read_model
@@ -74,7 +74,7 @@ class Evaluation:
     rows: tuple[Row, ...]
     mean: Row
     without: str = ""
-    """What the model was denied: "", "state" or "neighbours"."""
+    """What the model was run without: "", "state" or "neighbours"."""
 
 
 def evaluate(
@@ -89,7 +89,7 @@ def evaluate(
     niqe_params: Path | None = None,
     short_side: int = 0,
     without: str = "",
-    means: Means = USUAL,
+    options: EngineOptions = DEFAULTS,
     on_row: Callable[[Row], None] | None = None,
 ) -> Evaluation:
     """Figures of every picture and clip in `folder`, and their mean.
@@ -105,7 +105,7 @@ def evaluate(
     ways = degradation(degrade, scale)
     measures = make_measures(metrics, niqe_params)
     items = sources(folder)
-    upscale = clip_upscaler(model, scale, means, without=without)
+    upscale = clip_upscaler(model, scale, options, without=without)
     rows = []
     for item in items:
         edge = crop if crop is not None else (scale if is_picture(item) else CLIP_CROP)
@@ -125,26 +125,28 @@ def evaluate(
     )
 
 
-def clip_upscaler(model: Path, scale: int, means: Means, *, without: str = "") -> ClipUpscale:
+def clip_upscaler(
+    model: Path, scale: int, options: EngineOptions, *, without: str = ""
+) -> ClipUpscale:
     """Frames to luma, by whatever kind of model is in this folder or file."""
     card = None if model.is_file() else read_model(model)
     if card:
-        means.tuning.check(card)
-    elif means.tuning != UNTUNED:
+        options.tuning.check(card)
+    elif options.tuning != UNTUNED:
         raise UsageError("options of bidirectional models need a model folder, not an ONNX file")
     if without:
         if card is None or card.temporal is not Temporal.RECURRENT:
             raise ModelError(f"only a recurrent model can be measured without {without}")
-        return denied(card, scale, without, means)
+        return ablated(card, scale, without, options)
     if card is None or (card.color == "y" and card.temporal is Temporal.FRAME):
-        setup = means.setup(card)
-        kind = graph_precision(means.precision)
+        setup = options.setup(card)
+        kind = graph_precision(options.precision)
         if card is None and kind != "fp32":
             raise UsageError(f"--precision {kind} needs a model folder, not an ONNX file")
         graph = model if card is None else card.graph(scale, kind).load()
         return framewise(luma_upscaler(setup.open(graph), scale))
     if card.temporal is not Temporal.FRAME:
-        return recurrent(card, scale, means)
+        return recurrent(card, scale, options)
     raise ModelError(f"{card.id} is a {card.temporal.value} model; this cannot measure it yet")
 
 

@@ -19,7 +19,7 @@ from vsrcli.lab.networks import LumaNet
 from vsrcli.lab.origin import UNSAID, Origin, origin_of
 from vsrcli.lab.recipe import Recipe
 from vsrcli.lab.restore.footprint import work_bytes
-from vsrcli.lab.sequence import Means
+from vsrcli.lab.sequence import EngineOptions
 from vsrcli.lab.train import average_net, start
 from vsrcli.models.model import CARD
 from vsrcli.runtime.engines import open_engine
@@ -212,7 +212,7 @@ def measure(folder: Path, scale: int, data: Path) -> Mapping[str, float]:
     graph = next(g for g in card.graphs if g.scale == scale)
     figures: dict[str, float] = {}
     for name, place in eval_folders(data).items():
-        mean = evaluate(folder, place, scale=scale, means=Means(threads=1)).mean
+        mean = evaluate(folder, place, scale=scale, options=EngineOptions(threads=1)).mean
         figures[f"{name}_psnr_y"] = round(mean.psnr_y, 2)
         figures[f"{name}_gain_db"] = round(mean.gain_db, 2) + 0.0
         figures[f"{name}_ssim"] = round(mean.ssim, 4)

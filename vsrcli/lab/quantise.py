@@ -36,7 +36,7 @@ from vsrcli.lab.degradations import degradation
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.luma import luma
 from vsrcli.lab.restore.calibrate import part_feeds
-from vsrcli.lab.sequence import Means, net_input, window_at, zero_states
+from vsrcli.lab.sequence import EngineOptions, net_input, window_at, zero_states
 from vsrcli.models import Model, Temporal
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
@@ -132,7 +132,7 @@ def quantise(
                 scale=scale,
                 degrade=shots.degrade,
                 frames=frames,
-                means=Means(engine="onnxruntime", precision=way),
+                options=EngineOptions(engine="onnxruntime", precision=way),
             ).mean.psnr_y
             for way in ("fp32", INT8)
         )

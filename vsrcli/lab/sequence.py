@@ -29,11 +29,11 @@ Tensor = NDArray[np.float32]
 """What a net takes or gives, (1, C, H, W)."""
 _LAYOUT = layout_of("gbrp16le")
 _TO_16_BIT = 257
-DENIALS = ("state", "neighbours")
+ABLATIONS = ("state", "neighbours")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Means:
+class EngineOptions:
     """What a model is run with: as in a run of the product, but on the CPU and in fp32 unless
     something else is said."""
 
@@ -56,7 +56,7 @@ class Means:
         )
 
 
-USUAL = Means()
+DEFAULTS = EngineOptions()
 
 
 def framewise(upscale: Callable[[Luma], Luma]) -> ClipUpscale:
@@ -69,13 +69,15 @@ def framewise(upscale: Callable[[Luma], Luma]) -> ClipUpscale:
     return run
 
 
-def recurrent(model: Model, scale: int, means: Means) -> ClipUpscale:
+def recurrent(model: Model, scale: int, options: EngineOptions) -> ClipUpscale:
     """A recurrent or bidirectional model as an upscaler of clips."""
-    upscale = driven(model, scale, means)
+    upscale = driven(model, scale, options)
     return lambda frames: map(_luma, upscale(frames))
 
 
-def driven(model: Model, scale: int, means: Means) -> Callable[[Iterable[RgbU8]], Iterator[Frame]]:
+def driven(
+    model: Model, scale: int, options: EngineOptions
+) -> Callable[[Iterable[RgbU8]], Iterator[Frame]]:
     """The same, in 16-bit RGB; of any kind of model."""
 
     def run(frames: Iterable[RgbU8]) -> Iterator[Frame]:
@@ -93,11 +95,11 @@ def driven(model: Model, scale: int, means: Means) -> Callable[[Iterable[RgbU8]]
             model,
             scale,
             picture=picture,
-            device=means.device,
-            engine=means.engine,
-            precision=means.precision,
-            threads=means.threads,
-            tuning=means.tuning,
+            device=options.device,
+            engine=options.engine,
+            precision=options.precision,
+            threads=options.threads,
+            tuning=options.tuning,
         )
         with closing(driver):
             for frame in _frames(chain([first], source)):
@@ -107,12 +109,12 @@ def driven(model: Model, scale: int, means: Means) -> Callable[[Iterable[RgbU8]]
     return run
 
 
-def denied(model: Model, scale: int, without: str, means: Means) -> ClipUpscale:
+def ablated(model: Model, scale: int, without: str, options: EngineOptions) -> ClipUpscale:
     """A recurrent model without its "state", zeroed before each frame, or its "neighbours", for
     which each frame itself stands in. Raises UsageError for anything else."""
-    if without not in DENIALS:
-        raise UsageError(f"--without takes {' or '.join(DENIALS)}, not {without!r}")
-    setup = means.setup(model, scale)
+    if without not in ABLATIONS:
+        raise UsageError(f"--without takes {' or '.join(ABLATIONS)}, not {without!r}")
+    setup = options.setup(model, scale)
     graph = model.graph(scale, graph_precision(setup.precision)).load()
 
     def run(frames: Iterable[RgbU8]) -> Iterator[Luma]:
