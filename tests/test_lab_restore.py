@@ -16,12 +16,12 @@ from vsrcli.errors import InputError, WeightsError
 from vsrcli.lab import budget
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.restore import recipe as recipe_module
+from vsrcli.lab.restore.discriminator import Discriminator, discriminator_step
 from vsrcli.lab.restore.export import card_of, export_restoring, write
-from vsrcli.lab.restore.judge import Judge, tried
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.spynet import SpyNet, warp
-from vsrcli.lab.restore.train import begin_from, start, taught, train
+from vsrcli.lab.restore.train import begin_from, load_trained, start, train
 from vsrcli.media.images import write_png
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
@@ -151,7 +151,7 @@ def test_every_recipe_learns_all_its_lessons(tmp_path, monkeypatch):
     assert {"output", "cleaning", "adversarial", "feature", "judge"} == set(reports[1].losses)
     assert all(np.isfinite(v) for r in reports for v in (*r.losses.values(), *r.figures.values()))
     for name in (*(f"-{kind}" for kind in by_kind), ""):
-        done = taught(small, tmp_path / f"realbasicvsr-lite{name}.pt")
+        done = load_trained(small, tmp_path / f"realbasicvsr-lite{name}.pt")
         assert done.net.shape == SMALL
         assert 0 < done.minutes < 1
         assert done.lesson == (name.removeprefix("-") or "gan")
@@ -195,16 +195,18 @@ def test_bad_recipe_is_named(tmp_path):
         recipe_module.load_recipe(path)
 
 
-def test_judge_learns_to_tell_blurred_from_sharp():
+def test_discriminator_learns_to_tell_blurred_from_sharp():
     """In a few steps, because it sees detail; the mean error of chance is 2 ln 2."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
-    judge = Judge(8, detail=4.0)
-    optimiser = torch.optim.Adam(judge.parameters(), 5e-4)  # at more, rounding decides how it ends
+    discriminator = Discriminator(8, detail=4.0)
+    optimiser = torch.optim.Adam(
+        discriminator.parameters(), 5e-4
+    )  # at more, rounding decides how it ends
     errors = []
     for _ in range(80):
         coarse = torch.rand(2, 3, 16, 16, generator=generator)
         base = torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bicubic").clamp(0, 1)
         sharp = (base + 0.05 * torch.randn(base.shape, generator=generator)).clamp(0, 1)
-        errors.append(float(tried(judge, optimiser, base, sharp)[2]))
+        errors.append(float(discriminator_step(discriminator, optimiser, base, sharp)[2]))
     assert np.mean(errors[-5:]) < 0.8 * np.mean(errors[:5])

@@ -31,7 +31,7 @@ class Source(Protocol):
         ...
 
 
-class Moving:
+class MovingStills:
     """Stills under a moving camera, blurred, shrunk, with noise: a stand-in for a pack."""
 
     def __init__(self, stills: Stills, device: torch.device) -> None:
@@ -52,7 +52,7 @@ def open_sources(
 ) -> tuple[Source, Source]:
     """To train on, and held back. Raises InputError if a pack is not whole."""
     if not packs:
-        return Moving(stills[0], device), Moving(stills[1], device)
+        return MovingStills(stills[0], device), MovingStills(stills[1], device)
     return Packs(packs, device), Packs(packs, device, held=True)
 
 

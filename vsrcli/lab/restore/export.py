@@ -17,7 +17,7 @@ from vsrcli.lab.origin import UNSAID, Origin, origin_of
 from vsrcli.lab.restore.network import SCALE, RealBasicVsr
 from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.recipe import FAMILY, Recipe
-from vsrcli.lab.restore.train import taught
+from vsrcli.lab.restore.train import load_trained
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Tuning
 from vsrcli.models.model import read_model
@@ -47,7 +47,7 @@ def export_restoring(
     """The averaged weights of a checkpoint as `weights`/<id>, proved equal to torch."""
     if not checkpoint.exists():
         raise WeightsError(f"no checkpoint {checkpoint}; train {recipe.id} first")
-    done = taught(recipe, checkpoint)
+    done = load_trained(recipe, checkpoint)
     origin = origin_of(done.data, TRAINED_ON, said)
     card = card_of(
         model_id or recipe.id,

@@ -67,7 +67,7 @@ class Recipe:
     """Features of the discriminator's first layer."""
     judge_lr: float = 5e-4
     judge_detail: float = 4.0
-    """See Judge."""
+    """See `discriminator.Discriminator`."""
     optimiser: str = "muon"
     ema: float = 0.998
     shrinks: tuple[float, ...] = (1.0, 0.7, 0.5)

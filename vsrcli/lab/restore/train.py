@@ -30,7 +30,7 @@ from vsrcli.lab.restore.data import (
     sharpened,
     shrunk,
 )
-from vsrcli.lab.restore.judge import Judge, tried
+from vsrcli.lab.restore.discriminator import Discriminator, discriminator_step
 from vsrcli.lab.restore.network import RealBasicVsr
 from vsrcli.lab.restore.recipe import LEGS, Recipe, Stage
 from vsrcli.lab.restore.texture import texture_distance
@@ -66,7 +66,7 @@ class State:
     """Everything a checkpoint holds."""
 
     net: RealBasicVsr
-    judge: Judge
+    discriminator: Discriminator
     average: dict[str, Tensor]
     optimisers: Optimisers
     stage: str
@@ -131,7 +131,7 @@ def train(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taught:
+class Trained:
     """What a checkpoint has come to."""
 
     net: RealBasicVsr
@@ -144,13 +144,13 @@ class Taught:
     """Of its trainings."""
 
 
-def taught(recipe: Recipe, checkpoint: Path) -> Taught:
+def load_trained(recipe: Recipe, checkpoint: Path) -> Trained:
     """The outcome of a training, to look at or to export."""
     saved = load_checkpoint(checkpoint)
     net = RealBasicVsr(recipe.shape)
     with fitting(checkpoint):
         net.load_state_dict(saved["average"])
-    return Taught(
+    return Trained(
         net=net.eval(),
         lesson=saved["stage"],
         minutes=saved["spent_s"] / 60,
@@ -182,7 +182,9 @@ def start(
     net = channels_last(net.to(device))
     state = State(
         net=net,
-        judge=channels_last(Judge(recipe.judge, detail=recipe.judge_detail).to(device)),
+        discriminator=channels_last(
+            Discriminator(recipe.judge, detail=recipe.judge_detail).to(device)
+        ),
         average=copied(net),
         optimisers={},
         stage=recipe.stages[0].kind,
@@ -201,7 +203,7 @@ def _take(state: State, saved: dict[str, Any], recipe: Recipe) -> None:
     state.net.load_state_dict(saved["net"])
     state.average, state.stage = saved["average"], saved["stage"]
     if state.stage == "gan":  # until then it has learned nothing
-        state.judge.load_state_dict(saved["judge"])
+        state.discriminator.load_state_dict(saved["judge"])
     state.step, state.stage_step = saved["step"], saved["stage_step"]
     state.spent_s, state.data = saved["spent_s"], saved.get("data", [])
     state.optimisers = _optimisers(state, recipe)
@@ -213,7 +215,7 @@ def save(state: State, checkpoint: Path) -> None:
     """Writes the state."""
     kept = {
         "net": state.net.state_dict(),
-        "judge": state.judge.state_dict(),
+        "judge": state.discriminator.state_dict(),  # as recipes call it
         "average": state.average,
         "optimisers": {name: each.state_dict() for name, each in state.optimisers.items()},
         "stage": state.stage,
@@ -241,7 +243,7 @@ def _optimisers(state: State, recipe: Recipe) -> Optimisers:
         made["net"] = make_optimiser(recipe.optimiser, rest, 1.0, 1.0)
     if state.stage == "gan":
         made["judge"] = torch.optim.Adam(
-            state.judge.parameters(), recipe.judge_lr, betas=(0.9, 0.99)
+            state.discriminator.parameters(), recipe.judge_lr, betas=(0.9, 0.99)
         )
     return made
 
@@ -294,7 +296,7 @@ def _flow_loss(net: RealBasicVsr, now: Tensor, other: Tensor, flow: Tensor) -> T
 
 
 def _picture_losses(state: State, stage: Stage, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-    """Weighted parts of the loss of stages 1 and 2; in stage 2 the judge takes its step first."""
+    """Weighted parts of the loss of stages 1 and 2; in stage 2 the discriminator steps first."""
     with torch.autocast(lr.device.type, torch.bfloat16):
         made, clean = state.net(lr)
     made, clean = made.float().flatten(0, 1), clean.float().flatten(0, 1)
@@ -308,7 +310,7 @@ def _picture_losses(state: State, stage: Stage, lr: Tensor, hr: Tensor) -> dict[
         losses["texture"] = stage.texture * texture_distance(made, true)
     if stage.kind == "gan":
         chosen = torch.randperm(len(made), device=made.device)[: stage.judged]
-        losses |= _verdicts(state, stage, made[chosen], true[chosen])
+        losses |= _adversarial_losses(state, stage, made[chosen], true[chosen])
     return losses
 
 
@@ -319,9 +321,13 @@ def _on_and_back(frames: Tensor) -> Tensor:
     return frames[:, torch.where(at > last, 2 * last - at, at)]
 
 
-def _verdicts(state: State, stage: Stage, made: Tensor, true: Tensor) -> dict[str, Tensor]:
-    """Adversarial and feature loss, and the judge's own, from which it has learned already."""
-    real, distance, error = tried(state.judge, state.optimisers["judge"], made, true)
+def _adversarial_losses(
+    state: State, stage: Stage, made: Tensor, true: Tensor
+) -> dict[str, Tensor]:
+    """Adversarial and feature loss, and that of the discriminator, which has taken its step."""
+    real, distance, error = discriminator_step(
+        state.discriminator, state.optimisers["judge"], made, true
+    )
     return {
         "adversarial": stage.adversarial * real,
         "feature": stage.feature * distance,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsrcli.lab.restore.judge import Judge, tried
+from vsrcli.lab.restore.discriminator import Discriminator, discriminator_step
 from vsrcli.lab.restore.texture import texture_distance
 from vsrcli.lab.temporal.egvsr import Egvsr, warp
 from vsrcli.lab.temporal.feed import Batch
@@ -26,12 +26,14 @@ FRAMES = 3
 _RATE = 1e-4
 
 
-class Court:
-    """The discriminator of one training, and its optimiser."""
+class AdversarialLoss:
+    """The discriminator of one training, its optimiser, and the loss that it gives the net."""
 
     def __init__(self, features: int, device: torch.device) -> None:
-        self.judge = Judge(features, channels=3 * FRAMES).to(device)
-        self._optimiser = torch.optim.Adam(self.judge.parameters(), _RATE, betas=(0.9, 0.99))
+        self._discriminator = Discriminator(features, channels=3 * FRAMES).to(device)
+        self._optimiser = torch.optim.Adam(
+            self._discriminator.parameters(), _RATE, betas=(0.9, 0.99)
+        )
 
     def loss(
         self, net: Egvsr, batch: Batch, recipe: Recipe, state: Tensor | None = None
@@ -46,8 +48,8 @@ class Court:
         flows = run.flow
         made = functional.pixel_shuffle(run.phases.float(), scale)
         forth, back = made[:, :length], made[:, length - 1 :].flip(1)
-        real, distance, _ = tried(
-            self.judge,
+        real, distance, _ = discriminator_step(
+            self._discriminator,
             self._optimiser,
             triples(forth, flows, scale),
             triples(batch.hr, flows, scale),
@@ -64,11 +66,14 @@ class Court:
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"judge": self.judge.state_dict(), "optimiser": self._optimiser.state_dict()}
+        return {
+            "judge": self._discriminator.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """From a checkpoint."""
-        self.judge.load_state_dict(saved["judge"])
+        self._discriminator.load_state_dict(saved["judge"])
         self._optimiser.load_state_dict(saved["optimiser"])
 
 

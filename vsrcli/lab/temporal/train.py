@@ -24,7 +24,7 @@ from vsrcli.lab.budget import device_named, moments, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.starts import fitting, load_checkpoint
-from vsrcli.lab.temporal.adversarial import Court
+from vsrcli.lab.temporal.adversarial import AdversarialLoss
 from vsrcli.lab.temporal.carry import Carried, backwards
 from vsrcli.lab.temporal.egvsr import Egvsr
 from vsrcli.lab.temporal.feed import Batch, Feed, Sources
@@ -75,7 +75,7 @@ class State:
     revived: int = 0
     """Filters since the last report."""
     data: list[Data] = field(default_factory=list)
-    court: Court | None = None
+    adversarial: AdversarialLoss | None = None
     """Of an adversarial training."""
 
 
@@ -167,8 +167,8 @@ def _loss(state: State, batch: Batch, begin: Tensor | None, recipe: Recipe) -> T
     it is known. What is left is kept to go on from."""
     net = state.net
     is_judged = recipe.judges_clean or not batch.is_clean
-    if isinstance(net, Egvsr) and state.court and is_judged:
-        loss, end = state.court.loss(net, batch, recipe, begin)
+    if isinstance(net, Egvsr) and state.adversarial and is_judged:
+        loss, end = state.adversarial.loss(net, batch, recipe, begin)
         state.carried.put(batch, end)
         return loss
     with torch.autocast(batch.lr.device.type, torch.bfloat16):
@@ -245,7 +245,7 @@ def _start(recipe: Recipe, checkpoint: Path, device: torch.device, begin: Path |
         carried=Carried(recipe.carry),
     )
     if recipe.judge:
-        state.court = Court(recipe.judge, device)
+        state.adversarial = AdversarialLoss(recipe.judge, device)
     if checkpoint.exists():
         saved = load_checkpoint(checkpoint, device)
         with fitting(checkpoint):
@@ -254,8 +254,8 @@ def _start(recipe: Recipe, checkpoint: Path, device: torch.device, begin: Path |
             state.average = saved["average"]
             state.step, state.spent_s = saved["step"], saved["spent_s"]
             state.data = saved.get("data", [])
-            if state.court:
-                state.court.load_state_dict(saved["court"])
+            if state.adversarial:
+                state.adversarial.load_state_dict(saved["court"])
     return state
 
 
@@ -281,6 +281,6 @@ def _save(state: State, checkpoint: Path) -> None:
         "spent_s": state.spent_s,
         "data": state.data,
         "contrast": getattr(state.net, "contrast", 0.0),
-        "court": state.court.state_dict() if state.court else {},
+        "court": state.adversarial.state_dict() if state.adversarial else {},
     }
     write_checkpoint(kept, checkpoint)

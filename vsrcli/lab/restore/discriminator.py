@@ -10,7 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 SLOPE = 0.2
 
 
-class Judge(nn.Module):
+class Discriminator(nn.Module):
     """How real each pixel looks: logits, and the features that led there."""
 
     def __init__(self, features: int = 64, channels: int = 3, *, detail: float = 0.0) -> None:
@@ -58,27 +58,27 @@ def _same(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
 
 
-def tried(
-    judge: Judge, optimiser: torch.optim.Optimizer, made: Tensor, true: Tensor
+def discriminator_step(
+    discriminator: Discriminator, optimiser: torch.optim.Optimizer, made: Tensor, true: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The judge learns from both, then judges what was made: adversarial loss, distance of the
-    features from those of the truth, and the judge's own error. Pictures as for the judge."""
+    """It learns from both, then judges what was made: adversarial loss, distance of the features
+    from those of the truth, and its own error. Pictures as it takes them."""
     kind = made.device.type
     with torch.autocast(kind, torch.bfloat16):
-        on_true, on_made = judge(true)[0], judge(made.detach())[0]
-    error = judged_real(on_true.float(), True) + judged_real(on_made.float(), False)
+        on_true, on_made = discriminator(true)[0], discriminator(made.detach())[0]
+    error = verdict_loss(on_true.float(), True) + verdict_loss(on_made.float(), False)
     optimiser.zero_grad(set_to_none=True)
     error.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
-    judge.requires_grad_(False)
+    discriminator.requires_grad_(False)
     with torch.autocast(kind, torch.bfloat16):
-        verdict, seen = judge(made)
-        wanted = judge(true)[1]
-    judge.requires_grad_(True)
-    return judged_real(verdict.float(), True), feature_distance(seen, wanted), error.detach()
+        verdict, seen = discriminator(made)
+        wanted = discriminator(true)[1]
+    discriminator.requires_grad_(True)
+    return verdict_loss(verdict.float(), True), feature_distance(seen, wanted), error.detach()
 
 
-def judged_real(logits: Tensor, real: bool) -> Tensor:
+def verdict_loss(logits: Tensor, real: bool) -> Tensor:
     """Binary cross-entropy of logits against one verdict for all."""
     wanted = torch.full_like(logits, float(real))
     return functional.binary_cross_entropy_with_logits(logits, wanted)
