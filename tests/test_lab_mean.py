@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from vsrcli.lab.__main__ import main
-from vsrcli.lab.starts import load_checkpoint
+from vsrcli.lab.checkpoints import load_checkpoint
 
 
 def saved(path: Path, value: float, minutes: float, size: int = 2) -> Path:

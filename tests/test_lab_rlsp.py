@@ -315,9 +315,9 @@ def test_texture_is_a_part_of_the_adversarial_lesson():
     found = []
     for texture in (0.0, 0.5):
         torch.manual_seed(1)
-        taught = adversarial.AdversarialLoss(16, torch.device("cpu"))
+        lesson = adversarial.AdversarialLoss(16, torch.device("cpu"))
         recipe = Recipe(id="r", family="egvsr", judge=16, texture=texture)
-        found.append(taught.loss(net, batch, recipe)[0].item())
+        found.append(lesson.loss(net, batch, recipe)[0].item())
     with torch.autocast("cpu", torch.bfloat16):
         phases = net(torch.cat([batch.lr, batch.lr[:, :-1].flip(1)], 1))
     made = torch.nn.functional.pixel_shuffle(phases.float(), 4)[:, :3].flatten(0, 1)

@@ -1,4 +1,4 @@
-"""What all trainings share: a device, a budget of minutes, checkpoints never half written."""
+"""What all trainings share: a device and a budget of minutes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -68,10 +66,3 @@ def check_minutes(**given: float | None) -> None:
     for name, minutes in given.items():
         if minutes is not None and not 0 < minutes < inf:
             raise UsageError(f"--{name} must be more than 0, not {minutes:g}")
-
-
-def write_checkpoint(kept: dict[str, Any], checkpoint: Path) -> None:
-    """Writes it whole, then puts it in place."""
-    part = checkpoint.with_suffix(".part")
-    torch.save(kept, part)
-    part.replace(checkpoint)

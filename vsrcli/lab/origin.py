@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vsrcli.lab.checkpoints import load_checkpoint
 from vsrcli.lab.clips import find_clips
 from vsrcli.lab.data import pictures
-from vsrcli.lab.starts import load_checkpoint
 
 OUR_PICTURES, OUR_CLIPS = 161, 43
 """What our own models were trained on."""

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from vsrcli.errors import InputError, UsageError
-from vsrcli.lab.budget import moments, write_checkpoint
+from vsrcli.lab.budget import moments
+from vsrcli.lab.checkpoints import fitting, load_checkpoint, write_checkpoint
 from vsrcli.lab.data import Pair, batches, cut_bank, is_jpeg, load_pairs, pictures
 from vsrcli.lab.losses import LOSSES
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.recipe import Recipe
-from vsrcli.lab.starts import fitting, load_checkpoint
 from vsrcli.lab.weights import copied, follow
 
 HELD_BACK = 12

@@ -19,7 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Mix, write, and say so in one line."""
-    from vsrcli.lab.starts import mean_checkpoint
+    from vsrcli.lab.checkpoints import mean_checkpoint
 
     minutes = mean_checkpoint(args.first, args.second, args.out, share=args.share)
     sys.stdout.write(f"{args.out}  {minutes:.1f} core-minutes in both\n")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vsrcli.errors import WeightsError
 from vsrcli.lab.card import Card, GraphCard
-from vsrcli.lab.importers.tensors import load_checkpoint
+from vsrcli.lab.importers.tensors import load_saved
 from vsrcli.lab.restore.export import card_of, write
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 
@@ -74,7 +74,7 @@ def _bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _loaded(path: Path) -> Mapping[str, Tensor]:
-    loaded = load_checkpoint(path)
+    loaded = load_saved(path)
     held = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(held, dict) or not all(isinstance(name, str) for name in held):
         raise WeightsError(f"{path.name} holds something else than a dict of tensors")

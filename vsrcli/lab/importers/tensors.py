@@ -10,7 +10,7 @@ from torch import Tensor
 from vsrcli.errors import WeightsError
 
 
-def load_checkpoint(path: Path) -> object:
+def load_saved(path: Path) -> object:
     """What torch saved in a file. Raises WeightsError if it did not."""
     try:
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
@@ -23,7 +23,7 @@ def load_checkpoint(path: Path) -> object:
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """The state dict in a file. Raises WeightsError if it is not one."""
-    loaded = load_checkpoint(path)
+    loaded = load_saved(path)
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise WeightsError(f"{path.name} holds something else than a dict of tensors")
     return loaded

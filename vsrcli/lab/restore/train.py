@@ -18,7 +18,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsrcli.lab.budget import device_named, moments, write_checkpoint
+from vsrcli.lab.budget import device_named, moments
+from vsrcli.lab.checkpoints import (
+    Weights,
+    fitting,
+    load_checkpoint,
+    load_graph,
+    net_weights,
+    write_checkpoint,
+)
 from vsrcli.lab.losses import charbonnier
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
@@ -34,7 +42,6 @@ from vsrcli.lab.restore.discriminator import Discriminator, discriminator_step
 from vsrcli.lab.restore.network import RealBasicVsr
 from vsrcli.lab.restore.recipe import LEGS, Recipe, Stage
 from vsrcli.lab.restore.texture import texture_distance
-from vsrcli.lab.starts import Weights, fitting, load_checkpoint, load_graph, net_weights
 from vsrcli.lab.temporal.feed import check_stills, load_stills
 from vsrcli.lab.temporal.motion import Stills
 from vsrcli.lab.train import rate

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from vsrcli.errors import WeightsError
 from vsrcli.lab.card import Card, note_measured, read_card
+from vsrcli.lab.checkpoints import fitting, load_checkpoint
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.export import Exported, checked, store
 from vsrcli.lab.origin import UNSAID, Origin, origin_of
-from vsrcli.lab.starts import fitting, load_checkpoint
 from vsrcli.lab.temporal.cells import STATE, egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_SIGHT
 from vsrcli.lab.temporal.recipe import Recipe

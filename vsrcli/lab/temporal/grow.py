@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vsrcli.errors import WeightsError
-from vsrcli.lab.starts import (
+from vsrcli.lab.checkpoints import (
     Weights,
     fitting,
     initializers,

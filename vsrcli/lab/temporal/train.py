@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsrcli.lab.budget import device_named, moments, write_checkpoint
+from vsrcli.lab.budget import device_named, moments
+from vsrcli.lab.checkpoints import fitting, load_checkpoint, write_checkpoint
 from vsrcli.lab.optim import make_optimiser
 from vsrcli.lab.origin import Data, noted
-from vsrcli.lab.starts import fitting, load_checkpoint
 from vsrcli.lab.temporal.adversarial import AdversarialLoss
 from vsrcli.lab.temporal.carry import Carried, backwards
 from vsrcli.lab.temporal.egvsr import Egvsr

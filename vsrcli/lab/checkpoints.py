@@ -1,4 +1,4 @@
-"""What a training may start from: a checkpoint of this lab, or the graphs of a model folder."""
+"""Checkpoints of this lab, and graphs of model folders, as what a training may start from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from vsrcli.errors import UsageError, WeightsError
-from vsrcli.lab.budget import write_checkpoint
 
 Weights = dict[str, Tensor]
 _NET = "net."
@@ -30,6 +29,13 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         reason = f"{path} is damaged, or not a checkpoint of `vsr-lab train`"
         raise WeightsError(f"{reason}; give one, or a model folder") from exc
     return saved
+
+
+def write_checkpoint(kept: dict[str, Any], checkpoint: Path) -> None:
+    """Writes it whole, then puts it in place."""
+    part = checkpoint.with_suffix(".part")
+    torch.save(kept, part)
+    part.replace(checkpoint)
 
 
 @contextmanager
