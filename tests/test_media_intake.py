@@ -15,7 +15,7 @@ from facts import facts
 
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame
-from vsrcli.media.fields import MODES, Deinterlacer
+from vsrcli.media.deinterlace import MODES, Deinterlacer
 from vsrcli.media.intake import Intake
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.rate import Grid, repeated

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vsrcli.errors import InputError, OutputError, UsageError
-from vsrcli.media.fields import MODES
+from vsrcli.media.deinterlace import MODES
 from vsrcli.media.inlet import Reading
 from vsrcli.media.intake import Intake
 from vsrcli.media.mapping import check_map

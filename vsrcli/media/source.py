@@ -20,9 +20,9 @@ from vsrcli.errors import InputError
 from vsrcli.frames import Frame, Role
 from vsrcli.media.accelerator import say_who_decodes
 from vsrcli.media.damage import Damage
+from vsrcli.media.deinterlace import Deinterlacer
 from vsrcli.media.describe import describe
 from vsrcli.media.ends import AV_TIME_BASE, ending_of
-from vsrcli.media.fields import Deinterlacer
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.inlet import Reading, open_inlet
 from vsrcli.media.intake import Intake
