@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from vsrcli.errors import OutOfMemoryError, UsageError
 from vsrcli.frames import Picture, Role
 from vsrcli.models import Graph, Model, Temporal
-from vsrcli.runtime.pieces import Pieces, pieces_of
 from vsrcli.runtime.resample import REACH
+from vsrcli.runtime.tile_memory import TileMemory, tile_memory
 from vsrcli.runtime.tiles import Tile, rows_of_tiles
 
 log = logging.getLogger("vsr")
@@ -110,31 +110,31 @@ def plan_tiling(
         return replace(tiling, tile=(width, height))
     if tiling.is_fixed or not graph.work or free is None:
         return tiling
-    return _fitted(tiling, pieces_of(model, graph, scale, picture), int(_SHARE * free))
+    return _fitted(tiling, tile_memory(model, graph, scale, picture), int(_SHARE * free))
 
 
-def _fitted(tiling: Tiling, pieces: Pieces, room: int) -> Tiling:
+def _fitted(tiling: Tiling, memory: TileMemory, room: int) -> Tiling:
     """The largest tiles that fit, or the smallest there are."""
     cut = tiling
-    while _bytes(cut, pieces) > room and (less := cut.halved()):
+    while _bytes(cut, memory) > room and (less := cut.halved()):
         cut = less
     if cut is tiling:
         return tiling
     window, picture = cut.window(), tiling.picture
     reason = (
-        f"{picture.width}x{picture.height} would take {pieces.whole / 2**30:.1f} GiB and "
+        f"{picture.width}x{picture.height} would take {memory.whole / 2**30:.1f} GiB and "
         f"{room / 2**30:.1f} GiB may be used: it goes through in tiles of "
         f"{window.width}x{window.height}"
     )
     return replace(cut, reason=reason)
 
 
-def _bytes(tiling: Tiling, pieces: Pieces) -> int:
+def _bytes(tiling: Tiling, memory: TileMemory) -> int:
     if tiling.tile is None:
-        return pieces.whole
+        return memory.whole
     window = tiling.window()
     row = window.height / tiling.picture.height
-    return pieces.tiled(window.width * window.height, row)
+    return memory.tiled(window.width * window.height, row)
 
 
 def _halo(model: Model, graph: Graph, picture: Picture) -> int:

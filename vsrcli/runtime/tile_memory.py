@@ -21,7 +21,7 @@ _ENGINES = 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pieces:
+class TileMemory:
     """Bytes that a frame or recurrent model takes on pictures of one size."""
 
     whole: int
@@ -38,7 +38,14 @@ class Pieces:
         return self.fixed + pixels * self.pixel + int(row * self.row)
 
 
-def _frame_pieces(graph: Graph, scale: int, picture: Picture) -> Pieces:
+def tile_memory(model: Model, graph: Graph, scale: int, picture: Picture) -> TileMemory:
+    """Predicted from the graph's entry on the card and the picture's size."""
+    if model.temporal is Temporal.RECURRENT:
+        return _of_cell(model, graph, scale, picture)
+    return _of_frames(graph, scale, picture)
+
+
+def _of_frames(graph: Graph, scale: int, picture: Picture) -> TileMemory:
     """Predicted for a single-frame luma model from its card and the picture's size."""
     pixels = picture.width * picture.height
     samples = picture.samples
@@ -49,12 +56,12 @@ def _frame_pieces(graph: Graph, scale: int, picture: Picture) -> Pieces:
     others = samples / pixels - through_net
     pixel = round(_SLACK * (net + others * enlarging))  # planes go through the net in turn
     planes = samples * size * scale**2
-    return Pieces(
+    return TileMemory(
         whole=pixels * pixel + planes + _ENGINES, fixed=planes + _ENGINES, pixel=pixel, row=0
     )
 
 
-def _cell_pieces(model: Model, graph: Graph, scale: int, picture: Picture) -> Pieces:
+def _of_cell(model: Model, graph: Graph, scale: int, picture: Picture) -> TileMemory:
     """Predicted for a recurrent model."""
     pixels = picture.width * picture.height
     state = sum(_FLOAT * s.channels * s.scale**2 for s in model.states_of(scale))
@@ -63,16 +70,9 @@ def _cell_pieces(model: Model, graph: Graph, scale: int, picture: Picture) -> Pi
     planes = picture.samples * picture.layout.dtype.itemsize * scale**2
     inside = round(_SLACK * (graph.work + frames + _ENCODING * large))
     outside = planes + _ENGINES
-    return Pieces(
+    return TileMemory(
         whole=pixels * (inside + frames + 2 * state) + outside,
         fixed=pixels * (frames + state) + outside,
         pixel=inside + frames + 2 * state,
         row=2 * pixels * state,
     )
-
-
-def pieces_of(model: Model, graph: Graph, scale: int, picture: Picture) -> Pieces:
-    """Predicted from the graph's entry on the card and the picture's size."""
-    if model.temporal is Temporal.RECURRENT:
-        return _cell_pieces(model, graph, scale, picture)
-    return _frame_pieces(graph, scale, picture)
