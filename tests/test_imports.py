@@ -21,7 +21,7 @@ STAGES = {
 }
 WHOLE = STAGES | {
     *("resume", "segments", "identity", "pipeline", "batch", "preview"),
-    *("benchmark", "estimate", "extras", "health", "needs", "rehearsal", "stops", "survey", ""),
+    *("benchmark", "estimate", "extras", "health", "needs", "rehearsal", "stops", "probe", ""),
 }
 ALLOWED = {
     "errors": set(),
@@ -50,8 +50,8 @@ ALLOWED = {
     "pipeline": STAGES | {"places", "resume", "segments", "identity", "stops"},
     "estimate": STAGES,
     "needs": {"frames", "models", "prefetch", "runtime", "sizes", "errors"},
-    "survey": STAGES | {"estimate", "needs", "places"},
-    "rehearsal": STAGES | {"estimate", "needs", "pipeline", "places", "resume", "survey"},
+    "probe": STAGES | {"estimate", "needs", "places"},
+    "rehearsal": STAGES | {"estimate", "needs", "pipeline", "places", "resume", "probe"},
     "health": STAGES | {""},
     "benchmark": STAGES | {"pipeline", "health", "lettering", ""},
     "cli": WHOLE | {"places"},

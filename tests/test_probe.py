@@ -18,7 +18,7 @@ from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_MODEL
 from vsrcli.media.census import centre, take_census, timing_of
 from vsrcli.media.source import Source
-from vsrcli.survey import survey
+from vsrcli.probe import probe_source
 
 NTSC = Fraction(30000, 1001)
 
@@ -158,7 +158,7 @@ def test_time_is_scaled_by_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("vsrcli.estimate._time_piece", time_piece)
     clip = Clip(size=(1920, 1080), frames=2, audio=())
-    speeds = survey(make(tmp_path / "a.mp4", clip)).speeds
+    speeds = probe_source(make(tmp_path / "a.mp4", clip)).speeds
     assert speeds is not None
     assert (speeds.width, speeds.height) == (480, 270)
     (model,) = speeds.models
@@ -169,7 +169,7 @@ def test_time_is_scaled_by_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_long_sources_are_counted_by_packets(
     vsr: Vsr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vsrcli.survey._DECODE_LIMIT_S", 0.0)
+    monkeypatch.setattr("vsrcli.probe._DECODE_LIMIT_S", 0.0)
     path = make(tmp_path / "a.mp4", Clip(frames=20))
     video = _probe(vsr, path)["video"]
     assert (video["frames"], video["counted_by"]) == (20, "packets")
@@ -246,7 +246,7 @@ def test_bad_paths_are_one_line(vsr: Vsr, tmp_path: Path) -> None:
 def test_no_model_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vsrcli.models.find.search_path", lambda: ())
     with pytest.raises(ModelError, match="there is no model"):
-        survey(make(tmp_path / "a.mp4"))
+        probe_source(make(tmp_path / "a.mp4"))
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "gray"])
@@ -281,5 +281,5 @@ def test_counts_of_real_files_are_those_of_ffmpeg(name: str, frames: int, is_vfr
     path = SHARED / "data" / "odd" / name
     if not path.exists():
         pytest.skip("the real files are not here")
-    found = survey(path, measure=False)
+    found = probe_source(path, measure=False)
     assert (found.census.frames, found.census.timing.is_vfr) == (frames, is_vfr)

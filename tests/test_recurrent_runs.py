@@ -182,14 +182,14 @@ def test_other_scales_run_at_x4_and_are_scaled_down(
 
 def test_probe_measures_recurrent_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vsrcli.job import DEFAULT_MODEL
-    from vsrcli.survey import survey
+    from vsrcli.probe import probe_source
 
     write_random_recurrent(tmp_path / "models", DEFAULT_MODEL)
     monkeypatch.setattr("vsrcli.models.find.search_path", lambda: (tmp_path / "models",))
     monkeypatch.setattr("vsrcli.estimate._BUDGET_S", 0.1)
     source = write(tmp_path / "a.mkv", colored(1, 12))
     for scale in (4, 2):
-        found = survey(source, scale=scale)
+        found = probe_source(source, scale=scale)
         assert found.speeds is not None
         (speed,) = found.speeds.models
         assert 0 < speed.model_s < speed.frame_s

@@ -290,7 +290,7 @@ def test_a_run_in_tiles_and_what_probe_says(
         return json.loads(vsr("probe", source, "--no-speed", "--json").out)["tiles"]
 
     assert said()["espcn"] is None
-    for module in ("vsrcli.survey", "vsrcli.runtime.drivers"):
+    for module in ("vsrcli.probe", "vsrcli.runtime.drivers"):
         monkeypatch.setattr(f"{module}.free_bytes", lambda _: 140 << 20)
     assert said()["espcn"]["width"] < 160
     assert "espcn: 160x90 would take" in vsr("probe", source, "--no-speed").out

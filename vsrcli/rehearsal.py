@@ -22,6 +22,7 @@ from vsrcli.models import Model, Temporal
 from vsrcli.needs import peak_bytes
 from vsrcli.pipeline import expected_frames, open_source
 from vsrcli.places import is_pipe, is_plain
+from vsrcli.probe import Outcome, collected_warnings
 from vsrcli.resume import unfinished
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.devices import choose_device
@@ -29,7 +30,6 @@ from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.runtime.memory import free_bytes
 from vsrcli.shares import shares
 from vsrcli.sizes import Size, choose_size
-from vsrcli.survey import Outcome, collected_warnings
 from vsrcli.targets import check_target, default_target
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vsrcli.media.info import SourceInfo, VideoInfo
     from vsrcli.media.plan import StreamPlan
     from vsrcli.needs import Need
-    from vsrcli.survey import Outcome, Survey
+    from vsrcli.probe import Outcome, ProbeReport
 
 
 def probe(
@@ -32,10 +32,10 @@ def probe(
     ] = False,
 ) -> None:
     """Say what a file is, what upscaling makes of each stream, and how long each model takes."""
-    from vsrcli.survey import survey
+    from vsrcli.probe import probe_source
 
     try:
-        found = survey(source, scale=scale, measure=not no_speed, exact=exact)
+        found = probe_source(source, scale=scale, measure=not no_speed, exact=exact)
     except InputError:
         _render_without_video(source, as_json=as_json)
         raise
@@ -64,7 +64,7 @@ def _render_without_video(source: Path, *, as_json: bool) -> None:
         print_table(headings, ((s.index, s.kind, s.codec, s.details) for s in streams))
 
 
-def _render(found: Survey) -> None:
+def _render(found: ProbeReport) -> None:
     info, census = found.info, found.census
     chapters = f", {info.chapters} chapters" if info.chapters else ""
     length = clock(info.duration_s) if info.duration_s else "of unknown length"
@@ -171,7 +171,7 @@ def _fate(outcome: Outcome, plan: StreamPlan) -> str:
     return f"{word}: {plan.reason}" if plan.reason else word
 
 
-def _sizes(found: Survey) -> str:
+def _sizes(found: ProbeReport) -> str:
     return ", ".join(f"x{scale} {w}x{h}" for scale, (w, h) in found.sizes.items())
 
 

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from vsrcli.media.info import StreamInfo, VideoInfo
     from vsrcli.media.plan import StreamPlan
     from vsrcli.needs import Need
+    from vsrcli.probe import ProbeReport
     from vsrcli.runtime.tiling import Tiling
-    from vsrcli.survey import Survey
 
 
-def document(survey: Survey) -> dict[str, Any]:
+def document(report: ProbeReport) -> dict[str, Any]:
     """Everything that was found, as plain values. Rates and aspects are "numerator/denominator"."""
-    info, census, outcome = survey.info, survey.census, survey.outcome
+    info, census, outcome = report.info, report.census, report.outcome
     timing = census.timing
     return {
         "source": str(info.path),
@@ -49,11 +49,11 @@ def document(survey: Survey) -> dict[str, Any]:
             stream_document(stream) | fate_document(plan)
             for stream, plan in zip(info.streams, outcome.streams, strict=True)
         ],
-        "sizes": {str(s): {"width": w, "height": h} for s, (w, h) in survey.sizes.items()},
-        "speed": _speed(survey.speeds, census.frames) if survey.speeds else None,
-        "memory": [_memory(need) for need in survey.needs],
-        "tiles": {model: _tile(tiling) for model, tiling in survey.tilings.items()},
-        "warnings": list(survey.warnings),
+        "sizes": {str(s): {"width": w, "height": h} for s, (w, h) in report.sizes.items()},
+        "speed": _speed(report.speeds, census.frames) if report.speeds else None,
+        "memory": [_memory(need) for need in report.needs],
+        "tiles": {model: _tile(tiling) for model, tiling in report.tilings.items()},
+        "warnings": list(report.warnings),
     }
 
 

@@ -52,7 +52,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Survey:
+class ProbeReport:
     """A source and its prospects."""
 
     info: SourceInfo
@@ -70,9 +70,9 @@ class Survey:
     """What a run would warn of, and what should be known before one."""
 
 
-def survey(
+def probe_source(
     path: Path, *, scale: int | None = None, measure: bool = True, exact: bool = False
-) -> Survey:
+) -> ProbeReport:
     """Reads the whole source and tries the models. Raises InputError if it is not a video,
     UsageError for a pipe, which can be read but once.
 
@@ -105,7 +105,7 @@ def survey(
                 decode_s=census.decode_s,
             )
     scales = sorted({s for m in models for s in m.scales} | {size.factor})
-    return Survey(
+    return ProbeReport(
         info=info,
         census=census,
         outcome=outcome,
