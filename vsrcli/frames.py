@@ -80,7 +80,7 @@ class Layout:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of one sample in memory."""
+        """The type of a sample in memory."""
         return np.dtype(np.uint8 if self.bits <= 8 else np.uint16)
 
     @property
@@ -128,7 +128,7 @@ class Picture:
 
     @property
     def samples(self) -> int:
-        """Of all planes."""
+        """How many all planes have together."""
         return sum(prod(self.size(plane)) for plane in range(len(self.layout.roles)))
 
     def size(self, plane: int) -> tuple[int, int]:
@@ -192,7 +192,7 @@ class Frame:
         return float(self.pts * self.time_base)
 
     def digest(self) -> str:
-        """Of the planes' values: equal for equal pictures, 32 hexadecimal digits."""
+        """A checksum of the planes' values: equal for equal pictures, 32 hexadecimal digits."""
         digest = hashlib.sha256()
         for plane in self.planes:
             digest.update(np.ascontiguousarray(plane).data)

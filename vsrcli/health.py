@@ -70,7 +70,7 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """All findings."""
+    """All that `examine` found."""
 
     versions: Mapping[str, str]
     """By package; "" where it is not installed."""

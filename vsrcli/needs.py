@@ -31,7 +31,7 @@ ENCODER_FRAMES = 128
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Of one model on one source."""
+    """What one model will take on one source."""
 
     model: str
     chunk: int

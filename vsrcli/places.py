@@ -34,7 +34,7 @@ class Numbered:
         return self.path.with_name(f"{before}{number:0{digits}d}{after}")
 
     def numbers(self) -> list[int]:
-        """Of the pictures that are there, in order."""
+        """Those of the pictures that are there, in order."""
         before, _, after = _parts(self.path.name)
         name = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
         folder = self.path.parent

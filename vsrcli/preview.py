@@ -66,7 +66,7 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What was made."""
+    """What a preview made."""
 
     target: Path
     names: tuple[str, ...]

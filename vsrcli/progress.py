@@ -17,10 +17,14 @@ class Task:
     source: Path
     target: Path
     model: str
+    """Its id."""
     device: str
+    """What the model really runs on: onnxruntime cpu, openvino cpu bf16 …"""
     scale: int
+    """The model's own factor."""
     width: int
     height: int
+    """Of the output, px."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +40,15 @@ class Progress:
     """Where a run is. Times are in seconds."""
 
     frame: int
+    """How many are out, those of an earlier run included."""
     frames: int
     """Expected in all; 0 if unknown."""
     fps: float
+    """Frames a second since this run began."""
     out_time_s: float
+    """Presentation time of the last frame."""
     eta_s: float | None
+    """Until the last frame; None if that is unknown."""
     out_bytes: int = 0
     """Of the file so far."""
 
@@ -72,6 +80,7 @@ class Report(Task):
     cleaned: tuple[ShotCleaning, ...] = ()
     """What a bidirectional model did to each shot, in order."""
     seconds: float
+    """From the call to the file in its place."""
 
 
 class Meter:

@@ -243,7 +243,7 @@ class NoWork:
     files: Sequence[Path] = ()
 
     def state(self) -> State:
-        """None."""
+        """Nothing was carried over a border."""
         return {}
 
     def next_file(self) -> Path:
@@ -251,7 +251,7 @@ class NoWork:
         raise NotImplementedError
 
     def add(self, *, place: Place, frames: int, state: State) -> None:
-        """Forgets it."""
+        """Keeps nothing."""
 
     def seal(self) -> None:
         """Has nothing to note."""

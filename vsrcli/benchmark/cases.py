@@ -63,7 +63,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """In a few words."""
+        """The case in a few words."""
         width, height = self.size
         return f"{self.model} x{self.scale} {self.engine} {self.precision} {width}x{height}"
 
@@ -118,7 +118,7 @@ class Figures:
 
     @property
     def peak_share(self) -> float | None:
-        """Of the engine's own peak."""
+        """What share of the engine's own peak that is, 0..1."""
         return self.gflops / self.peak_gflops if self.gflops and self.peak_gflops else None
 
 

@@ -58,7 +58,7 @@ def _job(index: int, entry: Entry, pattern: str, options: RunOptions) -> Planned
 
 
 def _place(path: Path) -> Path:
-    """The same for all spellings of a name; a link is a place of its own."""
+    """One path for all spellings of a name; a link has a path of its own."""
     return path.parent.resolve() / path.name
 
 

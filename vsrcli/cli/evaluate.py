@@ -169,5 +169,5 @@ def _figures(row: Row) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    """None for what a picture has no figure of, which JSON has no word for."""
+    """The value; None for what a picture has no figure of, which JSON has no word for."""
     return value if math.isfinite(value) else None

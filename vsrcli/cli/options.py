@@ -38,7 +38,7 @@ class ProgressKind(StrEnum):
 
 
 def model_ids(incomplete: str) -> list[str]:
-    """For shell completion: the models that begin so."""
+    """The models that begin so, for shell completion."""
     from vsrcli.models import model_folders
 
     return [folder.name for folder in model_folders() if folder.name.startswith(incomplete)]

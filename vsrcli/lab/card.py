@@ -137,7 +137,7 @@ def write_card(card: Card, folder: Path) -> Path:
 
 
 def replace_card(card: Card, folder: Path) -> None:
-    """The same, and the files that only the card before it named are removed."""
+    """Writes `card`, and removes the files that only the card before it named."""
     old = read_card(folder).graphs if (folder / CARD).exists() else ()
     write_card(card, folder)
     for name in {g.file for g in old} - {g.file for g in card.graphs}:

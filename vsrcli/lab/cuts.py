@@ -71,13 +71,13 @@ class Found:
 
     @property
     def precision(self) -> float:
-        """Of all calls, the share that is right."""
+        """The share of all calls that is right."""
         calls = self.hits + sum(self.false.values())
         return self.hits / calls if calls else 1.0
 
     @property
     def recall(self) -> float:
-        """Of all hard cuts, the share that is found, on the frame."""
+        """The share of all hard cuts that is found, on the frame."""
         return self.hits / (self.hits + self.missed)
 
     @property

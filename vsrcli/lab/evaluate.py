@@ -263,5 +263,5 @@ def _mean(name: str, rows: list[Row], frames: int) -> Row:
 
 
 def _known_mean(values: list[float]) -> float:
-    """Of those that are numbers; NaN if none is."""
+    """The mean of those that are numbers; NaN if none is."""
     return fmean([value for value in values if not isnan(value)] or [nan])

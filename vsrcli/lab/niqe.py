@@ -60,7 +60,7 @@ def read_natural(path: Path = SHIPPED) -> Natural:
 
 
 def write_natural(natural: Natural, path: Path) -> None:
-    """The same, written."""
+    """Writes parameters as `read_natural` reads them."""
     np.savez(path, mu_pris_param=natural.mean[None], cov_pris_param=natural.cov)
 
 

@@ -78,7 +78,7 @@ def recurrent(model: Model, scale: int, options: EngineOptions) -> ClipUpscale:
 def driven(
     model: Model, scale: int, options: EngineOptions
 ) -> Callable[[Iterable[RgbU8]], Iterator[Frame]]:
-    """The same, in 16-bit RGB; of any kind of model."""
+    """A model of any kind as an upscaler of clips, by its driver, in 16-bit RGB."""
 
     def run(frames: Iterable[RgbU8]) -> Iterator[Frame]:
         source = iter(frames)

@@ -22,8 +22,8 @@ def open_chain(
     tick: Fraction | None = None,
     threads: int = 0,
 ) -> av.filter.Graph:
-    """For frames of one kind; `tick` is their time base. `threads` as FFmpeg has it, 0: as many as
-    it likes."""
+    """The filters as a graph for frames of one kind; `tick` is their time base. `threads` as FFmpeg
+    has it, 0: as many as it likes."""
     graph = av.filter.Graph()
     graph.threads = threads
     source = graph.add_buffer(width=width, height=height, format=pixels, time_base=tick or _TICK)

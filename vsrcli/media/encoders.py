@@ -144,7 +144,7 @@ def _quiet_svt() -> Iterator[None]:
 
 
 def wheel_version() -> str:
-    """Of PyAV, in whose wheel FFmpeg comes."""
+    """The version of PyAV, in whose wheel FFmpeg comes."""
     return str(av.__version__)
 
 

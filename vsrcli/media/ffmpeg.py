@@ -11,7 +11,7 @@ SCALERS = ("bicubic", "lanczos")
 
 
 def ffmpeg_binary() -> str:
-    """Its path. Raises EncodeError if there is none."""
+    """The path of the binary. Raises EncodeError if there is none."""
     import imageio_ffmpeg
 
     try:

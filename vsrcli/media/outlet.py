@@ -57,7 +57,7 @@ class Outlet(Protocol):
         ...
 
     def bytes(self) -> int:
-        """Written so far."""
+        """How many were written so far."""
         ...
 
     def frames(self, video: int) -> int | None:

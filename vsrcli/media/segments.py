@@ -198,7 +198,7 @@ class _Joint:
 
     @property
     def last_pts(self) -> int | None:
-        """Of all frames before the border."""
+        """The last of all frames before the border."""
         return self._earlier[-1] if self._earlier else None
 
     def begin(self) -> None:

@@ -51,6 +51,6 @@ class Silence:
 
 
 def _block_bytes(stream: av.AudioStream) -> int:
-    """Of one sample of all channels."""
+    """Bytes of one sample of all channels."""
     context = stream.codec_context
     return context.layout.nb_channels * _PLAIN[context.name]

@@ -85,7 +85,7 @@ class Bands:
         self.begin(planes, large)()
 
     def begin(self, planes: Sequence[Plane], large: Sequence[Plane]) -> Callable[[], None]:
-        """As `enlarge`, which is over when the function that comes back is: it raises, too."""
+        """Begins what `enlarge` does. The function waits for its end, and raises what it raises."""
         pairs = zip(planes, large, strict=True)
         todo = product(list(pairs), self._spans)  # one step of which is atomic
 

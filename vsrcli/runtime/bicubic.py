@@ -62,8 +62,8 @@ def is_bicubic(graph: bytes, scale: int) -> bool:
 def open_bicubic(
     picture: Picture, scale: int, *, but: Collection[int] = (), threads: int = 0
 ) -> Bicubic:
-    """For pictures like this. What comes in the planes `but` is undefined: somebody else fills
-    them. Samples keep their place on the luma grid."""
+    """A bicubic for pictures like this. What comes in the planes `but` is undefined: somebody else
+    fills them. Samples keep their place on the luma grid."""
     if Enlarger.is_exact(picture, scale):
         return Enlarger(picture, scale, threads=threads)
     return _Graphs(picture, scale, but=but, threads=threads)

@@ -104,7 +104,7 @@ def carried(model: Model, scale: int) -> dict[str, str]:
 def cell_ending(
     cell: bytes, model: Model, scale: int, picture: Picture, *, shuffles: bool = False
 ) -> Ending | None:
-    """Of a cell that gives RGB, for pictures like this. See `ending.ending_of`."""
+    """How a cell that gives RGB ends, for pictures like this. See `ending.ending_of`."""
     if model.output != "rgb":
         return None
     large = resolved(picture).scaled(scale)
@@ -112,7 +112,7 @@ def cell_ending(
 
 
 def state_shape(channels: int, scale: int, picture: Picture) -> tuple[int, int, int, int]:
-    """Of a state tensor for pictures of this size."""
+    """(1, channels, height, width) of a state tensor for pictures of this size."""
     return 1, channels, picture.height * scale, picture.width * scale
 
 

@@ -245,7 +245,7 @@ def _sum(
 
 
 def _codes(graph: Builder, values: str, bits: int, blocked: bool, output: str = "") -> str:
-    """Channels last."""
+    """Floats as code values, channels last."""
     if blocked:
         return to_codes(graph, graph.node("Transpose", [values], perm=LAST), bits, output=output)
     codes = to_codes(graph, values, bits, at_once=False)

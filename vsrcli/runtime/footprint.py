@@ -39,7 +39,7 @@ class Footprint:
     """Of a strip of the reconstruction."""
 
     def of(self, chunk: int, overlap: int) -> int:
-        """Of a run with chunks of this size."""
+        """Bytes of a run with chunks of this size."""
         return self.fixed + chunk * self.frame + overlap * self.ahead
 
     def chunk_in(self, free: int, overlap: int) -> int:

@@ -15,7 +15,7 @@ _BF16 = {"avx512_bf16", "amx_bf16"}
 
 @cache
 def cpu_features() -> tuple[str, ...]:
-    """In a fixed order; none where the system does not say."""
+    """Those that this processor has, in a fixed order; none where the system does not say."""
     facts = colon_file("/proc/cpuinfo")
     words = (facts.get("flags") or facts.get("Features") or "").split()
     return tuple(name for name in _KNOWN if name in words)

@@ -125,7 +125,7 @@ def living(graph: bytes) -> bytes:
 
 
 def port_names(graph: bytes, number: int) -> set[str]:
-    """Of the INPUTs or OUTPUTs of a graph."""
+    """The names of the INPUTs or OUTPUTs of a graph."""
     return {_name(payload, 1) for each, payload in messages(graph) if each == number}
 
 

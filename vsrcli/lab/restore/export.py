@@ -146,7 +146,7 @@ def restored(
 
 
 def _params(net: RealBasicVsr) -> dict[str, int]:
-    """Of each part."""
+    """How many parameters each part has."""
     core = net.basicvsr
     tail = (core.fusion, core.upsample1, core.upsample2, core.conv_hr, core.conv_last)
     modules: dict[str, tuple[nn.Module, ...]] = {

@@ -75,11 +75,11 @@ class Recipe:
 
     @property
     def scale(self) -> int:
-        """Of output to input sides."""
+        """How many times as long the output's sides are."""
         return SCALE
 
     def threshold_after(self, kind: str) -> float:
-        """Of dynamic cleaning by a net whose last lesson was of this kind, 255ths."""
+        """The threshold of cleaning for a net whose last lesson was of this kind, 255ths."""
         return self.threshold if kind == "gan" else self.plain_threshold
 
     def at(self, progress: float) -> tuple[Stage, float]:

@@ -23,7 +23,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        """Of what was added: still, neighbours, feedback, hidden."""
+        """What was added last: still, neighbours, feedback or hidden."""
         return self.opened[-1] if self.opened else "still"
 
 

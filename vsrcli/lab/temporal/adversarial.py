@@ -38,7 +38,7 @@ class AdversarialLoss:
     def loss(
         self, net: Egvsr, batch: Batch, recipe: Recipe, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Of one batch from a state, for the net, and the state it leaves, again at the batch's
+        """The net's loss on one batch from a state, and the state it leaves, again at the batch's
         first frame; the discriminator takes its own step first."""
         length, scale = batch.lr.shape[1], recipe.scale
         there_and_back = torch.cat([batch.lr, batch.lr[:, :-1].flip(1)], 1)
@@ -65,14 +65,14 @@ class AdversarialLoss:
         return loss, run.state
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """What a checkpoint keeps of it."""
         return {
             "judge": self._discriminator.state_dict(),
             "optimiser": self._optimiser.state_dict(),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Takes up what a checkpoint kept."""
         self._discriminator.load_state_dict(saved["judge"])
         self._optimiser.load_state_dict(saved["optimiser"])
 

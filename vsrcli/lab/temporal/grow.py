@@ -90,7 +90,7 @@ def grown(weights: Weights, net: Rlsp) -> Weights:
 
 
 def pruned(weights: Weights, net: Rlsp) -> Weights:
-    """Of each layer the `net.features` channels that matter most."""
+    """Weights for `net`: of each layer the channels that matter most."""
     features, phases = weights["head.weight"].shape[1], net.phases
     names = [f"body.{i}" for i in range(len(net.body))]
     first, head = weights["body.0.weight"], weights["head.weight"]

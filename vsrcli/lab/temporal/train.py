@@ -163,8 +163,8 @@ def _is_lesson(recipe: Recipe, step: int, progress: float) -> bool:
 
 
 def _loss(state: State, batch: Batch, begin: Tensor | None, recipe: Recipe) -> Tensor:
-    """Of the picture, from a state; a net with a flow of its own is shown the true one too, where
-    it is known. What is left is kept to go on from."""
+    """The loss of the picture, from a state; a net with a flow of its own is shown the true one,
+    too, where it is known. What is left is kept to go on from."""
     net = state.net
     is_judged = recipe.judges_clean or not batch.is_clean
     if isinstance(net, Egvsr) and state.adversarial and is_judged:
@@ -183,13 +183,13 @@ def _loss(state: State, batch: Batch, begin: Tensor | None, recipe: Recipe) -> T
 
 
 def picture_loss(error: Tensor, kind: str) -> Tensor:
-    """Of a batch's error (B, T, …), by one of recipe.LOSSES."""
+    """The loss of a batch's error (B, T, …), by one of recipe.LOSSES."""
     each = error.square().flatten(1).mean(1)
     return (PSNR_UNIT * (each + PSNR_FLOOR).log() if kind == "psnr" else each).mean()
 
 
 def _flow_loss(net: Egvsr, batch: Batch, recipe: Recipe) -> Tensor:
-    """Of the flow alone, on pairs of frames of known flow, LR px."""
+    """The loss of the flow alone, on pairs of frames of known flow, LR px."""
     assert batch.flow is not None
     with torch.autocast(batch.lr.device.type, torch.bfloat16):
         guessed = net.fnet(torch.cat([batch.lr[:, 1], batch.lr[:, 0]], 1))

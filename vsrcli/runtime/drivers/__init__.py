@@ -180,7 +180,7 @@ def _is_plain(model: Model, graph: Graph, engine: str, precision: str) -> bool:
 def _tiling(
     model: Model, scale: int, picture: Picture, graph: Graph, tuning: Tuning, device: str
 ) -> Tiling:
-    """As the user said or memory needs it, which is said."""
+    """The tiling that the user asked for, or that memory needs: then a warning says so."""
     free = free_bytes(device)
     tiling = plan_tiling(model, scale, picture, graph=graph, wanted=tuning.tile, free=free)
     if tiling.reason:
