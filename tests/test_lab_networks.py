@@ -19,9 +19,9 @@ from vsrcli.lab.export import export, parity, random_inputs
 from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.importers.forms import FORMS
 from vsrcli.lab.networks import FAMILIES, build
-from vsrcli.lab.optim import orthogonal
+from vsrcli.lab.optim import lr_factor, orthogonal
 from vsrcli.lab.recipe import load_recipe
-from vsrcli.lab.train import average_net, rate, start, train
+from vsrcli.lab.train import average_net, start, train
 from vsrcli.media.images import write_png
 from vsrcli.models.model import read_model
 
@@ -97,8 +97,8 @@ def test_orthogonal_draws_singular_values_to_one():
 
 
 def test_rate_rises_and_falls():
-    assert rate(0, 0.1) < rate(0.05, 0.1) < rate(0.1, 0.1)
-    assert rate(0.1, 0.1) > rate(0.5, 0.1) > rate(1.0, 0.1) > 0
+    assert lr_factor(0, 0.1) < lr_factor(0.05, 0.1) < lr_factor(0.1, 0.1)
+    assert lr_factor(0.1, 0.1) > lr_factor(0.5, 0.1) > lr_factor(1.0, 0.1) > 0
 
 
 def stills(folder: Path) -> Path:

@@ -1,10 +1,11 @@
-"""Muon: momentum made orthogonal for kernels, Adam for the rest.
+"""Muon: momentum made orthogonal for kernels, Adam for the rest; and the learning rate over a run.
 
 Every kernel, seen as a matrix (out, in·k·k), moves by the nearest orthogonal matrix of its
 momentum (five Newton-Schulz steps), so that all directions of a layer learn at one pace.
 """
 
 from collections.abc import Callable, Iterable
+from math import cos, pi
 
 import torch
 from torch import Tensor
@@ -77,3 +78,10 @@ def make_optimiser(name: str, params: Iterable[Tensor], lr: float, first: float)
     if name == "muon":
         return Muon(params, lr, first=first)
     return torch.optim.Adam(params, lr, betas=(0.9, 0.99))
+
+
+def lr_factor(progress: float, warmup: float) -> float:
+    """Factor of the learning rate at `progress` in 0..1: linear rise, cosine fall."""
+    if progress < warmup:
+        return progress / warmup + 1e-3
+    return 0.5 * (1 + cos(pi * min(1.0, (progress - warmup) / (1 - warmup)))) + 1e-3

@@ -6,7 +6,7 @@ loss is taken on the r² phases: the same mean square as on the picture, without
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from math import cos, log10, pi
+from math import log10
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from vsrcli.lab.checkpoints import fitting, load_checkpoint, write_checkpoint
 from vsrcli.lab.data import Pair, batches, cut_bank, is_jpeg, load_pairs, pictures
 from vsrcli.lab.losses import LOSSES
 from vsrcli.lab.networks import LumaNet, build
-from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.optim import lr_factor, make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.recipe import Recipe
 from vsrcli.lab.weights import copied, follow
@@ -53,13 +53,6 @@ class State:
     spent_s: float = 0.0
     losses: list[float] = field(default_factory=list)
     data: list[Data] = field(default_factory=list)
-
-
-def rate(progress: float, warmup: float) -> float:
-    """Factor of the learning rate at `progress` in 0..1: linear rise, cosine fall."""
-    if progress < warmup:
-        return progress / warmup + 1e-3
-    return 0.5 * (1 + cos(pi * min(1.0, (progress - warmup) / (1 - warmup)))) + 1e-3
 
 
 def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
@@ -122,7 +115,7 @@ def psnr_of(net: LumaNet, pairs: list[Pair]) -> float:
 
 def _step(state: State, recipe: Recipe, lr: Tensor, hr: Tensor, progress: float) -> None:
     for group in state.optimiser.param_groups:
-        group["lr"] = recipe.lr * rate(progress, recipe.warmup)
+        group["lr"] = recipe.lr * lr_factor(progress, recipe.warmup)
     loss = LOSSES[recipe.loss](state.net.phases(lr) - hr)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]

@@ -28,7 +28,7 @@ from vsrcli.lab.checkpoints import (
     write_checkpoint,
 )
 from vsrcli.lab.losses import charbonnier
-from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.optim import lr_factor, make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.restore.data import (
     Source,
@@ -44,7 +44,6 @@ from vsrcli.lab.restore.recipe import LEGS, Recipe, Stage
 from vsrcli.lab.restore.texture import texture_distance
 from vsrcli.lab.temporal.feed import check_stills, load_stills
 from vsrcli.lab.temporal.motion import Stills
-from vsrcli.lab.train import rate
 from vsrcli.lab.weights import channels_last, copied, follow
 
 REPORT_S = 60.0
@@ -256,7 +255,7 @@ def _optimisers(state: State, recipe: Recipe) -> Optimisers:
 
 
 def _set_rates(state: State, stage: Stage, progress: float) -> None:
-    now = stage.lr * rate(progress, stage.warmup)
+    now = stage.lr * lr_factor(progress, stage.warmup)
     rates = {"flow": now if stage.kind == "flow" else now * stage.flow_rate, "net": now}
     for name, optimiser in state.optimisers.items():
         for group in optimiser.param_groups:

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from vsrcli.lab.budget import device_named, moments
 from vsrcli.lab.checkpoints import fitting, load_checkpoint, write_checkpoint
-from vsrcli.lab.optim import make_optimiser
+from vsrcli.lab.optim import lr_factor, make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.temporal.adversarial import AdversarialLoss
 from vsrcli.lab.temporal.carry import Carried, backwards
@@ -32,7 +32,6 @@ from vsrcli.lab.temporal.grow import begin_from
 from vsrcli.lab.temporal.recipe import WAYS, Recipe
 from vsrcli.lab.temporal.revive import revive
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
-from vsrcli.lab.train import rate
 from vsrcli.lab.weights import channels_last, copied, follow
 
 REPORT_S = 60.0
@@ -129,7 +128,7 @@ def _step(
     state: State, recipe: Recipe, feed: Feed, generator: torch.Generator, progress: float
 ) -> None:
     for group in state.optimiser.param_groups:
-        group["lr"] = recipe.lr * rate(progress, recipe.warmup)
+        group["lr"] = recipe.lr * lr_factor(progress, recipe.warmup)
     if isinstance(state.net, Egvsr) and _is_lesson(recipe, state.step, progress):
         pairs = feed.moving(LESSON_BATCH, 2, LESSON_PATCH, progress, generator)
         loss = _flow_loss(state.net, pairs, recipe)
