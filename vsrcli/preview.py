@@ -19,7 +19,7 @@ from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, ENGINES
 from vsrcli.media.images import rgb_of, write_png
 from vsrcli.media.info import VideoInfo
-from vsrcli.media.outlet import put
+from vsrcli.media.outlet import move_into_place
 from vsrcli.media.settings import VideoOptions
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
@@ -98,7 +98,7 @@ def make_still(view: View) -> Shown:
     part = view.target.with_name(f".{view.target.name}.part.png")
     try:
         write_png(part, image)
-        put(part, view.target, overwrite=view.overwrite)
+        move_into_place(part, view.target, overwrite=view.overwrite)
     except OSError as exc:
         raise output_error(view.target, exc) from exc
     finally:

@@ -145,7 +145,7 @@ class FileOutlet:
     def __init__(self, target: Path, format_: str | None, part: Path | None) -> None:
         self._target = target
         self.format = container_of(target, format_)
-        self._temp = part or beside(target)
+        self._temp = part or hidden_beside(target)
 
     def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
         self._temp.touch(exist_ok=False)
@@ -170,7 +170,7 @@ class FileOutlet:
     def place(self, *, overwrite: bool) -> None:
         with self._temp.open("rb+") as file:
             os.fsync(file.fileno())
-        put(self._temp, self._target, overwrite=overwrite)
+        move_into_place(self._temp, self._target, overwrite=overwrite)
 
     def check(self) -> None:
         pass
@@ -189,7 +189,7 @@ class PictureOutlet(FileOutlet):
 
     def __init__(self, target: Path, part: Path | None) -> None:
         self._target, self.format = target, _PICTURES
-        self._temp = part or beside(target)
+        self._temp = part or hidden_beside(target)
 
     def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
         return super().open({"update": "1"})
@@ -236,7 +236,7 @@ class SequenceOutlet:
         if old and not overwrite:
             raise _come_since(min(old))
         for path in sorted(self._temp.iterdir()):
-            put(path, folder / path.name, overwrite=overwrite)
+            move_into_place(path, folder / path.name, overwrite=overwrite)
             old.discard(folder / path.name)
         for path in old:  # of a longer sequence that this one replaces
             path.unlink()
@@ -331,7 +331,7 @@ class _Stream:
         os.close(self._descriptor)
 
 
-def put(whole: Path, target: Path, *, overwrite: bool) -> None:
+def move_into_place(whole: Path, target: Path, *, overwrite: bool) -> None:
     """Moves a file that is whole to its place, on the same device.
 
     Raises OutputError where another one has come to be there that may not be replaced.
@@ -356,6 +356,6 @@ def _come_since(target: Path) -> OutputError:
     )
 
 
-def beside(target: Path) -> Path:
+def hidden_beside(target: Path) -> Path:
     """A hidden name beside a target, for what is not whole yet."""
     return target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.part{target.suffix}")
