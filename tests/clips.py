@@ -14,6 +14,8 @@ import numpy as np
 from av.codec.context import Flags
 from av.stream import Disposition
 
+from vsrcli.media.images import write_png
+
 FAST = {"libx264": {"preset": "ultrafast"}, "libx265": {"preset": "ultrafast"}}
 B_FRAMES = {"preset": "veryfast", "bf": "3", "b-adapt": "0", "x264-params": "scenecut=0"}
 INTERLACED = {"preset": "ultrafast", "x264-params": "tff=1"}
@@ -239,3 +241,13 @@ def _chapter(index: int, start: int, end: int, title: str) -> av.container.Chapt
         "time_base": base,
         "metadata": {"title": title},
     }
+
+
+def write_stills(folder: Path) -> Path:
+    """A folder of two pictures of 160x160, of squares in all colours."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        coarse = rng.integers(0, 256, (20, 20, 3)).astype(np.uint8)
+        write_png(folder / f"{index}.png", coarse.repeat(8, 0).repeat(8, 1))
+    return folder

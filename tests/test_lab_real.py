@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 import av
+from clips import write_stills
 
 from vsrcli.errors import EncodeError, InputError, UsageError, WeightsError
 from vsrcli.lab.__main__ import main
@@ -40,7 +41,6 @@ from vsrcli.lab.temporal.pack import Packs
 from vsrcli.lab.temporal.recipe import Recipe, load_recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.lab.temporal.train import Report, train
-from vsrcli.media.images import write_png
 from vsrcli.media.recode import Coding, recode
 
 CPU = torch.device("cpu")
@@ -71,15 +71,6 @@ def write_clip(path: Path, frames: list[np.ndarray]) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     return path
-
-
-def write_stills(folder: Path) -> Path:
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(2):
-        coarse = rng.integers(0, 256, (20, 20, 3)).astype(np.uint8)
-        write_png(folder / f"{index}.png", coarse.repeat(8, 0).repeat(8, 1))
-    return folder
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4", "mpeg2video", "mjpeg"])

@@ -12,6 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from clips import write_stills
+
 from vsrcli.errors import InputError, WeightsError
 from vsrcli.lab import budget
 from vsrcli.lab.evaluate import evaluate
@@ -22,7 +24,6 @@ from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.spynet import SpyNet, warp
 from vsrcli.lab.restore.train import begin_from, load_trained, start, train
-from vsrcli.media.images import write_png
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
 
@@ -127,12 +128,7 @@ def test_every_recipe_learns_all_its_lessons(tmp_path, monkeypatch):
     """Each lesson takes steps, leaves its checkpoint, and a later run goes on from the last."""
     seconds = count(step=0.2)  # a step takes as long on any machine
     monkeypatch.setattr(budget.time, "process_time", lambda: next(seconds))
-    stills = tmp_path / "stills"
-    stills.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(2):
-        coarse = rng.integers(0, 256, (20, 20, 3)).astype(np.uint8)
-        write_png(stills / f"{index}.png", coarse.repeat(8, 0).repeat(8, 1))
+    stills = write_stills(tmp_path / "stills")
     paths = sorted((Path(recipe_module.__file__).parent / "recipes").glob("*.toml"))
     loaded = [recipe_module.load_recipe(path) for path in paths]
     assert [r.id for r in loaded] == [p.stem for p in paths]

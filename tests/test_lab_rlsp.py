@@ -12,6 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from clips import write_stills
+
 from vsrcli.errors import InputError, WeightsError
 from vsrcli.lab.clips import read_frames
 from vsrcli.lab.degrade import DEGRADATIONS, bd
@@ -32,7 +34,7 @@ from vsrcli.lab.temporal.recipe import WAYS, Recipe
 from vsrcli.lab.temporal.revive import revive
 from vsrcli.lab.temporal.rlsp import Ablation, Rlsp
 from vsrcli.lab.temporal.train import build, picture_loss, train
-from vsrcli.media.images import read_rgb, write_png
+from vsrcli.media.images import read_rgb
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
 
@@ -260,12 +262,7 @@ def test_official_checkpoint_gives_the_authors_frames(tmp_path):
 
 def test_a_recipe_of_each_kind_trains_a_step(tmp_path, monkeypatch):
     """All load; of three the loop runs, writes a checkpoint and goes on from it."""
-    stills = tmp_path / "stills"
-    stills.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(2):
-        coarse = rng.integers(0, 256, (20, 20, 3)).astype(np.uint8)
-        write_png(stills / f"{index}.png", coarse.repeat(8, 0).repeat(8, 1))
+    stills = write_stills(tmp_path / "stills")
     recipes = sorted((Path(recipe_module.__file__).parent / "recipes").glob("*.toml"))
     assert recipes
     loaded = [recipe_module.load_recipe(path) for path in recipes]
