@@ -158,7 +158,7 @@ def test_the_predicted_footprint_decides() -> None:
     graph = model.graph(4)
 
     def plan(free: int | None, wanted: str | None = None) -> Tiling:
-        return plan_tiling(model, 4, picture, graph=graph, wanted=wanted, free=free)
+        return plan_tiling(model, graph, picture, wanted=wanted, free=free)
 
     for whole in (plan(64 << 30), plan(None), plan(1 << 20, "off")):
         assert whole.is_whole

@@ -122,11 +122,8 @@ def _tilings(video: VideoInfo, models: Sequence[Model], factor: int) -> dict[str
     found = {}
     for model in models:
         if model.temporal is not Temporal.BIDIRECTIONAL:
-            scale = running_scale(model, factor)
-            graph = model.graph(scale)
-            found[model.id] = plan_tiling(
-                model, scale, video.picture, graph=graph, wanted=None, free=free
-            )
+            graph = model.graph(running_scale(model, factor))
+            found[model.id] = plan_tiling(model, graph, video.picture, wanted=None, free=free)
     return found
 
 

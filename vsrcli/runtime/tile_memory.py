@@ -38,17 +38,16 @@ class TileMemory:
         return self.fixed + pixels * self.pixel + int(row * self.row)
 
 
-def tile_memory(model: Model, graph: Graph, scale: int, picture: Picture) -> TileMemory:
+def tile_memory(model: Model, graph: Graph, picture: Picture) -> TileMemory:
     """Predicted from the graph's entry on the card and the picture's size."""
     if model.temporal is Temporal.RECURRENT:
-        return _of_cell(model, graph, scale, picture)
-    return _of_frames(graph, scale, picture)
+        return _of_cell(model, graph, picture)
+    return _of_frames(graph, picture)
 
 
-def _of_frames(graph: Graph, scale: int, picture: Picture) -> TileMemory:
+def _of_frames(graph: Graph, picture: Picture) -> TileMemory:
     """Predicted for a single-frame luma model from its card and the picture's size."""
-    pixels = picture.width * picture.height
-    samples = picture.samples
+    scale, pixels, samples = graph.scale, picture.width * picture.height, picture.samples
     size = picture.layout.dtype.itemsize
     through_net = 3 if Role.RGB in picture.layout.roles else 1
     net = graph.work + _FLOAT + _CODES * scale**2 * size
@@ -61,9 +60,9 @@ def _of_frames(graph: Graph, scale: int, picture: Picture) -> TileMemory:
     )
 
 
-def _of_cell(model: Model, graph: Graph, scale: int, picture: Picture) -> TileMemory:
+def _of_cell(model: Model, graph: Graph, picture: Picture) -> TileMemory:
     """Predicted for a recurrent model."""
-    pixels = picture.width * picture.height
+    scale, pixels = graph.scale, picture.width * picture.height
     state = sum(_FLOAT * s.channels * s.scale**2 for s in model.states_of(scale))
     frames = 3 * _FLOAT * (1 + sum(model.window))
     large = 3 * _FLOAT * scale**2

@@ -85,10 +85,9 @@ class Tiling:
 
 def plan_tiling(
     model: Model,
-    scale: int,
+    graph: Graph,
     picture: Picture,
     *,
-    graph: Graph,
     wanted: str | None,
     free: int | None,
 ) -> Tiling:
@@ -110,7 +109,7 @@ def plan_tiling(
         return replace(tiling, tile=(width, height))
     if tiling.is_fixed or not graph.work or free is None:
         return tiling
-    return _fitted(tiling, tile_memory(model, graph, scale, picture), int(_SHARE * free))
+    return _fitted(tiling, tile_memory(model, graph, picture), int(_SHARE * free))
 
 
 def _fitted(tiling: Tiling, memory: TileMemory, room: int) -> Tiling:
