@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,57 @@ def export_recurrent(
     net.eval()
     model = rlsp_cell(net.folded()) if isinstance(net, Rlsp) else egvsr_cell(net)
     error = checked(_parity(model, net), checkpoint.name)
-    window, states, config, border = _form(net, recipe)
-    align = 1 if isinstance(net, Rlsp) else FLOW_ALIGN
+    form = _form(net, recipe)
     origin = origin_of(saved.get("data", []), _trained_on(recipe), said, with_clips=True)
+    folder = weights / (recipe.model or recipe.id)
+    graph = store(
+        model,
+        _card(recipe, form, origin, folder),
+        folder,
+        scale=recipe.scale,
+        config=form.config,
+        params=sum(p.numel() for p in net.parameters()),
+        border=form.border,
+        align=form.align,
+        train_minutes=saved["spent_s"] / 60,
+    )
+    return Exported(file=folder / graph.file, graph=graph, error=error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """What a card says of a cell."""
+
+    window: tuple[int, int]
+    """Frames before and after the current one."""
+    state: Mapping[str, str | int]
+    config: str
+    """The shape in the paper's letters."""
+    border: int
+    """Receptive border of one step, LR px."""
+    align: int = 1
+
+
+def _form(net: Net, recipe: Recipe) -> _Form:
+    if isinstance(net, Rlsp):
+        return _Form(
+            window=(1, 1),
+            state={"name": STATE, "channels": net.state_channels},
+            config=f"{recipe.layers}-{recipe.features}",
+            border=recipe.layers,
+        )
+    return _Form(
+        window=(1, 0),
+        state={"name": "last", "channels": 3, "scale": recipe.scale},
+        config=f"B{recipe.layers} F{recipe.features}",
+        border=2 * recipe.layers + 2 + FLOW_SIGHT,
+        align=FLOW_ALIGN,
+    )
+
+
+def _card(recipe: Recipe, form: _Form, origin: Origin, folder: Path) -> Card:
+    """The card of a new model, or that of the folder with the states of one more scale. Raises
+    WeightsError where the model that the recipe joins is not there."""
     card = Card(
         id=recipe.id,
         family=recipe.family,
@@ -62,31 +111,19 @@ def export_recurrent(
         graphs=(),
         color="rgb",
         temporal="recurrent",
-        before=window[0],
-        after=window[1],
-        state=states,
+        before=form.window[0],
+        after=form.window[1],
+        state=(form.state,),
     )
-    folder = weights / (recipe.model or recipe.id)
-    if (folder / CARD).exists():
-        there = read_card(folder)
-        own = replace(there, state=states) if recipe.model else card
-        if origin.trained_on != _trained_on(recipe):
-            own = replace(own, trained_on=origin.trained_on, licence=origin.licence)
-        card = own.with_states_of(there, recipe.scale)
-    elif recipe.model:
-        raise WeightsError(f"{recipe.id} joins {recipe.model}; export that first")
-    graph = store(
-        model,
-        card,
-        folder,
-        scale=recipe.scale,
-        config=config,
-        params=sum(p.numel() for p in net.parameters()),
-        border=border,
-        align=align,
-        train_minutes=saved["spent_s"] / 60,
-    )
-    return Exported(file=folder / graph.file, graph=graph, error=error)
+    if not (folder / CARD).exists():
+        if recipe.model:
+            raise WeightsError(f"{recipe.id} joins {recipe.model}; export that first")
+        return card
+    there = read_card(folder)
+    own = replace(there, state=card.state) if recipe.model else card
+    if origin.trained_on != _trained_on(recipe):
+        own = replace(own, trained_on=origin.trained_on, licence=origin.licence)
+    return own.with_states_of(there, recipe.scale)
 
 
 def _trained_on(recipe: Recipe) -> str:
@@ -109,22 +146,6 @@ def measure_clips(folder: Path, clips: Path, scale: int, degrade: str) -> dict[s
     figures[f"{before}mean_ssim"] = round(found.mean.ssim, 4)
     note_measured(folder, scale, figures, digits=4)
     return figures
-
-
-def _form(
-    net: Net, recipe: Recipe
-) -> tuple[tuple[int, int], tuple[dict[str, str | int], ...], str, int]:
-    """Window, states, shape in the paper's letters, receptive border of one step."""
-    if isinstance(net, Rlsp):
-        state: dict[str, str | int] = {"name": STATE, "channels": net.state_channels}
-        return (1, 1), (state,), f"{recipe.layers}-{recipe.features}", recipe.layers
-    state = {"name": "last", "channels": 3, "scale": recipe.scale}
-    return (
-        (1, 0),
-        (state,),
-        f"B{recipe.layers} F{recipe.features}",
-        2 * recipe.layers + 2 + FLOW_SIGHT,
-    )
 
 
 def _parity(model: onnx.ModelProto, net: Net) -> float:
