@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import Any, TypeVar
 
 from vsrcli.errors import ResumeError
@@ -64,7 +65,7 @@ def in_segments(
                 raise ResumeError(
                     f"the unfinished work is damaged ({exc}); use --no-resume to start anew"
                 ) from exc
-            rest = _with_first(item, items)
+            rest = chain((item,), items)
             yield from split_segments(rest, find_cuts, length=length, before=before[-PRIMER:])
             return
     raise ResumeError("the input ends before the unfinished work; use --no-resume to start anew")
@@ -95,8 +96,3 @@ def _check(before: list[Frame], frame: Frame, place: Place) -> None:
             f"the input decodes to another picture before frame {place.frame} than it did; "
             "use --no-resume to start anew"
         )
-
-
-def _with_first(first: Frame, rest: Iterator[Frame | T]) -> Iterator[Frame | T]:
-    yield first
-    yield from rest
