@@ -24,7 +24,7 @@ from vsrcli.cli.joblist import entries
 from vsrcli.errors import UsageError
 from vsrcli.job import Job
 from vsrcli.models import find_folder
-from vsrcli.resume import Place, open_work, unfinished, work_folder
+from vsrcli.resume import ResumePoint, open_work, unfinished, work_folder
 from vsrcli.targets import FIELDS, pattern_of
 
 QUICK = ("--model", "bicubic", "-s", "2", "--preset", "ultrafast")
@@ -336,7 +336,7 @@ def test_unfinished_work_of_other_options_is_not_gone_on_with(tmp_path: Path, ba
     source, target = make(tmp_path / "a.mp4", TINY), tmp_path / "a_x2_bicubic.mp4"
     with open_work(target, {"crf": "20"}, resume=None, keep=True) as work:
         work.next_file().write_bytes(b"packets")
-        work.add(place=Place(frame=1, time_s=Fraction(0), digest=""), frames=1, state={})
+        work.add(place=ResumePoint(frame=1, time_s=Fraction(0), digest=""), frames=1, state={})
         work.finish()
     outcome = batch(source)
     assert (outcome.code, "exit code 9: " in outcome.err) == (10, True)

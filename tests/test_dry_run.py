@@ -12,7 +12,7 @@ from conftest import Vsr
 
 from vsrcli import Job
 from vsrcli.rehearsal import rehearse
-from vsrcli.resume import Place, open_work
+from vsrcli.resume import ResumePoint, open_work
 
 QUICK = ("--model", "bicubic", "-s", 2)
 TWO_TRACKS = Clip(audio=(Track(), Track(hz=880)), subtitles=(Text(),))
@@ -75,7 +75,7 @@ def test_unfinished_work_is_told(tmp_path: Path) -> None:
     source, target = make(tmp_path / "in.mkv", Clip(frames=30)), tmp_path / "out.mkv"
     with open_work(target, {}, resume=None, keep=True) as work:
         work.next_file().write_bytes(b"packets")
-        work.add(place=Place(frame=20, time_s=Fraction(0), digest=""), frames=20, state={})
+        work.add(place=ResumePoint(frame=20, time_s=Fraction(0), digest=""), frames=20, state={})
     job = Job(source=source, target=target, model="bicubic", scale=2)
     found = rehearse(job)
     assert (found.frames, found.done, found.resumes) == (30, 20, None)

@@ -34,7 +34,7 @@ from vsrcli.media.segments import SegmentWriter
 from vsrcli.media.source import Source
 from vsrcli.pipeline import upscale
 from vsrcli.progress import Finishing, Stage
-from vsrcli.resume import Place, open_work, sweep, work_folder
+from vsrcli.resume import ResumePoint, open_work, sweep, work_folder
 from vsrcli.sequences import PRIMER, Border, Cut, split_segments, split_shots
 
 RESUME = 9
@@ -351,7 +351,7 @@ def test_a_run_killed_between_the_output_and_its_other_name_leaves_nothing(tmp_p
     target = tmp_path / "out.mp4"
     work = open_work(target, {"a": "b"}, resume=None)
     work.next_file().write_bytes(b"packets")
-    work.add(place=Place(frame=1, time_s=Fraction(0), digest=""), frames=1, state={})
+    work.add(place=ResumePoint(frame=1, time_s=Fraction(0), digest=""), frames=1, state={})
     work.seal()
     work._lock.close()
     work.part.write_bytes(b"film")
@@ -368,7 +368,7 @@ def test_a_run_killed_while_it_tidied_up_leaves_nothing(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     work = open_work(target, {"a": "b"}, resume=None)
     work.next_file().write_bytes(b"packets")
-    place = Place(frame=1, time_s=Fraction(0), digest="")
+    place = ResumePoint(frame=1, time_s=Fraction(0), digest="")
     work.add(place=place, frames=1, state={})
     work.seal()
     work._lock.close()
@@ -446,7 +446,7 @@ def test_a_signal_while_a_segment_goes_to_the_disk_loses_nothing(
             raise KeyboardInterrupt
 
     target = tmp_path / "out.mp4"
-    place = Place(frame=3, time_s=Fraction(1, 25), digest="d")
+    place = ResumePoint(frame=3, time_s=Fraction(1, 25), digest="d")
     monkeypatch.setattr("vsrcli.resume._synced", slowly(resume._synced))
     with pytest.raises(KeyboardInterrupt) as caught:
         run()
@@ -483,7 +483,7 @@ def test_what_a_disk_refuses_is_said_at_the_next_border_or_the_end(
             work.add(place=place, frames=3, state={})
 
     target = tmp_path / "out.mp4"
-    place = Place(frame=3, time_s=Fraction(1, 25), digest="d")
+    place = ResumePoint(frame=3, time_s=Fraction(1, 25), digest="d")
     monkeypatch.setattr("vsrcli.resume._synced", full)
     with pytest.raises(OutputError, match="the disk is full"):
         run()

@@ -36,7 +36,7 @@ from vsrcli.models import Model, Temporal
 from vsrcli.places import is_plain
 from vsrcli.prefetch import DECODED_AHEAD, UPSCALED_AHEAD, prefetch
 from vsrcli.progress import Finishing, Meter, Progress, Report, Stage, Started, Task
-from vsrcli.resume import NoWork, Place, Work, open_work, sweep
+from vsrcli.resume import NoWork, ResumePoint, Work, open_work, sweep
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.drivers import Driver, open_driver
@@ -233,7 +233,7 @@ def _check_target(target: Path, job: Job) -> None:
     check_target(target, job.source, overwrite=job.overwrite)
 
 
-def _resume(run: _Run, place: Place) -> None:
+def _resume(run: _Run, place: ResumePoint) -> None:
     """Starts with the finished segments of an earlier run, and spares their decoding where that is
     safe."""
     run.sink.replay(run.work.files, run.work.frames)

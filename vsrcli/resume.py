@@ -49,7 +49,7 @@ State = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ResumePoint:
     """A place in the source where a run can go on: before frame `frame`."""
 
     frame: int
@@ -75,7 +75,7 @@ class Segment:
     """Encoded in it."""
     state: str
     """The file of the model's state at the border; empty if the border is a cut."""
-    place: Place
+    place: ResumePoint
 
 
 def work_folder(target: Path) -> Path:
@@ -108,7 +108,7 @@ class Work:
         return sum(segment.frames for segment in self.segments)
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> ResumePoint | None:
         """Where to go on; None from the start."""
         return self.segments[-1].place if self.segments else None
 
@@ -135,7 +135,7 @@ class Work:
                 "use --no-resume to start anew"
             ) from exc
 
-    def add(self, *, place: Place, frames: int, state: State) -> None:
+    def add(self, *, place: ResumePoint, frames: int, state: State) -> None:
         """Counts the segment that lies in `next_file` as done, once it is on the disk: a thread
         sees to that. Raises OutputError, which may be about the segment before.
         """
@@ -149,7 +149,7 @@ class Work:
         if self._adding:
             self._adding.result()
 
-    def _add(self, file: Path, place: Place, frames: int, state: State) -> None:
+    def _add(self, file: Path, place: ResumePoint, frames: int, state: State) -> None:
         try:
             name = self._write_state(file.stem, state) if state else ""
             before = self.segments[-1].state if self.segments else ""
@@ -238,7 +238,7 @@ class NoWork:
     """What stands for a Work where nothing can be kept: pipes and pictures."""
 
     part: Path | None = None
-    place: Place | None = None
+    place: ResumePoint | None = None
     frames = 0
     files: Sequence[Path] = ()
 
@@ -250,7 +250,7 @@ class NoWork:
         """There is none; it is not asked for."""
         raise NotImplementedError
 
-    def add(self, *, place: Place, frames: int, state: State) -> None:
+    def add(self, *, place: ResumePoint, frames: int, state: State) -> None:
         """Keeps nothing."""
 
     def seal(self) -> None:
@@ -385,7 +385,7 @@ def _plain(segment: Segment) -> dict[str, Any]:
 
 def _segment(entry: Mapping[str, Any]) -> Segment:
     place = entry["place"]
-    made = Place(**{**place, "time_s": Fraction(place["time_s"])})
+    made = ResumePoint(**{**place, "time_s": Fraction(place["time_s"])})
     return Segment(**{**entry, "place": made})
 
 

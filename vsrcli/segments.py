@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from vsrcli.errors import ResumeError
 from vsrcli.frames import Frame
-from vsrcli.resume import Place, State
+from vsrcli.resume import ResumePoint, State
 from vsrcli.runtime.drivers import Driver
 from vsrcli.sequences import PRIMER, Border, Cut, split_segments
 
@@ -28,7 +28,7 @@ Finder = Callable[[Iterator[Any]], Iterator[Any]]
 class Checkpoint:
     """Everything of a segment that the model has given so far lies before it."""
 
-    place: Place
+    place: ResumePoint
     state: State
 
 
@@ -38,7 +38,7 @@ def in_segments(
     *,
     length: int,
     driver: Driver,
-    place: Place | None,
+    place: ResumePoint | None,
     state: State,
 ) -> Iterator[Frame | Cut | Border | T]:
     """The items with cuts and borders; from `place` on if given, where the driver takes `state` up.
@@ -71,7 +71,7 @@ def in_segments(
     raise ResumeError("the input ends before the unfinished work; use --no-resume to start anew")
 
 
-def reach(place: Place) -> int:
+def reach(place: ResumePoint) -> int:
     """How many frames before a place a run needs to go on there as if it had not stopped."""
     return min(place.frame, max(PRIMER, place.held))
 
@@ -80,7 +80,7 @@ def checkpoint(border: Border, driver: Driver) -> Checkpoint:
     """What a run needs to go on at a border, which the driver has just come to."""
     carried = driver.save()
     before = border.before
-    place = Place(
+    place = ResumePoint(
         frame=border.frame.index,
         time_s=Fraction(before.pts * before.time_base),
         digest=before.digest(),
@@ -89,7 +89,7 @@ def checkpoint(border: Border, driver: Driver) -> Checkpoint:
     return Checkpoint(place=place, state=carried.arrays)
 
 
-def _check(before: list[Frame], frame: Frame, place: Place) -> None:
+def _check(before: list[Frame], frame: Frame, place: ResumePoint) -> None:
     same = bool(before) and before[-1].digest() == place.digest
     if not (same and frame.index == place.frame and len(before) >= reach(place)):
         raise ResumeError(
