@@ -401,7 +401,11 @@ def test_signals_stop_every_run_cleanly(tmp_path: Path, name: str, code: int) ->
     order += [str(tmp_path / "out"), "--preset", "slow", "--model", "bicubic"]
     order += ["--progress", "json", "--report", str(tmp_path / "r.json")]
     with subprocess.Popen(
-        order, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        order,
+        bufsize=0,  # communicate() would not give what readline() has read ahead
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
