@@ -56,6 +56,10 @@ KEPT = {
     "animation": ("in.mov", "qtrle", "argb", "out.mov", "qtrle", ""),
     "animation to prores": ("in.mov", "qtrle", "argb", "out.mov", "prores_ks", ""),
     "png": ("in.mov", "png", "rgba", "out.mov", "png", ""),
+    "animation to vp9": ("in.mov", "qtrle", "argb", "out.webm", "libvpx-vp9", "libvpx-vp9"),
+    "prores to vp9": (
+        *("in.mov", "prores_ks", "yuva444p10le", "out.webm", "libvpx-vp9", "libvpx-vp9"),
+    ),
     "yuv to rgb": ("in.mkv", "ffv1", "yuva444p", "out.mov", "qtrle", ""),
 }
 

@@ -47,6 +47,8 @@ _DNXHR = {
     "gbrp10le": "dnxhr_444",
 }
 """Of any size and rate, where DNxHD needs one of its own bit rates."""
+_UNMET = {"libvpx-vp9": ("yuva422p", "yuva444p", "gbrap")}
+"""Pixel formats that an encoder names and does not open with."""
 _PLAIN_NAMES = {"wrapped_avframe": "y4m"}
 
 
@@ -125,7 +127,8 @@ def choose_format(codec: Offer, layout: Layout, wanted: str | None) -> str:
 
 def _offered(codec: Offer) -> list[str]:
     """The encoder's pixel formats that every reader of its files understands."""
-    offered = [f.name for f in codec.video_formats or ()]
+    unmet = _UNMET.get(codec.name, ())
+    offered = [f.name for f in codec.video_formats or () if f.name not in unmet]
     if codec.name == "wrapped_avframe":
         return list(_Y4M)
     if codec.name in _RGB_STILLS:
