@@ -82,21 +82,70 @@ def test_ffmpegs_other_words_are_understood(tmp_path: Path, vsr: Vsr) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mkv"]
 
 
+def test_what_ffmpeg_is_asked_for_and_is_done_anyway_is_no_error(tmp_path: Path, vsr: Vsr) -> None:
+    source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    outcome = vsr(
+        *("upscale", "-i", source, "-map", 0, "-movflags", "+faststart", "-c:s", "copy", "-dn"),
+        *("-map_metadata", 0, "-vsync", 0, "-strict", -2, "-s", "200x100", "-noautorotate"),
+        *("-c:v:0", "libx264", "-preset:v", "ultrafast", *BICUBIC, target),
+    )
+    assert (outcome.code, len(outcome.lines)) == (0, 1), outcome.err
+    assert "then Lanczos to 200x100" in outcome.err
+    assert facts(target).size == (200, 100)
+
+
+def test_a_format_before_the_input_is_the_inputs_as_in_ffmpeg(tmp_path: Path, vsr: Vsr) -> None:
+    first, listed, target = make(tmp_path / "in.mp4"), tmp_path / "list", tmp_path / "out.mkv"
+    listed.write_text("file in.mp4\nfile in.mp4\n")
+    concat = ("upscale", "-f", "concat", "-i", listed, "-s", 2, *BICUBIC)
+    assert vsr(*concat, target).code == 0
+    assert len(facts(target).times) == 2 * len(facts(first).times)
+    assert "no format 'concat' to write" in vsr(*concat, "-o", tmp_path / "other.mkv").err
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("-modl", "there is no option -modl; did you mean --model?"),
-        ("-tune", "--encoder-option tune=VALUE"),
-        ("-profile:v", "--encoder-option profile=VALUE"),
-        ("-vn", "there is no option -vn; see vsr upscale --help"),
+        ("-modl", "did you mean --model?"),
+        ("-tune", "goes by --encoder-option tune=x"),
+        ("-profile:v", "--encoder-option profile=x"),
+        ("-level", "--encoder-option level=x"),
+        ("-g", "--encoder-option g=x"),
+        ("-x264opts", "--encoder-option x264opts=x"),
+        ("-vf", "scale is --width or --height"),
+        ("-filter:v", "scale is --width or --height"),
+        ("-b:a", "ffmpeg -i OUT -map 0 -c copy -c:a aac -b:a x NEW"),
+        ("-q:a", "-c:a aac -q:a x NEW"),
+        ("-metadata:s:a:0", "ffmpeg -i OUT -map 0 -c copy -metadata:s:a:0 x NEW"),
+        ("-movflags", "-c copy -movflags x NEW"),
+        ("-stream_loop", "ffmpeg -stream_loop x -i IN -map 0 -c copy -f nut - | vsr upscale -"),
+        ("-qscale:v", "--encoder-option qmin=x"),
+        ("-c", "-c:v says how the new picture is encoded"),
+        ("-c:s", "subtitles are copied"),
+        ("-pass", "encoded once"),
+        ("-safe", "--input-option safe=x"),
+        ("-frames:v", "-t takes the length in seconds"),
+        ("-vn", "takes the sound alone"),
     ],
 )
-def test_a_word_after_one_dash_is_no_bundle_of_letters(
+def test_a_word_that_is_no_option_is_told_what_does_the_same(
     tmp_path: Path, vsr: Vsr, option: str, said: str
 ) -> None:
     outcome = vsr("upscale", make(tmp_path / "in.mp4"), option, "x")
-    assert outcome.code == 2
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert outcome.err.startswith(f"vsr: there is no option {option}; ")
     assert said in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_what_cannot_be_made_of_a_stream_is_told_what_can(tmp_path: Path, vsr: Vsr) -> None:
+    source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mkv"
+    outcome = vsr("upscale", source, "-o", target, "-c:a", "libopus")
+    assert (outcome.code, "-map 0 -c copy -c:a libopus NEW" in outcome.err) == (2, True)
+    outcome = vsr("upscale", source, "-o", target, "-s", 2, *BICUBIC, "-c:v", "copy")
+    assert (outcome.code, "cannot be copied" in outcome.err) == (8, True)
+    outcome = vsr("upscale", "-i", source, "-i", source, target)
+    assert (outcome.code, "-i SOUND -map 0:v" in outcome.err) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 

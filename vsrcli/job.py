@@ -92,7 +92,11 @@ class Job:
         _require(not (sized and self.scale), "give either --scale or --width/--height, not both")
         for name, side in (("--width", self.width), ("--height", self.height)):
             _require(side is None or 1 <= side <= 16384, f"{name} must be 1 to 16384")
-        _require(self.audio in AUDIO_MODES, f"-c:a must be one of {', '.join(AUDIO_MODES)}")
+        _require(
+            self.audio in AUDIO_MODES,
+            f"-c:a must be one of {', '.join(AUDIO_MODES)}; ffmpeg makes others of the output, "
+            f"whose picture it copies: ffmpeg -i OUT -map 0 -c copy -c:a {self.audio} NEW",
+        )
         _require(self.on_error in ON_ERROR, f"--on-error must be one of {', '.join(ON_ERROR)}")
         _require(self.engine in ENGINES, f"--engine must be one of {', '.join(ENGINES)}")
         _require(self.threads >= 0, "--threads must be 0 or more")

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import islice
 from typing import Any
 
 from typer.core import TyperCommand
 
+from vsrcli.cli.ffmpeg_words import instead, meaning
 from vsrcli.errors import UsageError
 
 _FIRST = "Options"
-_FFMPEG: Mapping[str, tuple[str, ...]] = {
-    "-an": ("-c:a", "none"),
-    "-sn": ("-map", "-0:s"),
-    "-acodec": ("-c:a",),
-    "-codec:a": ("-c:a",),
-    "-vcodec": ("-c:v",),
-    "-codec:v": ("-c:v",),
-    "-r": ("--fps",),
-    "-threads": ("--threads",),
-    "-hide_banner": (),
-    "-nostdin": (),
-    "-stats": (),
-    "-nostats": ("--progress", "none"),
-}
-"""What FFmpeg has other words for."""
 _WORD = re.compile(r"-[A-Za-z][A-Za-z_:][\w:-]*|-[A-Za-z]\d+-\w+")
 """A name after one dash; -j2 and -oout.mp4 are a letter and its value."""
 
@@ -51,20 +37,25 @@ class Grouped(TyperCommand):
             if param.param_type_name == "option"
             for name in (*param.opts, *param.secondary_opts)
         }
-        rest = iter(args)
-        for arg in rest:
+        rest = deque(args)
+        while rest:
+            arg = rest.popleft()
+            value = rest[0] if rest else ""
             words: tuple[str, ...] = (arg,)
-            if arg not in takes:
-                known = _FFMPEG.get(arg)
-                if known is not None and (not known or known[0] in takes):
-                    words = known
-                elif _WORD.fullmatch(arg) and not ctx.resilient_parsing:
-                    raise UsageError(_unknown(arg, takes, ctx.command_path))
+            if arg == "-f" and "--input-format" in takes and _is_of_input(args, rest):
+                words = ("--input-format",)
+            elif meant := meaning(arg, value, takes):
+                words = meant.words
+                if meant.with_value and rest:
+                    rest.popleft()
+            elif arg not in takes and not ctx.resilient_parsing:
+                _check_word(arg, value, takes, ctx.command_path)
             yield from words
             if arg == "--":
                 yield from rest
-            elif len(words) == 1 and takes.get(words[0]):
-                yield from islice(rest, 1)
+                return
+            if len(words) == 1 and takes.get(words[0]) and rest:
+                yield rest.popleft()
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Arguments, then a section for each group."""
@@ -94,13 +85,25 @@ def _too_many(name: str, command: str) -> str:
     return f"what is {name}? See {command} --help"
 
 
-def _unknown(word: str, options: Mapping[str, bool], command: str) -> str:
+def _is_of_input(args: Sequence[str], rest: Collection[str]) -> bool:
+    """As in ffmpeg, whose options stand before the file they are of: -f FORMAT -i IN OUT."""
+    return "-i" in rest and not {"-o", "--output"}.intersection(args)
+
+
+def _check_word(word: str, value: str, options: Mapping[str, bool], command: str) -> None:
+    """Raises UsageError for a name that is no option, with what does the same if FFmpeg has it."""
+    is_run = "--encoder-option" in options
+    other = instead(word, value) if is_run else ""
+    if other:
+        raise UsageError(f"there is no option {word}; {other}")
+    if not _WORD.fullmatch(word):
+        return
     names = [name for name in options if len(name) > len("-v")]
     near = get_close_matches(word, names, n=1, cutoff=0.75)
     if near and ":" not in word:
-        return f"there is no option {word}; did you mean {near[0]}?"
+        raise UsageError(f"there is no option {word}; did you mean {near[0]}?")
     told = f"there is no option {word}; see {command} --help"
-    if "--encoder-option" in options:
+    if is_run:
         name, *_ = word[1:].split(":")
-        told += f". What is the encoder's own goes by --encoder-option {name}=VALUE"
-    return told
+        told += f". What is the encoder's own goes by --encoder-option {name}={value or 'VALUE'}"
+    raise UsageError(told)

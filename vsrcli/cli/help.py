@@ -13,6 +13,7 @@ from vsrcli.errors import UsageError
 TOPICS = {
     "batch": "many videos, job lists, names of outputs",
     "config": "vsr.toml, profiles, the environment",
+    "ffmpeg": "what becomes of a script around ffmpeg",
     "files": "pictures and pipes",
     "progress": "what --progress json and -progress write",
 }
@@ -30,7 +31,7 @@ class Shell(StrEnum):
 def help_(
     topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help=", ".join(TOPICS))] = None,
 ) -> None:
-    """Explain a topic: batch, config, files, progress."""
+    """Explain a topic: batch, config, ffmpeg, files, progress."""
     if topic is None:
         lines = [f"  {name:<10}{about}" for name, about in TOPICS.items()]
         text = "\n".join(("vsr help TOPIC:", *lines, "", "vsr COMMAND --help lists options."))

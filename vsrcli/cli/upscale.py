@@ -57,7 +57,10 @@ def upscale(
     elif source is not None:
         given = [*given, source]
     if len(given) != 1:
-        raise UsageError("name one input: vsr upscale IN, or -i IN; several go by vsr batch")
+        raise UsageError(
+            "name one input: vsr upscale IN, or -i IN; several go by vsr batch, and the sound of "
+            "another file is added by ffmpeg -i OUT -i SOUND -map 0:v -map 1:a -c copy NEW"
+        )
     (named,) = given
     if dry_run:
         from vsrcli.cli.dry_run import dry_run as say

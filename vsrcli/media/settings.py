@@ -87,6 +87,8 @@ class Offer(Protocol):
 
 def encoder_named(name: str) -> Codec:
     """PyAV's encoder of this name. Raises EncodeError if its build of FFmpeg has none."""
+    if name == "copy":
+        raise EncodeError("the picture is a new one and cannot be copied; -c:v takes an encoder")
     try:
         codec = Codec(name, "w")
     except UnknownCodecError as exc:
