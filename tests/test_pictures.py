@@ -325,6 +325,47 @@ def test_numbers_may_begin_anywhere_but_not_skip(tmp_path: Path, vsr: Vsr, upsca
     assert (outcome.code, "there is no picture" in outcome.err) == (3, True)
 
 
+READ_ONLY = {".dpx": ("dpx", "gbrp10be"), ".tga": ("targa", "bgr24"), ".exr": ("exr", "gbrpf32le")}
+
+
+def film_scans(folder: Path, suffix: str, *numbers: int) -> Path:
+    """Pictures of these numbers in a new folder, of a kind that is only read; their pattern."""
+    folder.mkdir()
+    codec, pix_fmt = READ_ONLY[suffix]
+    for number in numbers:
+        path = folder / f"{number:04d}{suffix}"
+        with av.open(str(path), "w", format="image2", options={"update": "1"}) as out:
+            stream = out.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = 16, 12, pix_fmt
+            frame = av.VideoFrame.from_ndarray(picture(number, (16, 12)), format="rgb24")
+            out.mux(stream.encode(frame.reformat(format=pix_fmt)))
+            out.mux(stream.encode(None))
+    return folder / f"%04d{suffix}"
+
+
+@pytest.mark.parametrize("suffix", READ_ONLY)
+def test_kinds_that_are_only_read_are_read_whole_or_not(
+    tmp_path: Path, vsr: Vsr, upscale: Vsr, suffix: str
+) -> None:
+    outcome = upscale(film_scans(tmp_path / "good", suffix, 98, 99, 100))
+    assert ("above 1 is cut off" in outcome.err) is (suffix == ".exr")
+    made = [n for n in frames_of(tmp_path / "good") if n.endswith(".png")]
+    assert made == [f"{n:04d}_x2_bicubic.png" for n in (1, 2, 3)]
+    bad = film_scans(tmp_path / "bad", suffix, 1, 2, 4)
+    outcome = vsr("upscale", bad, "-o", tmp_path / "no.mkv", "--model", "bicubic")
+    assert outcome.code == 3
+    assert outcome.lines == [f"vsr: {tmp_path}/bad/0003{suffix} is missing: pictures go on to 4"]
+
+
+@pytest.mark.parametrize("name", ["%03d.exr", "one.dpx"])
+def test_kinds_that_are_only_read_are_not_written(tmp_path: Path, vsr: Vsr, name: str) -> None:
+    source = make(tmp_path / "in.mkv", SILENT)
+    outcome = vsr("upscale", source, "-o", tmp_path / name, "-t", 0.04, "-c:v", "dpx")
+    assert (outcome.code, len(outcome.lines)) == (4, 1)
+    assert f"{Path(name).suffix} pictures are not written; choose .png or .tif" in outcome.err
+    assert frames_of(tmp_path) == ["in.mkv"]
+
+
 def test_longer_sequences_are_replaced_whole_or_not(tmp_path: Path, vsr: Vsr, upscale: Vsr) -> None:
     old = numbered(tmp_path / "old", *range(1, 8))
     (tmp_path / "old" / "notes.txt").write_text("mine")

@@ -12,6 +12,9 @@ from pathlib import Path
 PIPE = Path("-")
 """The standard input or output."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+"""Kinds of picture that are read and written."""
+_READ = (".dpx", ".exr", ".tga", ".ppm", ".pgm", ".pnm", ".jp2", ".j2k", ".sgi", ".qoi")
+"""Those that are only read."""
 _MARKS = re.compile(r"%%|%0?(\d*)d")
 
 
@@ -45,7 +48,7 @@ class Numbered:
 
 def is_picture(path: Path) -> bool:
     """A still, or numbered ones, by its name."""
-    return path.suffix.lower() in PICTURES
+    return path.suffix.lower() in (*PICTURES, *_READ)
 
 
 def is_pipe(path: Path) -> bool:

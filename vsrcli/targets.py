@@ -8,7 +8,7 @@ from pathlib import Path
 from vsrcli.errors import OutputError, UsageError
 from vsrcli.job import Job, check_name
 from vsrcli.models import Model
-from vsrcli.places import PICTURES, PIPE, Numbered, is_pipe, numbered, takes_files
+from vsrcli.places import PICTURES, PIPE, Numbered, is_picture, is_pipe, numbered, takes_files
 from vsrcli.sizes import Size, default_scale
 
 DEFAULT_NAME = "{stem}_{size}_{model}{suffix}"
@@ -28,8 +28,11 @@ def default_target(source: Path, model: str, size: Size) -> Path:
 
 
 def kept_suffix(source: Path) -> str:
-    """The source's suffix, or .mkv where its container cannot be written as it should."""
-    return source.suffix if source.suffix.lower() in _KEPT_SUFFIXES else ".mkv"
+    """The source's suffix, or .mkv where its container cannot be written as it should; .png for a
+    kind of picture that is only read."""
+    if source.suffix.lower() in _KEPT_SUFFIXES:
+        return source.suffix
+    return ".png" if is_picture(source) else ".mkv"
 
 
 def pattern_of(words: str | None) -> str:

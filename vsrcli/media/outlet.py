@@ -20,7 +20,7 @@ from vsrcli import stops
 from vsrcli.errors import OutputError
 from vsrcli.media.inlet import format_named
 from vsrcli.media.settings import VideoOptions
-from vsrcli.places import PIPE, Numbered, is_picture, numbered
+from vsrcli.places import PICTURES, PIPE, Numbered, is_picture, numbered
 
 MOV = ("mp4", "mov", "ipod", "3gp", "psp")
 _STREAMED = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
@@ -90,6 +90,7 @@ def open_outlet(target: Path, format_: str | None = None, part: Path | None = No
         return PipeOutlet(format_)
     pictures = numbered(target)
     if pictures:
+        _check_kind(target)
         return SequenceOutlet(pictures)
     if is_picture(target) and format_ is None:
         return PictureOutlet(target, part)
@@ -103,6 +104,7 @@ def container_of(path: Path, format_: str | None = None) -> str:
     if path == PIPE and name is None:
         raise OutputError("-o - does not say which format to write; add -f nut, matroska ...")
     if is_picture(path) and name is None:  # .webp alone would be a muxer of its own
+        _check_kind(path)
         return _PICTURES
     try:
         with av.open(f"{os.devnull}{path.suffix}", "w", format=name) as probe:
@@ -122,6 +124,15 @@ def container_of(path: Path, format_: str | None = None) -> str:
             "-c copy make that of it"
         )
     return str(found.name)
+
+
+def _check_kind(path: Path) -> None:
+    """Raises OutputError for a kind of picture that is only read."""
+    if path.suffix.lower() not in PICTURES:
+        raise OutputError(
+            f"{path.suffix} pictures are not written; choose .png or .tif, which hold 16 bit, "
+            ".jpg, .webp or .bmp"
+        )
 
 
 def still_settings(suffix: str, video: VideoOptions) -> VideoOptions:

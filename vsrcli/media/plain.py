@@ -29,6 +29,8 @@ class PlainFrames:
         self._layout = layout_of(first.format.name)
         self._reformatter = VideoReformatter()
         self._seen = {_shape(first)}
+        if "f32" in first.format.name or "f16" in first.format.name:
+            log.warning("floats become 16 bit: what is below 0 or above 1 is cut off")
 
     def plain(self, frame: av.VideoFrame) -> Frame:
         """A frame with a timestamp, in planes. Its number is not known here."""
