@@ -27,7 +27,7 @@ from vsrcli.identity import identity
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
 from vsrcli.media.entry import find_entry
 from vsrcli.media.info import VideoInfo
-from vsrcli.media.outlet import container_of
+from vsrcli.media.outlet import container_of, in_pieces
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.rate import repeated
 from vsrcli.media.sink import Sink
@@ -166,6 +166,7 @@ def _open_run(job: Job, stack: ExitStack) -> _Run:
     video = source.info.video
     size = choose_size(job, model, video)
     target = job.target or default_target(job.source, model.id, size)
+    is_filed = is_plain(job.source) and is_plain(target)
     if not job.target:
         _check_target(target, job)
     cleaned: list[ShotCleaning] = []
@@ -183,7 +184,7 @@ def _open_run(job: Job, stack: ExitStack) -> _Run:
     )
     stack.enter_context(closing(driver))
     work: Work | NoWork = NoWork()
-    if is_plain(job.source) and is_plain(target):
+    if is_filed and in_pieces(container_of(target, job.format)):
         this = identity(job, model, size, driver.device)
         work = stack.enter_context(open_work(target, this, resume=job.resume, keep=job.keep_work))
     sink = stack.enter_context(

@@ -32,12 +32,24 @@ _STILLS: Mapping[str, VideoOptions] = {
     ".bmp": VideoOptions(codec="bmp"),
 }
 """The encoder of each kind of picture, at a quality that shows no loss (JPEG's -q:v 2)."""
+_DEEP = {"yuv4mpegpipe": {"strict": "-1"}}
+"""Options of muxers that take more than 8 bits only with them."""
 _PICTURES = "image2"
+_STILL_FILES = ("avif", "webp")
+"""Muxers whose files FFmpeg reads one picture of."""
 _NOTHING = "null"
 """What ffmpeg -f null - writes: nothing, for those who measure."""
 _SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
-_PIPED = {"nut": "rawvideo", "rawvideo": "rawvideo", "yuv4mpegpipe": "wrapped_avframe"}
+_FILED = {
+    **{"rawvideo": "rawvideo", "yuv4mpegpipe": "wrapped_avframe"},
+    **{name: name for name in ("gif", "apng", "mjpeg")},
+}
+"""What is in files that hold nothing else."""
+_PIPED = {**_FILED, "nut": "rawvideo"}
 """What goes between programs is not compressed unless -c:v says so."""
+_WHOLE = {"yuv4mpegpipe", "apng"}
+"""What one encoder has to make from beginning to end: APNG's pieces are counted, and y4m's frames
+are not in their packets."""
 
 
 class Outlet(Protocol):
@@ -123,6 +135,11 @@ def container_of(path: Path, format_: str | None = None) -> str:
             f"{found.name} is no file but many, or a device; write .mp4 or .mkv and let ffmpeg "
             "-c copy make that of it"
         )
+    if found.name in _STILL_FILES:
+        raise OutputError(
+            f"{found.name} files are not written; pictures that move go into .apng, .gif or .webm, "
+            "single ones into .png, .webp, .jpg, .tif or .bmp"
+        )
     return str(found.name)
 
 
@@ -135,12 +152,22 @@ def _check_kind(path: Path) -> None:
         )
 
 
+def in_pieces(container: str) -> bool:
+    """Whether what is in such a file may come from several encoders, one after the other."""
+    return container not in _WHOLE
+
+
 def still_settings(suffix: str, video: VideoOptions) -> VideoOptions:
     """The settings for pictures of this suffix."""
     usual = _STILLS[_SAME.get(suffix.lower(), suffix.lower())]
     if video.codec not in (None, usual.codec):
         return video
     return replace(_plain(video), codec=usual.codec, extra={**usual.extra, **video.extra})
+
+
+def _settled(video: VideoOptions, codec: str | None) -> VideoOptions:
+    """The settings with this encoder where they name none; None: the usual one."""
+    return video if video.codec or codec is None else replace(_plain(video), codec=codec)
 
 
 def _plain(video: VideoOptions) -> VideoOptions:
@@ -161,16 +188,21 @@ class FileOutlet:
     def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
         self._temp.touch(exist_ok=False)
         return av.open(
-            str(self._temp.absolute()), "w", format=self.format, container_options=dict(options)
+            str(self._temp.absolute()),
+            "w",
+            format=self.format,
+            container_options={**_DEEP.get(self.format, {}), **options},
         )
 
     def settings(self, video: VideoOptions) -> VideoOptions:
-        return video
+        return _settled(video, _FILED.get(self.format))
 
     def bytes(self) -> int:
         return self._temp.stat().st_size
 
     def frames(self, video: int) -> int | None:
+        if self.format == "rawvideo":  # which does not say how large its pictures are
+            return None
         with av.open(str(self._temp.absolute())) as container:
             count = 0
             for packet in container.demux(container.streams[video]):
@@ -274,7 +306,7 @@ class PipeOutlet:
             raise OutputError("the standard output is a terminal; pipe it into a program or a file")
 
     def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
-        options = {"yuv4mpegpipe": {"strict": "-1"}}.get(self.format, {})  # above 8 bits
+        options = _DEEP.get(self.format, {})
         if self.format in MOV:
             options = _STREAMED
         self._stream = _Stream()
@@ -283,9 +315,7 @@ class PipeOutlet:
         )
 
     def settings(self, video: VideoOptions) -> VideoOptions:
-        if video.codec or self.format not in _PIPED:
-            return video
-        return replace(_plain(video), codec=_PIPED[self.format])
+        return _settled(video, _PIPED.get(self.format))
 
     def bytes(self) -> int:
         return self._stream.written

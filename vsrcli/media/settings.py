@@ -38,7 +38,12 @@ _UNTAGGED_STILLS = {"mjpeg": True, "libwebp": False}
 """Pictures that are read as BT.601 whatever they were; whether of full range."""
 STILLS = {*_RGB_STILLS, *_UNTAGGED_STILLS}
 """Encoders of single pictures."""
-_USUAL_CODECS = {"webm": "libvpx-vp9", "ogv": "libvpx", "ogg": "libvpx"}
+_USUAL_CODECS = {
+    **dict.fromkeys(("webm", "ivf"), "libvpx-vp9"),
+    **dict.fromkeys(("ogv", "ogg"), "libvpx"),
+    "obu": "libsvtav1",
+    "hevc": "libx265",
+}
 """Where H.264 cannot be."""
 _DNXHR = {
     "yuv422p": "dnxhr_hq",

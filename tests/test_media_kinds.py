@@ -1,0 +1,78 @@
+"""Files that hold one kind of picture alone: named by their suffix, they get what they hold."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import av
+import pytest
+from clips import Clip, make
+from conftest import Vsr
+from facts import facts
+
+SILENT = Clip(frames=7, audio=())
+CODECS = {
+    "out.gif": "gif",
+    "out.apng": "apng",
+    "out.mjpeg": "mjpeg",
+    "out.y4m": "rawvideo",
+    "out.ivf": "vp9",
+    "out.obu": "libdav1d",
+    "out.h265": "hevc",
+    "out.264": "h264",
+}
+
+
+def chunks(path: Path) -> list[tuple[str, int]]:
+    """Name and first number of each chunk of a PNG that moves."""
+    data, found, at = path.read_bytes(), [], 8
+    while at < len(data):
+        length, name, number = struct.unpack_from(">I4sI", data, at)
+        found.append((name.decode(), number))
+        at += 12 + length
+    return found
+
+
+@pytest.mark.parametrize(("name", "codec"), CODECS.items())
+def test_the_suffix_says_what_is_in_it(
+    tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch, name: str, codec: str
+) -> None:
+    """Settings for films, from a configuration, do not stop those that have none."""
+    monkeypatch.setenv("VSR_CRF", "20")
+    source = make(tmp_path / "in.mkv", SILENT)
+    assert vsr("upscale", source, "-o", tmp_path / name, "-s", 2, "-m", "bicubic").code == 0
+    with av.open(str(tmp_path / name)) as file:
+        made = file.streams.video[0].codec_context
+        assert (made.name, made.width, made.height) == (codec, 192, 128)
+        assert sum(1 for _ in file.decode(video=0)) == 7
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p10le"])
+def test_raw_pictures_are_what_is_decoded(tmp_path: Path, upscale: Vsr, pix_fmt: str) -> None:
+    source = make(tmp_path / "in.mkv", Clip(frames=7, codec="ffv1", pix_fmt=pix_fmt, audio=()))
+    for name in ("out.y4m", "out.yuv", "out.mkv"):
+        upscale(source, "-o", tmp_path / name, *(("-c:v", "ffv1") if name == "out.mkv" else ()))
+    assert facts(tmp_path / "out.y4m").pictures == facts(tmp_path / "out.mkv").pictures
+    samples = {"yuv420p": 1.5, "yuv444p10le": 6}[pix_fmt]
+    assert (tmp_path / "out.yuv").stat().st_size == 7 * 192 * 128 * samples
+
+
+def test_apng_counts_its_pieces_through(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", SILENT)
+    upscale(source, "-o", tmp_path / "out.apng", "--segment", 2)
+    found = chunks(tmp_path / "out.apng")
+    numbers = [number for name, number in found if name in ("fcTL", "fdAT")]
+    assert numbers == list(range(len(numbers)))
+    names = [name for name, _ in found]
+    assert names.index("fdAT") > max(i for i, name in enumerate(names) if name == "IDAT")
+
+
+@pytest.mark.parametrize("name", ["out.avif", "out.webp"])
+def test_files_that_would_hold_one_picture_are_refused(tmp_path: Path, vsr: Vsr, name: str) -> None:
+    source = make(tmp_path / "in.mkv", SILENT)
+    format_ = ("-f", name[4:])
+    outcome = vsr("upscale", source, "-o", tmp_path / name, *format_, "-m", "bicubic")
+    assert (outcome.code, len(outcome.lines)) == (4, 1)
+    assert "pictures that move go into .apng, .gif or .webm" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
