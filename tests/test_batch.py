@@ -47,6 +47,23 @@ def planned(outcome: Outcome) -> list[str]:
     return [line for line in outcome.out.splitlines() if not line.startswith("  ")]
 
 
+def test_numbered_pictures_are_a_source_and_a_target(
+    tmp_path: Path, batch: Vsr, upscale: Vsr
+) -> None:
+    upscale(make(tmp_path / "in.mp4", TINY), "-o", tmp_path / "shot" / "%03d.png")
+    order = (tmp_path / "shot" / "%03d.png", "-o", f"{tmp_path}/out/%03d.png")
+    assert batch(*order).lines[-1] == "1 done"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["001.png", "002.png"]
+    assert batch(*order).lines[-1] == "1 skipped"
+    os.utime(tmp_path / "shot" / "002.png")
+    outcome = batch(*order)
+    assert (outcome.code, "use -y to replace the pictures" in outcome.err) == (10, True)
+    assert batch(*order, "-y").lines[-1] == "1 done"
+    outcome = batch(tmp_path / "none" / "%d.png")
+    assert (outcome.code, "there is no picture" in outcome.err) == (10, True)
+    assert "FOLDER/%05d.png" in batch(tmp_path / "shot").err
+
+
 def test_goes_on_after_failures_and_skips_what_is_done(tmp_path: Path, batch: Vsr) -> None:
     make(tmp_path / "a.mp4", TINY)
     (tmp_path / "b.mp4").write_text("no video")

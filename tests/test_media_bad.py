@@ -69,6 +69,27 @@ def test_a_folder_is_no_video(place: Place) -> None:
     Place(place.folder, place.folder, place.vsr).refuse(INPUT, "is a folder")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("https://example.com/in.mp4", "ffmpeg -i ADDRESS -c copy -f nut - | vsr upscale -"),
+        ("rtsp://camera/1", "ffmpeg -i ADDRESS -c copy -f nut - | vsr upscale -"),
+        ("frames/*.png", "pictures of a video are numbered: %05d.png"),
+    ],
+)
+def test_what_a_name_of_no_file_means_is_told(place: Place, name: str, said: str) -> None:
+    Place(place.folder, Path(name), place.vsr).refuse(INPUT, said)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("f_0099.png", "f_%04d.png"), ("7.dpx", "%d.dpx"), ("5%1.tif", "5%%%d.tif")],
+)
+def test_a_folder_of_pictures_is_told_their_pattern(place: Place, name: str, pattern: str) -> None:
+    (place.folder / name).touch()
+    Place(place.folder, place.folder, place.vsr).refuse(INPUT, f"as {place.folder / pattern},")
+
+
 @pytest.mark.parametrize("data", [b"", b"hello\n" * 500, bytes(range(256)) * 64])
 def test_not_a_video(place: Place, data: bytes) -> None:
     given(place, "in.bin", data).refuse(INPUT, "cannot be opened as video")
@@ -173,6 +194,7 @@ def test_output_folder_is_missing(place: Place) -> None:
 
 def test_output_is_no_file(place: Place) -> None:
     place.refuse(OUTPUT, "not a regular file", options=("-o", "/dev/full", "-y"))
+    place.refuse(OUTPUT, "or -o - for the standard output", options=("-o", "/dev/null", "-y"))
     place.refuse(OUTPUT, "not a regular file", options=("-o", place.folder, "-y"))
 
 

@@ -73,6 +73,18 @@ def test_containers_carry_everything_through(tmp_path: Path, upscale: Vsr, way: 
     assert furthest([t for t, _ in sound.times], [t for t, _ in given.times]) <= TICKS[way]
 
 
+def test_ffmpegs_words_for_a_pipe(tmp_path: Path) -> None:
+    source, out = make(tmp_path / "in.nut", RAW), tmp_path / "out.nut"
+    codes = chain(
+        [*FFMPEG, "-i", source, "-c", "copy", "-f", "nut", "-"],
+        [*VSR, "-i", "pipe:", "-f", "nut", *QUICK, "pipe:1"],
+        [*FFMPEG, "-i", "-", "-c", "copy", out],
+    )
+    assert codes == [0, 0, 0]
+    assert len(facts(out).pictures) == len(facts(source).pictures)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.nut", "out.nut"]
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le"])
 def test_y4m_both_ways(tmp_path: Path, upscale: Vsr, pix_fmt: str) -> None:
     clip = replace(RAW, pix_fmt=pix_fmt, audio=(), frames=4)

@@ -36,7 +36,8 @@ def kept_suffix(source: Path) -> str:
 
 
 def pattern_of(words: str | None) -> str:
-    """What `-o` means for many sources: a pattern with {fields}, or a folder for default names.
+    """What `-o` means for many sources: a pattern with {fields} or of numbered pictures, or a
+    folder for default names.
 
     None: beside each source. Raises UsageError for a pattern that names unknown fields.
     """
@@ -44,7 +45,7 @@ def pattern_of(words: str | None) -> str:
         return f"{{parent}}/{DEFAULT_NAME}"
     if not words:
         raise UsageError("-o is empty; name a folder or a pattern")
-    if "{" not in words:
+    if "{" not in words and not numbered(Path(words)):
         return f"{words.replace('}', '}}')}/{{folder}}/{DEFAULT_NAME}"
     try:
         words.format(**dict.fromkeys(FIELDS, "1"))
@@ -81,10 +82,17 @@ def is_done(job: Job) -> bool:
     """The output is there and no older than the source."""
     assert job.target is not None
     try:
-        made = job.target.stat().st_mtime_ns
-        return made >= job.source.stat().st_mtime_ns
+        made, given = _times(job.target), _times(job.source)
     except OSError:  # one of them is not there
         return False
+    return bool(made and given) and min(made) >= max(given)
+
+
+def _times(path: Path) -> list[int]:
+    """When a file was written, or each of numbered pictures, ns."""
+    pictures = numbered(path)
+    files = [pictures.file(number) for number in pictures.numbers()] if pictures else [path]
+    return [file.stat().st_mtime_ns for file in files]
 
 
 def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
@@ -102,7 +110,9 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
         )
     refuse_source(target, source)
     if target.exists() and not target.is_file():
-        raise OutputError(f"{target} is not a regular file; choose another -o")
+        raise OutputError(
+            f"{target} is not a regular file; choose another -o, or -o - for the standard output"
+        )
     if os.path.lexists(target) and not overwrite:  # a link to nothing, too
         raise OutputError(f"{target} exists; use -y to replace it or choose another -o")
     if not os.access(target.parent, os.W_OK):

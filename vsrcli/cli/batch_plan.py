@@ -13,6 +13,7 @@ from vsrcli.cli.joblist import Entry, entries
 from vsrcli.cli.run_options import RunOptions
 from vsrcli.errors import InputError, OutputError, UsageError, VsrError
 from vsrcli.job import Job
+from vsrcli.places import numbered
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.targets import is_done, pattern_of, refuse_source, target_of
 
@@ -46,7 +47,7 @@ def _job(index: int, entry: Entry, pattern: str, options: RunOptions) -> Planned
     own = layered(options, typed(entry.words, entry.where))
     try:
         job = own.job(entry.source, entry.target)
-        if not os.path.exists(job.source):
+        if not os.path.exists(job.source) and not numbered(job.source):
             raise InputError(f"{job.source} does not exist")
         target = job.target or target_of(
             job, pattern, resolve_model(job.model), folder=entry.folder, index=index

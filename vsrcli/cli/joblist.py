@@ -51,7 +51,10 @@ def entries(inputs: Sequence[str]) -> list[Entry]:
         for entry in _entries(word):
             found.setdefault((entry.source.absolute(), entry.where), entry)
     if not found:
-        raise UsageError(f"nothing to do: {', '.join(inputs)} holds no video")
+        raise UsageError(
+            f"nothing to do: {', '.join(inputs)} holds no video; of pictures each is one by "
+            "'FOLDER/*.png', all are a video by FOLDER/%05d.png"
+        )
     return list(found.values())
 
 

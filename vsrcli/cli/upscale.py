@@ -57,11 +57,14 @@ def upscale(
     elif source is not None:
         given = [*given, source]
     if len(given) != 1:
-        raise UsageError(
-            "name one input: vsr upscale IN, or -i IN; several go by vsr batch, and the sound of "
-            "another file is added by ffmpeg -i OUT -i SOUND -map 0:v -map 1:a -c copy NEW"
+        sound = (
+            "the sound of another is added by ffmpeg -i OUT -i SOUND -map 0:v -map 1:a -c copy NEW"
         )
-    (named,) = given
+        raise UsageError(
+            "name one input: vsr upscale IN, or -i IN; several go by vsr batch"
+            + f", and {sound}" * bool(given)
+        )
+    named, output = _piped(given[0], "pipe:0"), output and _piped(output, "pipe:1")
     if dry_run:
         from vsrcli.cli.dry_run import dry_run as say
 
@@ -73,3 +76,8 @@ def upscale(
         report = run(options.job(named, output), show.step, on_stage=show.stage)
         with suppress(stops.Stop):  # too late: the output is there, whoever hears of it
             show.done(report)
+
+
+def _piped(path: Path, own: str) -> Path:
+    """FFmpeg's pipe: as -, where no file is called so."""
+    return Path("-") if str(path) in ("pipe:", own) and not path.exists() else path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from vsrcli.media.packet import SidePacket, time_of
 from vsrcli.media.plain import PlainFrames
 from vsrcli.media.rate import Grid
 from vsrcli.media.transport import Witness
+from vsrcli.media.unopened import why_not_opened
 from vsrcli.places import is_picture, numbered
 
 log = logging.getLogger("vsr")
@@ -141,7 +141,7 @@ class Source:
             self._inlet = open_inlet(self.path, self._reading)
             self.container = self._inlet.container
         except (av.FFmpegError, OSError, ValueError) as exc:
-            raise InputError(_open_message(self.path, exc)) from exc
+            raise InputError(why_not_opened(self.path, exc)) from exc
         stream = picture(self.container, self._maps)
         if stream is None or getattr(stream, "codec_context", None) is None:
             self.container.close()
@@ -415,14 +415,3 @@ def _still_shown(packet: SidePacket, begin_s: Fraction) -> Iterator[SidePacket]:
 
 def _index(item: av.VideoFrame | SidePacket, video: av.VideoStream) -> int:
     return video.index if isinstance(item, av.VideoFrame) else item.stream.index
-
-
-def _open_message(path: Path, exc: Exception) -> str:
-    if isinstance(exc, FileNotFoundError):
-        return f"{path} does not exist"
-    if isinstance(exc, IsADirectoryError) or os.path.isdir(path):
-        return f"{path} is a folder; name a video file"
-    if isinstance(exc, PermissionError):
-        return f"{path} may not be read: permission denied"
-    reason = getattr(exc, "strerror", None) or str(exc)
-    return f"{path} cannot be opened as video ({reason}); is it complete and a media file?"
