@@ -181,6 +181,22 @@ def test_mxf_keeps_pictures_after_the_sound(tmp_path: Path, upscale: Vsr, rate: 
         assert after == before + bytes(len(after) - len(before))
 
 
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_mxf_gets_sound_at_the_one_rate_that_it_has(
+    tmp_path: Path, upscale: Vsr, codec: str
+) -> None:
+    clip = Clip(frames=25, rate=Fraction(25), audio=(Track(codec=codec, rate=44100),))
+    source, target = make(tmp_path / "in.mov", clip), tmp_path / "out.mxf"
+    outcome = upscale(source, "-o", target, "-c:v", "mpeg2video")
+    of_rate = " of 44100 Hz" if codec == "pcm_s16le" else ""
+    assert f"is converted to pcm_s16le: mxf cannot hold {codec}{of_rate}" in outcome.err
+    with av.open(str(target)) as file:
+        (sound,) = file.streams.audio
+        assert sound.rate == 48000
+        frames = [frame for frame in file.decode(sound)]
+    assert sum(frame.samples for frame in frames) == 48000
+
+
 def sounds(path: Path) -> list[bytes]:
     """The data of each sound track."""
     with av.open(str(path)) as file:

@@ -15,7 +15,9 @@ from vsrcli.media.packet import SidePacket, said_time
 
 log = logging.getLogger("vsr")
 _MS = Fraction(1, 1000)
-_OPUS_RATE = 48000
+_STUDIO_RATE = 48000
+_OF_ONE_RATE = ("libopus", "mxf", "mxf_opatom", "mxf_d10")
+"""Encoders and containers of sound at that rate alone."""
 _SINGLE = {"mov_text"}
 """Encoders of subtitles of which one is shown at a time."""
 _USUAL = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1"}
@@ -104,7 +106,7 @@ def _layout(layout: av.AudioLayout) -> str:
 
 
 class Audio:
-    """Re-encodes audio at the rate and layout that the source begins with (48 kHz for Opus)."""
+    """Re-encodes audio at the rate (Opus, MXF: 48 kHz) and layout that the source begins with."""
 
     def __init__(
         self,
@@ -115,7 +117,8 @@ class Audio:
         on_error: str,
     ) -> None:
         self._source, self._on_error = source, on_error
-        rate = _OPUS_RATE if encoder == "libopus" else source.codec_context.sample_rate
+        is_fixed = not {encoder, container.format.name}.isdisjoint(_OF_ONE_RATE)
+        rate = _STUDIO_RATE if is_fixed else source.codec_context.sample_rate
         self.stream = cast(av.AudioStream, container.add_stream(encoder, rate=rate))
         self._layout, self._rate = _layout(source.codec_context.layout), rate
         self.stream.codec_context.layout = self._layout

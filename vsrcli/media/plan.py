@@ -252,7 +252,10 @@ def _audio(case: _Case) -> StreamPlan:
     encoder = next((e for e in (*_SOUND, case.usual) if case.takes(e)), None)
     if encoder is None:
         return case.drop(f"{case.container} cannot hold it; write .mkv to keep it")
-    return case.convert(encoder, f"{case.container} cannot hold {case.plan.codec}")
+    kind = case.plan.codec
+    if encoder == kind:
+        kind += f" of {cast(av.AudioStream, case.stream).rate} Hz"
+    return case.convert(encoder, f"{case.container} cannot hold {kind}")
 
 
 def _subtitle(case: _Case) -> StreamPlan:
