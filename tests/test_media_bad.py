@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 import pytest
-from clips import B_FRAMES, Clip, make
+from clips import B_FRAMES, Clip, make, picture
 from conftest import Outcome, Vsr
 from facts import facts
 
@@ -88,6 +88,19 @@ def test_what_a_name_of_no_file_means_is_told(place: Place, name: str, said: str
 def test_a_folder_of_pictures_is_told_their_pattern(place: Place, name: str, pattern: str) -> None:
     (place.folder / name).touch()
     Place(place.folder, place.folder, place.vsr).refuse(INPUT, f"as {place.folder / pattern},")
+
+
+def test_a_webp_that_moves_is_told_its_way(place: Place) -> None:
+    """FFmpeg's own decoder gives none of its pictures, and --on-error skip would not help."""
+    with av.open(str(place.folder / "in.webp"), "w", format="webp") as out:
+        stream = out.add_stream("libwebp_anim", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
+        for index in range(2):
+            frame = av.VideoFrame.from_ndarray(picture(index, (16, 16)), format="rgb24")
+            out.mux(stream.encode(frame.reformat(format="yuv420p")))
+        out.mux(stream.encode(None))
+    source = place.folder / "in.webp"
+    Place(place.folder, source, place.vsr).refuse(INPUT, "ffmpeg -i FILE -c:v ffv1 -f nut -")
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n" * 500, bytes(range(256)) * 64])

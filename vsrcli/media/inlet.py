@@ -18,6 +18,7 @@ from vsrcli import stops
 from vsrcli.errors import InputError
 from vsrcli.media.accelerator import NONE, accelerator
 from vsrcli.media.ends import HEAD_BYTES, declared_bytes
+from vsrcli.media.unopened import moves
 from vsrcli.places import PIPE, Numbered, is_pipe, numbered
 
 _BUFFER = 1 << 18
@@ -89,6 +90,12 @@ class _File:
         # "a:b.mp4" alone would name a protocol.
         self._path = path.absolute()
         self.container = _open(str(self._path), reading, dict(reading.options))
+        if self.container.format.name.startswith("webp") and moves(self._path):
+            self.container.close()
+            raise InputError(
+                f"{path} is a WebP that moves, which PyAV does not decode; a new ffmpeg does: "
+                "ffmpeg -i FILE -c:v ffv1 -f nut - | vsr upscale - -o OUT"
+            )
 
     def stop(self) -> None:
         pass

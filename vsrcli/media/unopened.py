@@ -15,6 +15,9 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+]+:/", re.IGNORECASE)
 _NUMBER = re.compile(r"(.*?)(\d+)(\D*)")
 """What stands before a picture's number, the number, and what stands after it."""
 
+_ANIMATION = 2
+"""A flag of a WebP's extended header."""
+
 
 def why_not_opened(path: Path, exc: Exception) -> str:
     """A line for what the system or FFmpeg said of a source, with what to do."""
@@ -28,6 +31,13 @@ def why_not_opened(path: Path, exc: Exception) -> str:
         return f"{path} may not be read: permission denied"
     reason = getattr(exc, "strerror", None) or str(exc)
     return f"{path} cannot be opened as video ({reason}); is it complete and a media file?"
+
+
+def moves(webp: Path) -> bool:
+    """Whether a WebP file holds more than one picture, which its header says."""
+    with webp.open("rb") as file:
+        head = file.read(21)
+    return head[12:16] == b"VP8X" and bool(head[20] & _ANIMATION)
 
 
 def _meant_by(words: str) -> str:
