@@ -81,6 +81,17 @@ def test_the_frames_of_a_device_are_the_same(
     assert facts(tmp_path / "device.mkv") == facts(tmp_path / "cpu.mkv")
 
 
+@pytest.mark.parametrize("starts", [True, False])
+def test_auto_takes_what_starts(
+    tmp_path: Path, upscale: Vsr, device: type[Device], opened: list[Any], starts: bool
+) -> None:
+    device.refusal = None if starts else av.error.PermissionError(1, "no driver")
+    clip = make(tmp_path / "in.mkv", Clip(frames=5))
+    outcome = upscale(clip, "-o", tmp_path / "out.mkv", "-hwaccel", "auto")
+    assert [isinstance(hwaccel, device) for hwaccel in opened if hwaccel] == [True] * starts
+    assert outcome.err == ""
+
+
 def test_a_device_that_does_not_start_is_said(
     tmp_path: Path, vsr: Vsr, device: type[Device]
 ) -> None:
@@ -100,4 +111,7 @@ def test_a_kind_that_is_not_offered_is_refused(
 ) -> None:
     clip = make(tmp_path / "in.mkv", Clip(frames=1))
     outcome = vsr("upscale", clip, "-o", tmp_path / "out.mkv", "-hwaccel", "nvdec")
-    assert (outcome.code, outcome.lines) == (2, ["vsr: --hwaccel has no 'nvdec'; use none, cuda"])
+    assert (outcome.code, outcome.lines) == (
+        2,
+        ["vsr: --hwaccel has no 'nvdec'; use none, auto, cuda"],
+    )

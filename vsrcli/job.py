@@ -110,7 +110,7 @@ class Job:
         _require(start >= 0, "-ss must not be negative")
         _require(end is None or end > start, "the end (-to, or -ss plus -t) must lie after -ss")
         crf, rate = self.video.crf, self.video.bitrate
-        _require(crf is None or rate is None, "give either --crf or --bitrate, not both")
+        _require(crf is None or not rate, "give either --crf or --bitrate, not both")
         check_map(self.maps)
         mode, fps = self.intake.deinterlace, self.intake.rate
         _require(mode in MODES, f"--deinterlace must be one of {', '.join(MODES)}")

@@ -45,6 +45,10 @@ _ANYWAY: Mapping[str, Collection[str] | None] = {
     "-thread_queue_size": None,
 }
 """What is done anyway with these values, None: with any."""
+_LEVELS = {
+    **{"-8": "quiet", "0": "panic", "8": "fatal", "16": "error", "24": "warning", "32": "info"},
+    **{"40": "verbose", "48": "debug", "56": "trace", "+repeat": "warning"},
+}
 _CONSTANT = {"cfr", "1"}
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _OF_PICTURE = re.compile(r"(:v)?(:0)?$")
@@ -127,6 +131,8 @@ def meaning(word: str, value: str, options: Mapping[str, bool]) -> Meaning | Non
     """
     if word == "-s" and "--height" in options and (size := _SIZE.fullmatch(value)):
         return Meaning(words=("--width", size[1], "--height", size[2]), with_value=True)
+    if word in ("-v", "-loglevel") and "-loglevel" in options and value not in options:
+        return _level(word, value)
     if word in options:
         return None
     if word in ("-fps_mode", "-vsync") and value in _CONSTANT:
@@ -142,6 +148,12 @@ def meaning(word: str, value: str, options: Mapping[str, bool]) -> Meaning | Non
     if same is not None and (not same or same[0] in options):
         return Meaning(words=same)
     return None
+
+
+def _level(word: str, value: str) -> Meaning | None:
+    """FFmpeg's number for how much is said, or its word after flags, repeat+level+error."""
+    name = _LEVELS.get(value, value.rpartition("+")[2])
+    return None if name == value else Meaning(words=(word, name), with_value=True)
 
 
 def instead(word: str, value: str) -> str:

@@ -123,8 +123,9 @@ def seconds(text: str | None, option: str) -> Fraction | None:
     if text is None:
         return None
     try:
-        if text.endswith("ms"):
-            return Fraction(text[:-2]) / 1000
+        for unit, parts in (("ms", 1000), ("us", 1_000_000)):
+            if text.endswith(unit):
+                return Fraction(text[:-2]) / parts
         value = Fraction(0)
         for part in text.removesuffix("s").split(":"):
             value = value * 60 + Fraction(part)
@@ -157,13 +158,13 @@ def one_of(word: str, words: tuple[str, ...], option: str) -> str:
 
 
 def bits_per_second(text: str | None) -> int | None:
-    """4M, 800k or plain bits a second."""
+    """4M, 800k or plain bits a second; 0 as ffmpeg has it: none, the quality alone says."""
     if text is None:
         return None
     factor = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}.get(text[-1:].lower(), 1)
     try:
         rate = round(float(text[:-1] if factor > 1 else text) * factor)
-        if not 0 < rate <= _HIGHEST_RATE:
+        if not 0 <= rate <= _HIGHEST_RATE:
             raise ValueError(text)
         return rate
     except (ValueError, OverflowError) as exc:

@@ -163,7 +163,7 @@ class RunOptions:
         typer.Option(
             "-hwaccel",
             "--hwaccel",
-            help="Decode on a device: none, cuda (NVDEC) ...",
+            help="Decode on a device: none, auto, cuda (NVDEC) ...",
             rich_help_panel=_SOURCE,
         ),
     ] = "none"

@@ -11,12 +11,14 @@ from vsrcli.errors import DeviceError, UsageError
 
 log = logging.getLogger("vsr")
 NONE = "none"
+AUTO = "auto"
+"""The first device that starts, if any."""
 _COMMON = "h264"
 """What every such device decodes."""
 
 
 def accelerator(kind: str) -> HWAccel | None:
-    """What `av.open` takes for a device that decodes: none, cuda, vaapi, videotoolbox …
+    """What `av.open` takes for a device that decodes: none, auto, cuda, vaapi, videotoolbox …
 
     What the device cannot decode, FFmpeg decodes on the CPU. Frames come to the host (nv12, p010).
     Raises UsageError for a kind that this PyAV lacks, DeviceError if the device does not start.
@@ -24,8 +26,11 @@ def accelerator(kind: str) -> HWAccel | None:
     if kind == NONE:
         return None
     offered = kinds()
+    if kind == AUTO:
+        works = next((each for each in offered if not why_not(each)), None)
+        return HWAccel(works, allow_software_fallback=True) if works else None
     if kind not in offered:
-        raise UsageError(f"--hwaccel has no {kind!r}; use {', '.join((NONE, *offered))}")
+        raise UsageError(f"--hwaccel has no {kind!r}; use {', '.join((NONE, AUTO, *offered))}")
     if reason := why_not(kind):
         raise DeviceError(
             f"--hwaccel {kind} does not start here: {reason}; leave it out to decode on the CPU"
@@ -55,5 +60,5 @@ def check_accelerators() -> dict[str, str]:
 def say_who_decodes(stream: av.VideoStream, kind: str) -> None:
     """Warns of a codec that the device asked for does not decode."""
     context = stream.codec_context
-    if kind != NONE and not context.is_hwaccel:
+    if kind not in (NONE, AUTO) and not context.is_hwaccel:
         log.warning("%s is decoded on the CPU: %s does not", context.codec.canonical_name, kind)

@@ -129,7 +129,7 @@ def add_video(
     context.flags |= Flags.frame_duration
     context.thread_type = "AUTO"
     context.thread_count = threads
-    if options.bitrate:
+    if options.bitrate is not None:
         context.bit_rate = options.bitrate
     if info.sample_aspect not in (0, 1):
         context.sample_aspect_ratio = info.sample_aspect

@@ -146,7 +146,7 @@ def _command(
     if info.sample_aspect not in (0, 1):
         tags += f",setsar={info.sample_aspect}"
     words = list(_started(codec, pix_fmt, tags, threads))
-    if options.bitrate:
+    if options.bitrate is not None:
         words += ["-b:v", str(options.bitrate)]
     warn_of_lost_hdr(codec.name, info)
     for key, value in private_options(codec.name, options, info, pix_fmt).items():

@@ -59,6 +59,12 @@ def layout_of(pix_fmt: str) -> Layout:
     )
 
 
+def full_name(pix_fmt: str) -> str:
+    """The name with the byte order, which FFmpeg lets one leave out: yuv420p10le for yuv420p10.
+    What is no such name stays."""
+    return av.VideoFormat(pix_fmt).name if _exists(pix_fmt) else pix_fmt
+
+
 def planes_of(frame: av.VideoFrame, layout: Layout) -> tuple[Plane, ...]:
     """The frame's planes as views of its own memory, (H, W) each; they keep the frame alive."""
     return tuple(_view(plane, layout) for plane in frame.planes)

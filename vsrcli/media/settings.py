@@ -14,7 +14,7 @@ from vsrcli.errors import EncodeError
 from vsrcli.frames import BT601, IDENTITY, Color, Layout, Role, assumed_matrix
 from vsrcli.media.hdr import encoder_parameters
 from vsrcli.media.info import VideoInfo
-from vsrcli.media.pixels import best_format, layout_of
+from vsrcli.media.pixels import best_format, full_name, layout_of
 
 log = logging.getLogger("vsr")
 _X26X = {"libx264", "libx264rgb", "libx265"}
@@ -22,6 +22,8 @@ _QUALITY = dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1", *_X
     "librav1e": "qp",
     "libvvenc": "qp",
 }
+_OWN_QUALITY = {"nvenc": "cq", "qsv": "global_quality", "vaapi": "qp"}
+"""What others call it, on a scale of their own, by a part of their names."""
 _FREE_RATE = ("libvpx", "libaom")
 """Encoders whose quality is only kept where no rate limits it."""
 _PRESETS = (
@@ -67,7 +69,7 @@ class VideoOptions:
     """None: 16 with libx264; the encoder's own default elsewhere."""
     preset: str | None = None
     bitrate: int | None = None
-    """Bits a second; excludes crf."""
+    """Bits a second; excludes crf. 0: no limit, where an encoder has one unless it is told."""
     pix_fmt: str | None = None
     """None: the source's, or the nearest the encoder has."""
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -114,6 +116,7 @@ def choose_format(codec: Offer, layout: Layout, wanted: str | None) -> str:
     """
     offered, name = _offered(codec), _PLAIN_NAMES.get(codec.name, codec.name)
     if wanted:
+        wanted = full_name(wanted)
         if offered and wanted not in offered:
             raise EncodeError(f"{name} cannot encode {wanted}; it takes {', '.join(offered)}")
         return wanted
@@ -181,7 +184,9 @@ def private_options(
         crf = 16
     if crf is not None:
         if quality is None:
-            raise EncodeError(f"{name} has no --crf; use --bitrate or --encoder-option")
+            own = next((word for part, word in _OWN_QUALITY.items() if part in name), "")
+            other = f" {own}={crf:g}" if own else ""
+            raise EncodeError(f"{name} has no --crf; use --encoder-option{other}, or --bitrate")
         chosen[quality] = f"{crf:g}"
         if name.startswith(_FREE_RATE):
             chosen["b"] = "0"
