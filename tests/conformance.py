@@ -32,6 +32,7 @@ from cases import Case, cases, file_cases
 
 from vsrcli import upscale
 from vsrcli.errors import VsrError
+from vsrcli.frames import UNSPECIFIED, assumed_matrix
 from vsrcli.media.attached import Attached
 from vsrcli.media.hdr import dynamic_kinds
 from vsrcli.media.turn import read_turn
@@ -288,8 +289,10 @@ def kept(was: Held, now: Held, suffix: str, case: Case) -> dict[str, bool]:
 
 
 def _meaning(file: Held) -> tuple[int, int, int, int]:
-    """The colour tags; a range that is not said is the limited one, and the matrix of RGB is 0."""
+    """The colour tags; a range that is not said is the limited one, a matrix that is not is taken
+    from the lines, and that of RGB is 0."""
     primaries, transfer, matrix, reach = file.color
+    matrix = assumed_matrix(file.size[1]) if matrix == UNSPECIFIED else matrix
     return primaries, transfer, 0 if file.rgb else matrix, max(reach, 2 if file.rgb else 1)
 
 

@@ -119,6 +119,33 @@ def test_color_tags_are_kept(
     assert facts(tmp_path / f"out{suffix}").color == color
 
 
+@pytest.mark.parametrize(
+    ("lines", "height", "color", "matrix"),
+    [
+        (360, 720, (2, 2, 2, 0), 6),
+        (720, 360, (2, 2, 2, 0), 1),
+        (358, 716, (2, 2, 2, 0), 2),
+        (360, 720, (9, 16, 9, 1), 9),
+    ],
+)
+@pytest.mark.parametrize("encoder", [("-c:v", "ffv1"), ("-c:v", "libx265"), ("--ffmpeg", "auto")])
+def test_untagged_colours_are_told_where_the_size_would_say_others(
+    tmp_path: Path,
+    upscale: Vsr,
+    lines: int,
+    height: int,
+    color: tuple[int, int, int, int],
+    matrix: int,
+    encoder: tuple[str, ...],
+) -> None:
+    """Players take YUV without a matrix for BT.601, and from 720 lines for BT.709."""
+    clip = Clip(size=(96, lines), codec="ffv1", color=color, frames=2, audio=())
+    external = ("-c:v", "libopenh264") if encoder[0] == "--ffmpeg" else ()
+    source, target = make(tmp_path / "in.mkv", clip), tmp_path / "out.mkv"
+    upscale(source, "-o", target, "--height", height, *encoder, *external)
+    assert facts(target).color[:3] == (*color[:2], matrix)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("rotation", [90, 180, -90])
 def test_shape_and_rotation_are_kept(

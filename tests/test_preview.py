@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from clips import Clip, make, picture
@@ -154,6 +155,23 @@ def test_rgb_follows_the_tags(tmp_path: Path, matrix: int) -> None:
         frame = next(item for item in source.items() if isinstance(item, Frame))
     error = np.abs(rgb_of(frame, Color(matrix=matrix)).astype(int) - picture(0, (96, 64)))
     assert (error.mean() < 2) == (matrix != 1)  # 64 lines: BT.601 unless told otherwise
+
+
+def test_untagged_colours_stay_those_of_the_source(tmp_path: Path, vsr: Vsr) -> None:
+    """BT.601, in pictures of so many lines that they would be taken for BT.709."""
+    path = tmp_path / "in.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 360, "yuv420p"
+        flat = np.vstack([np.full((360, 64), 100), np.full((180, 64), 90)]).astype(np.uint8)
+        frame = av.VideoFrame.from_ndarray(flat, format="yuv420p")
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    assert vsr("preview", path, "--at", 0, "-s", 2, "-m", "espcn", "--zoom", 1).code == 0
+    image = read_rgb(tmp_path / "in_preview.png").astype(int)
+    source, bicubic, espcn = (column[200, 60] for column in np.array_split(image, 3, axis=1))
+    assert np.abs(source - bicubic).max() <= 1
+    assert np.abs(source - espcn).max() <= 1
 
 
 @pytest.mark.parametrize(

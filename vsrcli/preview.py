@@ -20,7 +20,7 @@ from vsrcli.job import DEFAULT_SCENE_THRESHOLD, ENGINES
 from vsrcli.media.images import rgb_of, write_png
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.outlet import move_into_place
-from vsrcli.media.settings import VideoOptions
+from vsrcli.media.settings import VideoOptions, told_color
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model
@@ -88,12 +88,13 @@ def make_still(view: View) -> Shown:
             shots = split_shots(iter(frames), threshold=DEFAULT_SCENE_THRESHOLD)
             made = (f for f in run_model(shots, driver) if isinstance(f, Frame))
             results[name] = next(frame for frame in made if frame.index == wanted.index)
-    source = rgb_of(wanted, video.color).repeat(scale, axis=0).repeat(scale, axis=1)
-    pictures = {"source": source} | {n: rgb_of(f, video.color) for n, f in results.items()}
+    color = told_color(video.color, video, video.height * scale)
+    source = rgb_of(wanted, color).repeat(scale, axis=0).repeat(scale, axis=1)
+    pictures = {"source": source} | {n: rgb_of(f, color) for n, f in results.items()}
     pieces = _pieces(view, wanted, scale)
     wide = pieces[0].width * scale * view.zoom
     size = wide, round(wide * video.height / video.width)
-    small = {n: rgb_of(f, video.color, size) for n, f in {"source": wanted, **results}.items()}
+    small = {n: rgb_of(f, color, size) for n, f in {"source": wanted, **results}.items()}
     image = grid(pictures, small, pieces, scale=scale, zoom=view.zoom)
     part = view.target.with_name(f".{view.target.name}.part.png")
     try:

@@ -35,6 +35,7 @@ from vsrcli.media.settings import (
     encoded_color,
     encoder_named,
     private_options,
+    told_color,
     warn_of_lost_hdr,
 )
 
@@ -137,7 +138,7 @@ def add_video(
             log.warning("avi with %s holds no pixel aspect; write .mkv to keep it", codec.name)
     if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"
-    _tag(context, encoded_color(info, pix_fmt, codec.name))
+    _tag(context, told_color(encoded_color(info, pix_fmt, codec.name), info, size[1]))
     if info.turn:
         _turn(container, stream, info.turn.moved(size[0] / info.width, size[1] / info.height))
     _open(context, codec)
@@ -208,6 +209,7 @@ class FrameWriter:
         self._saw_captions = False
         self._exif = Exif(encoder.name, self._attached)
         self._color = encoded_color(info, encoder.pix_fmt, encoder.name)
+        self._told = told_color(self._color, info, encoder.height)
         self._given = 0
         self.last_pts: int | None = None
         """Of the frame given last; the next one must come after it."""
@@ -249,7 +251,7 @@ class FrameWriter:
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
         """The frame as it is encoded, tags and what is attached to it included."""
-        picture, color = self._converted(frame), self._color
+        picture, color = self._converted(frame), self._told
         picture.colorspace, picture.color_range = color.matrix, _av_range(color.full_range)
         picture.color_primaries, picture.color_trc = color.primaries, color.transfer
         if isinstance(frame.origin, av.VideoFrame):

@@ -37,6 +37,7 @@ from vsrcli.media.settings import (
     encoded_color,
     encoder_named,
     private_options,
+    told_color,
     warn_of_lost_hdr,
 )
 
@@ -110,7 +111,7 @@ def open_writer(
         return stream, FrameWriter(StreamEncoder(stream), info)
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
     check_even(codec, pix_fmt, *size)
-    command = _command(codec, info, options, pix_fmt, threads)
+    command = _command(codec, info, options, pix_fmt, size[1], threads)
     muxer, trial = _trial(command, size, pix_fmt, info.time_base)
     with av.open(io.BytesIO(trial), format=muxer) as template:
         source = template.streams.video[0]
@@ -137,9 +138,14 @@ def try_encoder(name: str, size: tuple[int, int]) -> None:
 
 
 def _command(
-    codec: BinaryCodec, info: VideoInfo, options: VideoOptions, pix_fmt: str, threads: int
+    codec: BinaryCodec,
+    info: VideoInfo,
+    options: VideoOptions,
+    pix_fmt: str,
+    lines: int,
+    threads: int,
 ) -> tuple[str, ...]:
-    color = encoded_color(info, pix_fmt, codec.name)
+    color = told_color(encoded_color(info, pix_fmt, codec.name), info, lines)
     limits = {None: 0, False: 1, True: 2}[color.full_range]
     tags = f"setparams=range={limits}:color_primaries={color.primaries}"
     tags += f":color_trc={color.transfer}:colorspace={color.matrix}"

@@ -11,7 +11,7 @@ import av
 from av.codec.codec import Codec, UnknownCodecError
 
 from vsrcli.errors import EncodeError
-from vsrcli.frames import BT601, IDENTITY, Color, Layout, Role, assumed_matrix
+from vsrcli.frames import BT601, IDENTITY, UNSPECIFIED, Color, Layout, Role, assumed_matrix
 from vsrcli.media.hdr import encoder_parameters
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.pixels import best_format, full_name, layout_of
@@ -166,6 +166,16 @@ def encoded_color(info: VideoInfo, pix_fmt: str, codec: str = "") -> Color:
     if codec in _UNTAGGED_STILLS:
         return replace(color, matrix=BT601, full_range=_UNTAGGED_STILLS[codec])
     return replace(color, matrix=assumed_matrix(info.height), full_range=False) if is_rgb else color
+
+
+def told_color(color: Color, info: VideoInfo, lines: int) -> Color:
+    """The tags as they are written with a picture of so many lines. YUV without a matrix is taken
+    for BT.601 or BT.709 by its lines: where more of them would change that, it is told."""
+    before = assumed_matrix(info.height)
+    is_guessed = color.matrix == UNSPECIFIED and bool(info.layout.planes_of(Role.CHROMA))
+    return (
+        replace(color, matrix=before) if is_guessed and before != assumed_matrix(lines) else color
+    )
 
 
 def default_codec(container: str) -> str:
