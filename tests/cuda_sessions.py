@@ -57,6 +57,7 @@ def main() -> None:
             "sizes": sorted(sizes),
             "captures": library.pretend_captures() - before[0],
             "launches": library.pretend_launches() - before[1],
+            "stale": library.pretend_stale(),
         }
     sys.stdout.write(json.dumps(found) + "\n")
 

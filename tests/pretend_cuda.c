@@ -2,6 +2,7 @@
    succeeds. onnxruntime's CUDA provider loads on them, so what it takes of a graph, records and
    copies can be seen on any machine. What is not defined here is generated: it returns 0. */
 
+#include <malloc.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,29 +10,74 @@
 
 typedef void *Stream;
 
+enum { OUT_OF_MEMORY = 2, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901, READS = 4096 };
+
 static char handle[256];
-static int captures, launches;
+static int captures, launches, capturing, broken, stale, landings;
+static size_t used, most = (size_t)8 << 30;
+
+/* What a recording copies from the host: it is read anew at every launch. */
+static struct {
+    const void *from;
+    size_t size;
+    char copy[256];
+    int recording;
+} reads[READS];
+static int known;
 
 int pretend_captures(void) { return captures; }
 int pretend_launches(void) { return launches; }
+int pretend_stale(void) { return stale; }
+int pretend_landings(void) { return landings; }
+void pretend_memory(size_t bytes) { most = used + bytes; }
 
-int cudaMalloc(void **p, size_t n) {
+/* While one thread records, in the mode that onnxruntime asks for, no thread may do such a thing. */
+static int unsafe(void) {
+    broken |= capturing;
+    return capturing ? CAPTURE_UNSUPPORTED : 0;
+}
+static int made(void **p, size_t n) {
     n = (n / 256 + 1) * 256;
     *p = aligned_alloc(256, n);
     memset(*p, 0, n);
     return 0;
 }
-int cudaMallocHost(void **p, size_t n) { return cudaMalloc(p, n); }
-int cudaHostAlloc(void **p, size_t n, unsigned flags) { return cudaMalloc(p, n); }
+int cudaMalloc(void **p, size_t n) {
+    if (unsafe())
+        return CAPTURE_UNSUPPORTED;
+    if (used + n > most)
+        return OUT_OF_MEMORY;
+    made(p, n);
+    used += malloc_usable_size(*p);
+    return 0;
+}
+int cudaMallocHost(void **p, size_t n) { return unsafe() ? CAPTURE_UNSUPPORTED : made(p, n); }
+int cudaHostAlloc(void **p, size_t n, unsigned flags) { return cudaMallocHost(p, n); }
 int cudaMallocFromPoolAsync(void **p, size_t n, void *pool, Stream s) { return cudaMalloc(p, n); }
-int cudaFree(void *p) { free(p); return 0; }
-int cudaFreeHost(void *p) { free(p); return 0; }
-int cudaFreeAsync(void *p, Stream s) { free(p); return 0; }
-int cudaMemcpy(void *to, const void *from, size_t n, int kind) { memcpy(to, from, n); return 0; }
-int cudaMemcpyAsync(void *to, const void *from, size_t n, int kind, Stream s) {
+int cudaFree(void *p) {
+    used -= p ? malloc_usable_size(p) : 0;
+    free(p);
+    return unsafe();
+}
+int cudaFreeHost(void *p) { free(p); return unsafe(); }
+int cudaFreeAsync(void *p, Stream s) { return cudaFree(p); }
+int cudaMemcpy(void *to, const void *from, size_t n, int kind) {
+    if (unsafe())
+        return CAPTURE_UNSUPPORTED;
     memcpy(to, from, n);
     return 0;
 }
+int cudaMemcpyAsync(void *to, const void *from, size_t n, int kind, Stream s) {
+    memcpy(to, from, n);
+    landings += kind == 2;
+    if (capturing && kind == 1 && n <= sizeof reads->copy && known < READS) {
+        reads[known].from = from, reads[known].size = n, reads[known].recording = captures;
+        memcpy(reads[known++].copy, from, n);
+    }
+    return 0;
+}
+int cudaStreamSynchronize(Stream s) { return unsafe(); }
+int cudaDeviceSynchronize(void) { return unsafe(); }
 int cudaMemcpy2DAsync(void *to, size_t pitch, const void *from, size_t step, size_t width,
                       size_t height, int kind, Stream s) {
     for (size_t i = 0; i < height; i++)
@@ -40,7 +86,11 @@ int cudaMemcpy2DAsync(void *to, size_t pitch, const void *from, size_t step, siz
 }
 int cudaMemset(void *p, int value, size_t n) { memset(p, value, n); return 0; }
 int cudaMemsetAsync(void *p, int value, size_t n, Stream s) { memset(p, value, n); return 0; }
-int cudaMemGetInfo(size_t *unused, size_t *all) { *unused = *all = (size_t)8 << 30; return 0; }
+int cudaMemGetInfo(size_t *unused, size_t *all) {
+    *all = (size_t)8 << 30;
+    *unused = most - used;
+    return 0;
+}
 
 int cudaGetDevice(int *device) { *device = 0; return 0; }
 int cudaGetDeviceCount(int *count) { *count = 1; return 0; }
@@ -82,19 +132,36 @@ int cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *n, const void *k
     *n = 1;
     return 0;
 }
-const char *cudaGetErrorString(int error) { return "pretended"; }
+const char *cudaGetErrorString(int error) {
+    return error == OUT_OF_MEMORY ? "out of memory" : "pretended";
+}
 const char *cudaGetErrorName(int error) { return "pretended"; }
 
 int cudaStreamCreate(Stream *s) { *s = handle; return 0; }
 int cudaStreamCreateWithFlags(Stream *s, unsigned flags) { *s = handle; return 0; }
-int cudaStreamIsCapturing(Stream s, int *status) { *status = 0; return 0; }
-int cudaStreamBeginCapture(Stream s, int mode) { captures++; return 0; }
-int cudaStreamEndCapture(Stream s, void **graph) { *graph = handle; return 0; }
-int cudaGraphInstantiate(void **made, void *graph, unsigned long long flags) {
-    *made = handle;
+int cudaStreamIsCapturing(Stream s, int *status) { *status = capturing; return 0; }
+int cudaStreamBeginCapture(Stream s, int mode) {
+    captures++;
+    capturing = mode == 0; /* global: of all threads */
     return 0;
 }
-int cudaGraphLaunch(void *made, Stream s) { launches++; return 0; }
+int cudaStreamEndCapture(Stream s, void **graph) {
+    int failed = broken;
+    capturing = broken = 0;
+    *graph = failed ? NULL : handle;
+    return failed ? CAPTURE_INVALIDATED : 0;
+}
+int cudaGraphInstantiate(void **made, void *graph, unsigned long long flags) {
+    *made = (void *)(intptr_t)captures;
+    return 0;
+}
+int cudaGraphLaunch(void *made, Stream s) {
+    launches++;
+    for (int i = 0; i < known; i++)
+        if (reads[i].recording == (intptr_t)made)
+            stale += memcmp(reads[i].from, reads[i].copy, reads[i].size) != 0;
+    return 0;
+}
 int cudaLaunchHostFunc(Stream s, void (*run)(void *), void *data) { run(data); return 0; }
 int cudaEventCreate(void **event) { *event = handle; return 0; }
 int cudaEventCreateWithFlags(void **event, unsigned flags) { *event = handle; return 0; }

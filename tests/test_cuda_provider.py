@@ -59,6 +59,7 @@ def test_every_model_runs_whole(libraries: Path, precision: str) -> None:
         assert found["device"] == "onnxruntime cuda" + (" fp16" if precision == "fp16" else "")
         assert found["frames"] == FRAMES
         assert found["sizes"] == [[SIZE[1] * scale, SIZE[0] * scale]]
+        assert not found["stale"]  # a recording reads what it read when it was made
         if model.temporal is not Temporal.BIDIRECTIONAL:  # a recording for each frame in flight
             assert (found["captures"], found["launches"] >= FRAMES - 2) == (2, True), word
 

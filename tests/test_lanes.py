@@ -121,7 +121,8 @@ def test_each_lane_has_its_own_recording(gpu: Gpu, monkeypatch: pytest.MonkeyPat
     engine = Setup(device="cuda").open(counter(), held=HELD, steady=True)
     assert gpu.options("CUDAExecutionProvider")[RECORDS] == "1"
     assert counts(engine, 5) == [0, 1, 2, 3, 4]
-    assert seen == ["0", "1", "0", "1", "0"]
+    settling = ["None"] * lanes._SETTLING
+    assert seen == [*settling, "0", *settling, "1", "0", "1", "0"]
     for setup, steady in ((Setup(device="cuda"), False), (Setup(device="tensorrt"), True)):
         other = setup.open(counter(), held=HELD, steady=steady)
         assert gpu.options("CUDAExecutionProvider")[RECORDS] == "0"

@@ -3,6 +3,7 @@
 A lane is a place for one frame on the device: tensors for the planes that go in and those that come
 out, bound once and for all. So a run only copies planes in and starts, and CUDA can record the
 graph's kernels in a lane's first run (a CUDA graph) and launch them in one piece from then on.
+onnxruntime keeps recordings apart by the thread that runs; a lane has one, and needs no other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ _LANDING = ThreadPoolExecutor(1, "vsr-landing")
 """Of the whole process: what has been computed crosses to the host here."""
 _RECORDING = "gpu_graph_id"
 """onnxruntime's name for the recording that a run makes or launches."""
+_SETTLING = 4
+"""Runs before one is recorded, beside onnxruntime's own two: each may find that the memory which
+the others left lies in the wrong pieces, and CUDA gives none while it records."""
 
 
 class Lane:
@@ -59,6 +63,8 @@ class Lane:
             self._inputs[name].update_inplace(np.ascontiguousarray(array))
         if self._will_record:
             wait([_LANDING.submit(_nothing)])  # no other use of the GPU may fall into a recording
+            for _ in range(_SETTLING):
+                self._session.run_with_iobinding(self._binding, run_options(None))
         self._session.run_with_iobinding(self._binding, self._options)
         self._will_record = False
         self._landing = _LANDING.submit(self._land)
