@@ -23,11 +23,14 @@ from tiny_recurrent import write_random_recurrent
 
 from vsrcli.errors import DeviceError, OutOfMemoryError
 from vsrcli.frames import Arriving, Color, Picture
+from vsrcli.job import Job
+from vsrcli.media.inlet import Reading
 from vsrcli.media.pixels import layout_of
+from vsrcli.media.settings import VideoOptions
 from vsrcli.models import find_model
 from vsrcli.models.model import read_model
 from vsrcli.runtime.drivers import open_driver
-from vsrcli.runtime.engines import Engine, Setup, lanes
+from vsrcli.runtime.engines import Engine, Setup, lanes, providers
 
 HELD = {"memory": "memory_next"}
 
@@ -158,6 +161,31 @@ def test_nothing_lands_while_a_graph_is_recorded(gpu: Gpu, monkeypatch: pytest.M
     assert overlaps  # from then on they may
     for landed in made:
         landed()
+
+
+def test_what_would_break_recordings_is_done_without(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread's use of the GPU, and releases that free what a recording reads."""
+    shared = Setup(device="cuda", records=False).open(counter(), held=HELD, steady=True)
+    assert gpu.options("CUDAExecutionProvider")[RECORDS] == "0"
+    assert counts(shared, 3) == [0, 1, 2]
+    for release, records in (("1.30.2", "0"), ("1.31.0", "1"), ("2.0", "1")):
+        monkeypatch.setattr(providers.ort, "__version__", release)
+        Setup(device="cuda").open(counter(), held=HELD, steady=True).close()
+        assert gpu.options("CUDAExecutionProvider")[RECORDS] == records
+
+
+@pytest.mark.parametrize(
+    ("job", "shared"),
+    [({}, False), ({"reading": Reading(hwaccel="cuda")}, True),
+     ({"video": VideoOptions(codec="hevc_nvenc")}, True),
+     ({"reading": Reading(hwaccel="vaapi")}, False)],
+)  # fmt: skip
+def test_a_run_that_decodes_or_encodes_on_the_gpu_shares_it(
+    job: dict[str, Any], shared: bool
+) -> None:
+    assert Job(source=Path("in.mp4"), **job).shares_gpu == shared
 
 
 def test_a_graph_that_cannot_be_recorded_runs_without(

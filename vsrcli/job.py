@@ -116,6 +116,12 @@ class Job:
         _require(mode in MODES, f"--deinterlace must be one of {', '.join(MODES)}")
         _require(fps is None or 0 < fps <= 1000, "--fps must be above 0 and at most 1000")
 
+    @property
+    def shares_gpu(self) -> bool:
+        """Whether this process decodes or encodes on NVIDIA's GPU, too, on threads of its own."""
+        encodes = "nvenc" in (self.video.codec or "") and not self.video.ffmpeg
+        return encodes or self.reading.hwaccel == "cuda"
+
 
 def check_name(target: Path) -> None:
     """Raises OutputError for what no file can be called."""

@@ -178,6 +178,7 @@ def _open_run(job: Job, stack: ExitStack) -> _Run:
         engine=job.engine,
         precision=job.precision,
         threads=threads.infer,
+        gpu_is_shared=job.shares_gpu,
         warm_up=model.warm_up if job.warm_up is None else job.warm_up,
         tuning=job.tuning,
         on_shot=cleaned.append,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -97,15 +97,17 @@ def open_driver(
     engine: str = "auto",
     precision: str = "auto",
     threads: int = 0,
+    gpu_is_shared: bool = False,
     warm_up: int = 0,
     tuning: Tuning = UNTUNED,
     on_shot: Callable[[ShotCleaning], None] = lambda _: None,
 ) -> Driver:
     """The driver for a model, ready for frames like this picture.
 
-    `warm_up` frames of each shot are run once before its first, by models with a state. `on_shot`
-    hears of each shot that was cleaned. Raises UsageError if `tuning` is of another kind of model,
-    or asks for tiles that cannot be cut.
+    `gpu_is_shared` with other threads of this process, such as a decoder's. `warm_up` frames of
+    each shot are run once before its first, by models with a state. `on_shot` hears of each shot
+    that was cleaned. Raises UsageError if `tuning` is of another kind of model, or asks for tiles
+    that cannot be cut.
 
     Raises ModelError if the model lacks the scale or its kind is not supported, WeightsError if its
     files are not what the card says, DeviceError if the device cannot be used.
@@ -124,6 +126,7 @@ def open_driver(
         precision=precision,
         threads=threads,
     )
+    setup = replace(setup, records=not gpu_is_shared)
     if model.temporal is Temporal.FRAME and model.color == "y":
         return _open_frame(model, graph, tiling(setup.device), setup)
     if model.temporal is Temporal.RECURRENT and model.color == "rgb":

@@ -26,6 +26,8 @@ class Setup:
     """What the engine computes in: that of the graph, or "bf16" or "fp16" for one of "fp32"."""
     threads: int = 0
     """0 is one a core."""
+    records: bool = True
+    """A GPU may record kernels: no other thread of this process uses it, which would break that."""
 
     @property
     def is_gpu(self) -> bool:
@@ -87,7 +89,7 @@ class Setup:
             threads=threads,
             frugal=frugal,
             held=held,
-            steady=steady,
+            steady=steady and self.records,
             precision=self.precision,
         )
 

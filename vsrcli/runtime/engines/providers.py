@@ -30,6 +30,9 @@ _NAMES = {
 """Kind of device -> provider, and what it is called."""
 _TENSORRT_BYTES = 4 << 30
 """Of all engines that are kept."""
+_RECORDS_SINCE = (1, 31)
+"""onnxruntime's release. Before it, what a recording copies from the host at each launch is given
+to whoever runs next: the pointers of a Concat may be those of the other lane (its PR 32121)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,7 @@ def place_of(
     index = int(number or 0)
     _require(kind)
     _preload_libraries()
-    records = records and kind == "cuda"
+    records = records and kind == "cuda" and _keeps_recordings()
     providers = [_cuda(index, records=records), _CPU]
     if kind == "tensorrt":
         providers.insert(0, _tensorrt(index, graph, is_half=is_half))
@@ -106,6 +109,10 @@ def _tensorrt(index: int, graph: Path | bytes, *, is_half: bool) -> Provider:
         for what in ("engine", "timing"):
             options |= {f"trt_{what}_cache_enable": "1", f"trt_{what}_cache_path": str(folder)}
     return _NAMES["tensorrt"][0], options
+
+
+def _keeps_recordings() -> bool:
+    return tuple(map(int, ort.__version__.split(".")[:2])) >= _RECORDS_SINCE
 
 
 def _require(kind: str) -> None:
