@@ -33,6 +33,26 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pretend_cuda.build(tmp_path_factory.mktemp("cuda"))
 
 
+FULL = """
+import ctypes
+import numpy as np
+from vsrcli.errors import OutOfMemoryError
+from vsrcli.runtime.engines import open_engine
+from vsrcli.runtime.graphs import SOURCE, bicubic_graph
+
+graph = bicubic_graph(2, bits=8, shape=(1, 64, 64))
+engine = open_engine(graph, device="cuda")
+ctypes.CDLL("libcudart.so.13").pretend_memory(ctypes.c_size_t(1000))
+for step in (lambda: engine.run({SOURCE: np.zeros((1, 1, 64, 64), np.uint8)}),
+             lambda: engine.put(np.zeros(1 << 20)), lambda: open_engine(graph, device="cuda")):
+    try:
+        step()
+    except OutOfMemoryError:
+        print("full")
+"""
+"""A run, a tensor and a session for which there is no memory on the GPU."""
+
+
 def run(libraries: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *command],
@@ -93,3 +113,9 @@ def test_a_run_keeps_its_frames(libraries: Path, name: str, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     assert "on onnxruntime cuda" in done.stderr
     assert facts(target).pts == facts(clip).pts
+
+
+def test_a_full_gpu_is_told_from_other_failures(libraries: Path) -> None:
+    """By what onnxruntime really says."""
+    done = run(libraries, "-c", FULL)
+    assert done.stdout.split() == ["full"] * 3, done.stderr

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from vsrcli.errors import DeviceError, OutOfMemoryError
 
-_MEMORY = ("failed to allocate", "bad_alloc", "out of memory")
+_MEMORY = (
+    *("failed to allocate", "bad_alloc", "out of memory"),
+    *("available memory of", "status_alloc_failed"),  # a limit of ours; cuDNN and cuBLAS
+)
 
 
 def run_error(exc: Exception) -> DeviceError:
     """For a run, or a tensor, that failed."""
     text = first_line(exc)
-    if any(sign in text.lower() for sign in _MEMORY):
+    if any(sign in str(exc).lower() for sign in _MEMORY):
         return OutOfMemoryError(f"out of memory in the model: {text}; try a smaller input")
     return DeviceError(f"the engine failed: {text}")
 

@@ -116,14 +116,14 @@ class OnnxEngine:
         into = {**(into or {}), **changed}
         # The binding borrows the arrays' memory: `kept` holds them until the run is over.
         kept = {name: _contiguous(value) for name, value in feeds.items()} | held
-        for name, value in kept.items():
-            if isinstance(value, ort.OrtValue):
-                binding.bind_ortvalue_input(name, value)
-            else:
-                binding.bind_cpu_input(name, value)
-        for name in self._given:
-            self._bind_output(binding, name, into.get(name))
         try:
+            for name, value in kept.items():
+                if isinstance(value, ort.OrtValue):
+                    binding.bind_ortvalue_input(name, value)
+                else:
+                    binding.bind_cpu_input(name, value)  # to a GPU it is copied here
+            for name in self._given:
+                self._bind_output(binding, name, into.get(name))
             self._session.run_with_iobinding(binding, self._plain)
         except Exception as exc:  # onnxruntime raises a bare class of its own for each status
             raise run_error(exc) from exc
@@ -230,6 +230,8 @@ def _open_session(
         # Its own fallback prints on stdout; `_require` and the error below say it in one line.
         return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
     except Exception as exc:  # onnxruntime raises a bare class of its own for each status
+        if isinstance(error := run_error(exc), OutOfMemoryError):
+            raise error from exc
         if len(providers) > 1 and any(
             sign in str(exc) for sign in ("CUDA", "TensorRT", "Tensorrt")
         ):
