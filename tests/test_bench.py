@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Vsr
+from fake_gpu import Gpu
 from tiny_models import repeat_graph, write_model
 from tiny_recurrent import FEATURES, PHASES, random_cell, write_random_recurrent
 
@@ -18,7 +20,7 @@ from vsrcli.benchmark.cases import Case, Figures, Stages
 from vsrcli.benchmark.process import Ran, run
 from vsrcli.benchmark.roofline import peak_gflops
 from vsrcli.errors import InputError, OutputError, VsrError
-from vsrcli.frames import Frame
+from vsrcli.frames import Arriving, Frame
 from vsrcli.media.images import read_rgb, write_png
 from vsrcli.media.source import Source
 from vsrcli.runtime.engines import Setup
@@ -29,7 +31,9 @@ from vsrcli.runtime.engines.work import work_of
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Less of everything that is repeated to be precise."""
     monkeypatch.setattr("vsrcli.benchmark.roofline._SHAPES", ((8, 16, 16),))
-    monkeypatch.setattr("vsrcli.benchmark.roofline._PRODUCT", 64)
+    monkeypatch.setattr("vsrcli.benchmark.roofline._PRODUCT", (64, 32, 2))
+    monkeypatch.setattr("vsrcli.benchmark.roofline._GPU_SHAPES", ((8, 16, 16),))
+    monkeypatch.setattr("vsrcli.benchmark.roofline._GPU_PRODUCT", (64, 32, 2))
     monkeypatch.setattr("vsrcli.benchmark.alone._ENOUGH_S", 0.0)
     monkeypatch.setattr("vsrcli.benchmark.whole.STAGE_FRAMES", 6)
     monkeypatch.setattr("vsrcli.benchmark.run.STAGE_FRAMES", 6)
@@ -50,6 +54,37 @@ def test_operations_are_counted() -> None:
 
 def test_a_peak_is_a_rate(quick: None) -> None:
     assert 0 < peak_gflops(Setup(threads=1)) < 1e6
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_peak_of_a_gpu_waits_for_no_copies(quick: None, gpu: Gpu, precision: str) -> None:
+    assert 0 < peak_gflops(Setup(device="cuda", threads=1, precision=precision)) < 1e6
+    assert {way for way, _ in gpu.host} == {"out"}
+
+
+def test_a_gpus_frames_are_timed_with_the_one_before_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two never wait on the GPU, and one always does."""
+    monkeypatch.setattr("vsrcli.benchmark.alone._WARM_S", 0.0)
+    monkeypatch.setattr("vsrcli.benchmark.alone._MOST_GPU_RUNS", 7)
+    said: list[str] = []
+
+    class Driver:
+        device = "onnxruntime cuda fp16"
+
+        def push(self, frame: Frame) -> list[Frame]:
+            said.append("push")
+
+            def collect() -> tuple[np.ndarray, ...]:
+                said.append("land")
+                return tuple(frame.planes)
+
+            return [replace(frame, planes=Arriving(collect))]
+
+    times = alone._time_frames(Driver(), made_frames((64, 48), 3))  # type: ignore[arg-type]
+    assert len(times) == 7
+    assert said[:5] == ["push", "push", "land", "push", "land"]
 
 
 def test_shares_and_overlap_follow_from_the_figures() -> None:
