@@ -145,6 +145,14 @@ def test_a_full_gpu_means_smaller_tiles(gpu: Gpu, monkeypatch: pytest.MonkeyPatc
             assert np.abs(plane.astype(int) - same).max() <= 1
 
 
+def test_fp32_is_not_tf32(gpu: Gpu) -> None:
+    """onnxruntime rounds what it multiplies to 11 digits on newer GPUs unless it is told not to."""
+    graph = bicubic_graph(2, bits=8, shape=(1, 8, 8))
+    for precision, rounds in (("fp32", "0"), ("fp16", "1")):
+        Setup(device="cuda", precision=precision).open(graph)
+        assert gpu.options("CUDAExecutionProvider")["use_tf32"] == rounds
+
+
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers.ort, "get_available_providers", lambda: ALL[2:])
     for device, name in (("cuda", "CUDA"), ("tensorrt:0", "TensorRT")):

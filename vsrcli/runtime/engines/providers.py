@@ -65,7 +65,7 @@ def place_of(
     _require(kind)
     _preload_libraries()
     records = records and kind == "cuda" and _keeps_recordings()
-    providers = [_cuda(index, records=records), _CPU]
+    providers = [_cuda(index, is_half=is_half, records=records), _CPU]
     if kind == "tensorrt":
         providers.insert(0, _tensorrt(index, graph, is_half=is_half))
     return Place(providers=providers, memory=("cuda", index), records=records)
@@ -74,11 +74,14 @@ def place_of(
 _CPU: Provider = ("CPUExecutionProvider", {})
 
 
-def _cuda(index: int, *, records: bool) -> Provider:
+def _cuda(index: int, *, is_half: bool, records: bool) -> Provider:
     options = {
         "device_id": str(index),
         "cudnn_conv_algo_search": "HEURISTIC",  # an exhaustive one takes minutes a size
         "prefer_nhwc": "1",  # what the matrix units take
+        # TF32 has fp16's 11 digits: not enough for codes of 10 bits and more, nor for what is
+        # called fp32; what an fp16 graph leaves in float32 needs its range alone.
+        "use_tf32": str(int(is_half)),
         "arena_extend_strategy": "kSameAsRequested",  # not the next power of two
         "enable_cuda_graph": str(int(records)),
     }
