@@ -52,6 +52,13 @@ for step in (lambda: engine.run({SOURCE: np.zeros((1, 1, 64, 64), np.uint8)}),
 """
 """A run, a tensor and a session for which there is no memory on the GPU."""
 
+TRIED = """
+from vsrcli.health import check_engine
+from vsrcli.runtime.engines import Setup
+
+print(check_engine(Setup(device="cuda:0")).reason)
+"""
+
 
 def run(libraries: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -119,3 +126,13 @@ def test_a_full_gpu_is_told_from_other_failures(libraries: Path) -> None:
     """By what onnxruntime really says."""
     done = run(libraries, "-c", FULL)
     assert done.stdout.split() == ["full"] * 3, done.stderr
+
+
+def test_a_missing_cudnn_is_named(libraries: Path, tmp_path: Path) -> None:
+    """onnxruntime's provider loads without it: only what is run tells."""
+    for library in libraries.glob("lib*.so*"):
+        if "cudnn" not in library.name:
+            (tmp_path / library.name).symlink_to(library)
+    done = run(tmp_path, "-c", TRIED)
+    assert done.stdout.startswith("libcudnn.so.9 is missing; this onnxruntime wants CUDA"), done
+    assert run(libraries, "-c", TRIED).stdout == "it computes wrong values\n"  # nothing, in truth

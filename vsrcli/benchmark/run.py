@@ -25,8 +25,8 @@ from vsrcli.media.source import Source
 from vsrcli.models import Model
 from vsrcli.runtime.bare import resolve_model
 from vsrcli.runtime.devices import choose_setup
-from vsrcli.runtime.engines import ENGINES, Setup, open_engine
-from vsrcli.runtime.graphs import bicubic_graph
+from vsrcli.runtime.engines import ENGINES, Setup
+from vsrcli.runtime.trial import is_right
 
 Say = Callable[[str], None]
 _PEAKED = ("fp32", "bf16", "fp16", "int8")
@@ -71,7 +71,7 @@ def _check(plan: Plan) -> None:
         with Source(plan.source) as source:
             next(source.items(), None)
     if plan.device not in ("auto", "cpu"):
-        open_engine(bicubic_graph(2, bits=8, shape=(1, 8, 8)), device=plan.device).close()
+        is_right(Setup(device=plan.device))
 
 
 def _cases(plan: Plan, models: dict[str, Model]) -> Iterator[Case]:

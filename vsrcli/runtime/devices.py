@@ -9,8 +9,7 @@ from pathlib import Path
 
 from vsrcli.errors import DeviceError, VsrError
 from vsrcli.models import Model, Temporal
-from vsrcli.runtime.engines import Setup, is_installed, open_engine
-from vsrcli.runtime.graphs import bicubic_graph
+from vsrcli.runtime.engines import Setup, is_installed
 from vsrcli.runtime.processor import has_avx512, has_bf16
 
 log = logging.getLogger("vsr")
@@ -22,12 +21,12 @@ _HALF_BITS = 10
 
 @cache
 def choose_device(wanted: str) -> str:
-    """`wanted`, or for `auto`: CUDA if a session really opens on it, else the CPU."""
+    """`wanted`, or for `auto`: CUDA if it really computes, else the CPU."""
     if wanted != "auto":
         return wanted
     reason = _why_not_cuda()
     device = "cpu" if reason else "cuda:0"
-    log.info("device %s chosen: %s", device, reason or "a CUDA session opened")
+    log.info("device %s chosen: %s", device, reason or "CUDA computes")
     return device
 
 
@@ -35,12 +34,16 @@ def _why_not_cuda() -> str:
     """Empty if CUDA works here; the reason otherwise. Cheap where there is no GPU at all."""
     if os.name == "posix" and not Path("/dev/nvidiactl").exists():
         return "there is no NVIDIA GPU"
+    from vsrcli.runtime.engines.libraries import missing_cuda_library
+    from vsrcli.runtime.trial import is_right
+
     try:
-        open_engine(bicubic_graph(2, bits=8, shape=(1, 8, 8)), device="cuda:0").close()
+        reason = "" if is_right(Setup(device="cuda:0")) else "it computes wrong values"
     except VsrError as exc:
-        log.warning("the GPU is not used: %s", exc)
-        return str(exc)
-    return ""
+        reason = missing_cuda_library() or str(exc)
+    if reason:
+        log.warning("the GPU is not used: %s", reason)
+    return reason
 
 
 def choose_setup(

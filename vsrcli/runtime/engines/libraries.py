@@ -23,9 +23,11 @@ def missing_cuda_library() -> str:
     if problem := missing_driver():
         return problem
     problem = _provider_problem("cuda", "CUDA")
-    if not problem or "install" in problem:
+    if "install" in problem:
         return problem
-    return f"{problem}; this onnxruntime wants {_wanted()}: install vsrcli[cuda]"
+    # onnxruntime looks for cuDNN when the first convolution runs.
+    problem = problem or _load("cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9")
+    return f"{problem}; this onnxruntime wants {_wanted()}: install vsrcli[cuda]" if problem else ""
 
 
 def missing_tensorrt_library() -> str:
