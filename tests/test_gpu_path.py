@@ -29,6 +29,7 @@ from vsrcli.runtime.drivers import open_driver
 from vsrcli.runtime.engines import Setup, libraries, onnx, providers
 from vsrcli.runtime.engines.failures import run_error
 from vsrcli.runtime.graphs import bicubic_graph
+from vsrcli.runtime.memory import free_bytes
 
 SIZE = (37, 29)
 
@@ -143,6 +144,21 @@ def test_a_full_gpu_means_smaller_tiles(gpu: Gpu, monkeypatch: pytest.MonkeyPatc
     for one, other in zip(made, wanted, strict=True):
         for plane, same in zip(one.planes, other.planes, strict=True):
             assert np.abs(plane.astype(int) - same).max() <= 1
+
+
+def test_free_memory_is_asked_of_cudas_wheels(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles are planned before a session is opened, which is what loads CUDA else."""
+    said: list[str] = []
+
+    def load(name: str) -> None:
+        said.append(name)
+        raise OSError
+
+    monkeypatch.setattr(providers.ort, "preload_dlls", lambda: said.append("wheels"))
+    monkeypatch.setattr(libraries.ctypes, "CDLL", load)
+    assert free_bytes("cuda:1") is None
+    assert said[0] == "wheels"
+    assert "cudart" in said[1]
 
 
 def test_fp32_is_not_tf32(gpu: Gpu) -> None:

@@ -75,16 +75,13 @@ def _number(path: str) -> int | None:
 
 
 def _free_on_gpu(index: int) -> int | None:
-    """Asks CUDA's own runtime, which onnxruntime has loaded."""
-    for version in (13, 12):
-        try:
-            runtime = ctypes.CDLL(f"libcudart.so.{version}")
-        except OSError:
-            continue
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        if runtime.cudaSetDevice(index) or runtime.cudaMemGetInfo(
-            ctypes.byref(free), ctypes.byref(total)
-        ):
-            return None
-        return free.value
-    return None
+    """Asks CUDA's own runtime."""
+    from vsrcli.runtime.engines.libraries import cuda_runtime
+
+    runtime = cuda_runtime()
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    if runtime is None or runtime.cudaSetDevice(index):
+        return None
+    if runtime.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)):
+        return None
+    return free.value

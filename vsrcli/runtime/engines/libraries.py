@@ -1,11 +1,42 @@
-"""Why CUDA or TensorRT does not load: the dynamic linker names the library that is missing."""
+"""The libraries of CUDA and TensorRT: loaded from where they lie, and if they do not load, why. The
+dynamic linker names the one that is missing."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
+import logging
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+log = logging.getLogger("vsr")
+_QUIET = 4
+"""onnxruntime's severity: its own lines would land on the user's terminal beside ours."""
+
+
+def preload_libraries() -> None:
+    """Loads CUDA and cuDNN from their wheels; what onnxruntime prints of it goes to the log."""
+    import onnxruntime as ort  # 80 ms
+
+    ort.set_default_logger_severity(_QUIET)  # the reason is in the error that follows
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        ort.preload_dlls()
+    for line in said.getvalue().splitlines():
+        log.debug("%s", line)
+
+
+def cuda_runtime() -> ctypes.CDLL | None:
+    """CUDA's own runtime, the one that onnxruntime uses; None if it does not load."""
+    preload_libraries()
+    major = _built_for().partition(".")[0]
+    name = f"cudart64_{major}.dll" if sys.platform == "win32" else f"libcudart.so.{major}"
+    try:
+        return ctypes.CDLL(name)
+    except OSError:
+        return None
 
 
 def missing_driver() -> str:
@@ -49,12 +80,18 @@ def _provider_problem(name: str, title: str) -> str:
 
 
 def _wanted() -> str:
+    release = _built_for()
+    return f"CUDA {release} and its cuDNN" if release else "other CUDA libraries"
+
+
+def _built_for() -> str:
+    """The release of CUDA that onnxruntime wants; empty if it does not say."""
     try:
         from onnxruntime.capi import build_and_package_info as built
 
-        return f"CUDA {built.cuda_version} and its cuDNN"
+        return str(built.cuda_version)
     except (ImportError, AttributeError):  # the module is onnxruntime's own business
-        return "other CUDA libraries"
+        return ""
 
 
 def _file(library: str) -> str:

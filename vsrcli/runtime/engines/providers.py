@@ -6,9 +6,7 @@ tests put the CPU in their place, so that everything is exercised but the provid
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +15,10 @@ import onnxruntime as ort
 
 from vsrcli.errors import DeviceError
 from vsrcli.runtime.cache import cache_folder
-from vsrcli.runtime.engines.libraries import missing_driver
+from vsrcli.runtime.engines.libraries import missing_driver, preload_libraries
 
 log = logging.getLogger("vsr")
 Provider = tuple[str, dict[str, str]]
-_QUIET = 4
-"""onnxruntime's severity: its own lines would land on the user's terminal beside ours."""
 _NAMES = {
     "cuda": ("CUDAExecutionProvider", "CUDA"),
     "tensorrt": ("TensorrtExecutionProvider", "TensorRT"),
@@ -63,7 +59,7 @@ def place_of(
         raise DeviceError(f"unknown device {device!r}; use auto, cpu, cuda[:N] or tensorrt[:N]")
     index = int(number or 0)
     _require(kind)
-    _preload_libraries()
+    preload_libraries()
     records = records and kind == "cuda" and _keeps_recordings()
     providers = [_cuda(index, is_half=is_half, records=records), _CPU]
     if kind == "tensorrt":
@@ -124,13 +120,3 @@ def _require(kind: str) -> None:
         raise DeviceError(
             f"this onnxruntime has no {name}; install vsrcli[cuda] or use --device cpu"
         )
-
-
-def _preload_libraries() -> None:
-    """Loads CUDA and cuDNN from their wheels; what onnxruntime prints of it goes to the log."""
-    ort.set_default_logger_severity(_QUIET)  # the reason is in the error that follows
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        ort.preload_dlls()
-    for line in said.getvalue().splitlines():
-        log.debug("%s", line)
