@@ -43,7 +43,8 @@ def main() -> None:
         model, layout = find_model(name), layout_of(pix_fmt)
         scale = model.scales[-1]
         picture = Picture(layout=layout, color=Color(), width=SIZE[0], height=SIZE[1])
-        before = library.pretend_captures(), library.pretend_launches()
+        counts = library.pretend_captures, library.pretend_launches, library.pretend_landings
+        before = [count() for count in counts]
         driver = open_driver(
             model, scale, picture=picture, device="cuda", precision=precision, threads=1
         )
@@ -57,6 +58,7 @@ def main() -> None:
             "sizes": sorted(sizes),
             "captures": library.pretend_captures() - before[0],
             "launches": library.pretend_launches() - before[1],
+            "landings": library.pretend_landings() - before[2],
             "stale": library.pretend_stale(),
         }
     sys.stdout.write(json.dumps(found) + "\n")

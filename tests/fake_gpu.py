@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from vsrcli.runtime.engines import onnx, providers
+from vsrcli.runtime.engines import crossing, onnx, providers
 
 ALL = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 RECORDS = "enable_cuda_graph"
@@ -55,18 +55,18 @@ def pretend(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Gpu:
 
     engine_run, engine_start = onnx.OnnxEngine.run, onnx.OnnxEngine.start
 
-    def crossing(way: str, named: dict[str, Any]) -> dict[str, Any]:
+    def crossed(way: str, named: dict[str, Any]) -> dict[str, Any]:
         seen.host |= {(way, str(a.dtype)) for a in named.values() if isinstance(a, np.ndarray)}
         return named
 
     def run(self: onnx.OnnxEngine, feeds: Any, into: Any = None) -> Any:
-        made = engine_run(self, crossing("in", feeds), into)
-        crossing("out", {**(into or {}), **made})
+        made = engine_run(self, crossed("in", feeds), into)
+        crossed("out", {**(into or {}), **made})
         return made
 
     def start(self: onnx.OnnxEngine, feeds: Any) -> Any:
-        landed = engine_start(self, crossing("in", feeds))
-        return lambda: crossing("out", landed())
+        landed = engine_start(self, crossed("in", feeds))
+        return lambda: crossed("out", landed())
 
     monkeypatch.setattr(onnx.ort, "InferenceSession", Session)
     monkeypatch.setattr(onnx.ort.OrtValue, "ortvalue_from_numpy", staticmethod(lay))
@@ -75,5 +75,6 @@ def pretend(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Gpu:
     monkeypatch.setattr(providers.ort, "get_available_providers", lambda: ALL)
     monkeypatch.setattr(providers.ort, "preload_dlls", lambda: sys.stdout.write("loaded\n"))
     monkeypatch.setattr(providers, "missing_driver", lambda: "")
+    monkeypatch.setattr(crossing, "cuda_runtime", lambda: None)
     monkeypatch.setenv("VSR_CACHE", str(cache))
     return seen

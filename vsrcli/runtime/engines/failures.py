@@ -12,6 +12,8 @@ _MEMORY = (
 
 def run_error(exc: Exception) -> DeviceError:
     """For a run, or a tensor, that failed."""
+    if isinstance(exc, DeviceError):  # it has been through here
+        return exc
     text = first_line(exc)
     if any(sign in str(exc).lower() for sign in _MEMORY):
         return OutOfMemoryError(f"out of memory in the model: {text}; try a smaller input")

@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime as ort
 
 from vsrcli.runtime.engines.base import Array, Landed, Port
+from vsrcli.runtime.engines.crossing import Crossing
 from vsrcli.runtime.engines.failures import run_error
 
 _LANDING = ThreadPoolExecutor(1, "vsr-landing")
@@ -41,10 +42,14 @@ class Lane:
         bound_inputs: Mapping[str, ort.OrtValue],
         bound_outputs: Mapping[str, ort.OrtValue],
         put: Callable[[Array], ort.OrtValue],
+        crossing: Crossing | None,
         recording: int | None,
     ) -> None:
-        """`recording` is the number of this lane's CUDA graph; None if none is made."""
+        """`recording` is the number of this lane's CUDA graph; None if none is made. Without a
+        `crossing` onnxruntime copies."""
         self._session, self._binding = session, session.io_binding()
+        self._crossing, self._ports = crossing, outputs
+        self._sent = {n: crossing.array(port) for n, port in inputs.items()} if crossing else {}
         self._inputs = {name: put(np.zeros(p.sides, p.dtype)) for name, p in inputs.items()}
         self._outputs = {name: put(np.zeros(p.sides, p.dtype)) for name, p in outputs.items()}
         for name, value in {**self._inputs, **bound_inputs}.items():
@@ -59,8 +64,7 @@ class Lane:
         """One run, computed when this returns; its outputs are on their way."""
         if self._landing:
             wait([self._landing])  # else they would be written over; errors are its reader's
-        for name, array in feeds.items():
-            self._inputs[name].update_inplace(np.ascontiguousarray(array))
+        self._send(feeds)
         if self._will_record:
             wait([_LANDING.submit(_nothing)])  # no other use of the GPU may fall into a recording
             for _ in range(_SETTLING):
@@ -70,11 +74,27 @@ class Lane:
         self._landing = _LANDING.submit(self._land)
         return self._landing.result
 
+    def _send(self, feeds: Mapping[str, Array]) -> None:
+        if self._crossing is None:
+            for name, array in feeds.items():
+                self._inputs[name].update_inplace(np.ascontiguousarray(array))
+            return
+        for name, array in feeds.items():
+            self._sent[name][:] = array
+        self._crossing.send(self._sent, self._inputs)
+
     def _land(self) -> dict[str, Array]:
         try:
+            if self._crossing:
+                return self._crossing.bring(self._outputs, self._ports)
             return {name: _on_host(value) for name, value in self._outputs.items()}
         except Exception as exc:  # onnxruntime raises a bare class of its own for each status
             raise run_error(exc) from exc
+
+
+def close(crossing: Crossing) -> None:
+    """When all that has been computed so far has crossed."""
+    _LANDING.submit(crossing.close)
 
 
 def run_options(recording: int | None) -> ort.RunOptions:

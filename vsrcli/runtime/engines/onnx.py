@@ -18,8 +18,10 @@ import numpy as np
 import onnxruntime as ort
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
+from vsrcli.runtime.engines import lanes
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
 from vsrcli.runtime.engines.blocks import blocked
+from vsrcli.runtime.engines.crossing import Crossing
 from vsrcli.runtime.engines.failures import first_line, run_error
 from vsrcli.runtime.engines.half import halved
 from vsrcli.runtime.engines.lanes import Lane, run_options
@@ -80,6 +82,7 @@ class OnnxEngine:
         # Each in two buffers that swap roles, so that nothing is copied between runs.
         self._held = {n: (self.put(array), self.put(array)) for n, array in self._zeros.items()}
         self._turn = 0  # of the buffers that the next run reads
+        self._crossing: Crossing | None = None
 
     def _open(
         self,
@@ -136,8 +139,8 @@ class OnnxEngine:
             into = {name: np.empty(p.sides, p.dtype) for name, p in self.outputs.items()}
             self.run(feeds, into)
             return lambda: into
-        self._lanes = self._lanes or (self._lane(0), self._lane(1))
         try:
+            self._lanes = self._lanes or self._both_lanes()
             landed = self._lanes[self._turn].run(feeds)
         except Exception as exc:  # as above
             error = run_error(exc)
@@ -170,6 +173,10 @@ class OnnxEngine:
         read = {name: buffers[turn] for name, buffers in self._held.items()}
         return read, {self._next[name]: buffers[1 - turn] for name, buffers in self._held.items()}
 
+    def _both_lanes(self) -> tuple[Lane, Lane]:
+        self._crossing = self._crossing or Crossing.to(self._memory)
+        return self._lane(0), self._lane(1)
+
     def _lane(self, turn: int) -> Lane:
         """For the runs that read the buffers of this turn."""
         held, changed = self._buffers(turn)
@@ -180,6 +187,7 @@ class OnnxEngine:
             bound_inputs=held,
             bound_outputs=changed,
             put=self.put,
+            crossing=self._crossing,
             recording=turn if self._records else None,
         )
 
@@ -195,6 +203,9 @@ class OnnxEngine:
     def close(self) -> None:
         self._held.clear()
         self._lanes = ()
+        if self._crossing:
+            lanes.close(self._crossing)
+            self._crossing = None
         vars(self).pop("_session", None)
 
 
