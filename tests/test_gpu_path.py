@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tiny_recurrent import write_random_recurrent
 from vsrcli import health
 from vsrcli.errors import DeviceError, OutOfMemoryError
 from vsrcli.frames import Color, Frame, Picture
+from vsrcli.media.enlarge import Enlarger
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, find_model
 from vsrcli.models.model import read_model
@@ -159,6 +161,26 @@ def test_free_memory_is_asked_of_cudas_wheels(gpu: Gpu, monkeypatch: pytest.Monk
     assert free_bytes("cuda:1") is None
     assert said[0] == "wheels"
     assert "cudart" in said[1]
+
+
+def test_chroma_is_enlarged_while_the_gpu_computes(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits until the other has begun."""
+    both = threading.Barrier(2, timeout=10)
+    run, enlarge = onnx.OnnxEngine.start, Enlarger.enlarge
+
+    def start(self: onnx.OnnxEngine, feeds: Any) -> Any:
+        both.wait()
+        return run(self, feeds)
+
+    def bicubic(self: Enlarger, planes: Any) -> Any:
+        both.wait()
+        return enlarge(self, planes)
+
+    monkeypatch.setattr(onnx.OnnxEngine, "start", start)
+    monkeypatch.setattr(Enlarger, "enlarge", bicubic)
+    assert upscaled(find_model("espcn"), 2, "cuda")
 
 
 def test_fp32_is_not_tf32(gpu: Gpu) -> None:

@@ -7,6 +7,7 @@ needed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 from vsrcli.frames import Arriving, Frame, Picture, Plane, Role
 from vsrcli.runtime.bands import Bands
@@ -53,18 +54,21 @@ class FrameDriver(Memoryless):
         size = (picture.height, picture.width)
         self._bands = Bands(graph, scale, size=size, halo=border, setup=setup)
         self._bicubic = open_bicubic(picture, scale, but=self._nets, threads=setup.threads)
-        self.device, self._is_gpu = self._bands.device, setup.is_gpu
+        self.device = self._bands.device
+        self._aside = ThreadPoolExecutor(1, "vsr-bicubic") if setup.is_gpu else None
+        """What enlarges the other planes while a GPU computes."""
 
     def push(self, frame: Frame) -> list[Frame]:
-        planes = self._start(frame) if self._is_gpu else self._in_bands(frame)
+        planes = self._start(frame, self._aside) if self._aside else self._in_bands(frame)
         return [frame.scaled(planes, self.scale)]
 
-    def _start(self, frame: Frame) -> Arriving:
+    def _start(self, frame: Frame, aside: Executor) -> Arriving:
         """The large planes, which a GPU has computed but may not have given yet."""
+        others = aside.submit(self._bicubic.enlarge, frame.planes)
         landed = self._bands.start([frame.planes[i] for i in self._nets])
-        large = self._bicubic.enlarge(frame.planes)
 
         def collect() -> Sequence[Plane]:
+            large = others.result()
             for index, plane in zip(self._nets, landed(), strict=True):
                 large[index][:] = plane
             return large
@@ -85,6 +89,8 @@ class FrameDriver(Memoryless):
         return Arriving(collect)
 
     def close(self) -> None:
+        if self._aside:
+            self._aside.shutdown()
         self._bands.close()
         self._bicubic.close()
 
