@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -228,18 +229,19 @@ def test_readme_table_is_what_the_cards_say() -> None:
 def test_pytorch_runs_the_same_networks() -> None:
     """One of each kind, in sizes that nothing has to be a multiple of. Compiling takes minutes."""
     pytest.importorskip("torch")
-    ids = ("espcn", "rlsp-7-48", "egvsr-psnr", "realbasicvsr-lite")
-    options = ("--size", "34x26", "--rounds", 1, "--frames", 2, "--device", "cpu", "--no-compile")
-    *_, head, _, first, second, third, fourth = run("beside_torch.py", *ids, *options).splitlines()
+    ids, sizes = ("espcn", "rlsp-7-48", "egvsr-psnr", "realbasicvsr-lite"), ("34x26", "18x22")
+    options = ("--rounds", 1, "--frames", 2, "--device", "cpu", "--no-compile", "--planes")
+    _, _, head, _, *rows = run("beside_torch.py", *ids, "--size", *sizes, *options).splitlines()
     assert "PyTorch eager" in head
-    for name, line in zip(ids, (first, second, third, fourth), strict=True):
+    for (name, size), line in zip(product(ids, sizes), rows, strict=True):
         cells = [cell.strip() for cell in line.split("|")][1:-1]
-        assert cells[0] == f"`{name}`"
-        assert cells[1].split()[0] in ("onnxruntime", "openvino")
-        ours, eager, ratio = float(cells[2]), float(cells[3]), float(cells[5])
-        assert cells[4] == ""
-        if ours > 1:  # they are rounded
-            assert ratio == pytest.approx(eager / ours, rel=0.2)
+        assert cells[:2] == [f"`{name}`", size]
+        assert cells[2].split()[0] in ("onnxruntime", "openvino")
+        share, ours, eager = cells[4], float(cells[5]), float(cells[6])
+        assert (share == "") == (name == "realbasicvsr-lite")
+        assert cells[7] == ""
+        assert float(cells[3]) == pytest.approx(1000 / ours, rel=0.2)
+        assert float(cells[8]) == pytest.approx(eager / ours, rel=0.2)
 
 
 def test_precision_table_has_a_line_a_model(tmp_path: Path) -> None:
