@@ -116,8 +116,8 @@ def test_values_are_spelt_as_in_ffmpeg(tmp_path: Path, vsr: Vsr) -> None:
     outcome = vsr(*deep, tmp_path / "out.mkv")
     assert (outcome.code, outcome.err) == (0, "")
     assert facts(tmp_path / "out.mkv").pix_fmt == "yuv420p10le"
-    outcome = vsr(*order, "-c:v", "hevc_nvenc", "-crf", 20, target)
-    assert (outcome.code, "use --encoder-option cq=20" in outcome.err) == (8, True)
+    outcome = vsr(*order, "-c:v", "hevc_qsv", "-crf", 20, target)
+    assert (outcome.code, "use --encoder-option global_quality=20" in outcome.err) == (8, True)
 
 
 def test_a_format_before_the_input_is_the_inputs_as_in_ffmpeg(tmp_path: Path, vsr: Vsr) -> None:

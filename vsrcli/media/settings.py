@@ -21,9 +21,16 @@ _X26X = {"libx264", "libx264rgb", "libx265"}
 _QUALITY = dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1", *_X26X), "crf") | {
     "librav1e": "qp",
     "libvvenc": "qp",
+    **dict.fromkeys(("h264_nvenc", "hevc_nvenc", "av1_nvenc"), "cq"),
 }
-_OWN_QUALITY = {"nvenc": "cq", "qsv": "global_quality", "vaapi": "qp"}
+_OWN_QUALITY = {"qsv": "global_quality", "vaapi": "qp"}
 """What others call it, on a scale of their own, by a part of their names."""
+_USUAL_CRF = {"libx264": 16, "libx264rgb": 16} | dict.fromkeys(
+    ("h264_nvenc", "hevc_nvenc", "av1_nvenc"), 19
+)
+"""Where it is not left to the encoder: NVENC's own choice is 2 Mbit/s, whatever the size."""
+_RATES = {"qp", "cq", "rc", "tune"}
+"""NVENC's options that choose a quality by themselves."""
 _FREE_RATE = ("libvpx", "libaom")
 """Encoders whose quality is only kept where no rate limits it."""
 _PRESETS = (
@@ -66,7 +73,7 @@ class VideoOptions:
     codec: str | None = None
     """None: libx264, or libvpx-vp9 in webm."""
     crf: float | None = None
-    """None: 16 with libx264; the encoder's own default elsewhere."""
+    """None: 16 with libx264, 19 with NVENC; the encoder's own default elsewhere."""
     preset: str | None = None
     bitrate: int | None = None
     """Bits a second; excludes crf. 0: no limit, where an encoder has one unless it is told."""
@@ -187,19 +194,7 @@ def private_options(
     name: str, options: VideoOptions, info: VideoInfo, pix_fmt: str
 ) -> dict[str, str]:
     """The settings of an encoder by the names it gives them. Raises EncodeError."""
-    chosen: dict[str, str] = {}
-    quality = _QUALITY.get(name)
-    crf = options.crf
-    if crf is None and name in ("libx264", "libx264rgb") and not options.bitrate:
-        crf = 16
-    if crf is not None:
-        if quality is None:
-            own = next((word for part, word in _OWN_QUALITY.items() if part in name), "")
-            other = f" {own}={crf:g}" if own else ""
-            raise EncodeError(f"{name} has no --crf; use --encoder-option{other}, or --bitrate")
-        chosen[quality] = f"{crf:g}"
-        if name.startswith(_FREE_RATE):
-            chosen["b"] = "0"
+    chosen = _quality(name, options)
     if name == "libvpx" and info.layout.planes_of(Role.ALPHA):
         chosen["auto-alt-ref"] = "0"  # its alternate frames are of the colours alone
     if name == "dnxhd" and not options.bitrate:
@@ -216,6 +211,25 @@ def private_options(
     if told:  # the user's own come last, so they win
         chosen[key] = f"{told}:{chosen.get(key, '')}".rstrip(":")
     return chosen
+
+
+def _quality(name: str, options: VideoOptions) -> dict[str, str]:
+    """What keeps the quality that is asked for, or that is usual."""
+    crf, key = options.crf, _QUALITY.get(name)
+    is_nvenc = key == "cq"
+    if crf is None and (options.bitrate or (is_nvenc and not _RATES.isdisjoint(options.extra))):
+        return {}
+    crf = _USUAL_CRF.get(name) if crf is None else crf
+    if crf is None:
+        return {}
+    if key is None:
+        own = next((word for part, word in _OWN_QUALITY.items() if part in name), "")
+        other = f" {own}={crf:g}" if own else ""
+        raise EncodeError(f"{name} has no --crf; use --encoder-option{other}, or --bitrate")
+    chosen = {key: f"{crf:g}"}
+    if is_nvenc or name.startswith(_FREE_RATE):
+        chosen["b"] = "0"
+    return chosen | ({"rc": "vbr"} if is_nvenc else {})
 
 
 def check_preset(name: str, preset: str) -> None:
