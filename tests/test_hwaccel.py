@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import av
 import pytest
@@ -90,6 +91,24 @@ def test_auto_takes_what_starts(
     outcome = upscale(clip, "-o", tmp_path / "out.mkv", "-hwaccel", "auto")
     assert [isinstance(hwaccel, device) for hwaccel in opened if hwaccel] == [True] * starts
     assert outcome.err == ""
+
+
+def test_a_device_that_leaves_it_to_the_cpu_is_found_out(
+    tmp_path: Path, upscale: Vsr, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyAV calls a stream accelerated whose first frame FFmpeg has decoded by itself."""
+    clip = make(tmp_path / "in.mkv", Clip(frames=5))
+    inner = Source._open
+
+    def open_(self: Source) -> None:
+        inner(self)
+        self._may_be_of_device = True
+
+    monkeypatch.setattr(Source, "_open", open_)
+    monkeypatch.setattr(accelerator.log, "warning", warned := MagicMock())
+    upscale(clip, "-o", tmp_path / "out.mkv", "-hwaccel", "cuda")
+    assert warned.call_count == 2  # the second time of its frame
+    assert warned.call_args.args[1:] == ("h264", "cuda")
 
 
 def test_a_device_that_does_not_start_is_said(

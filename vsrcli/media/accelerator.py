@@ -57,8 +57,11 @@ def check_accelerators() -> dict[str, str]:
     return {kind: why_not(kind) for kind in kinds()}
 
 
-def say_who_decodes(stream: av.VideoStream, kind: str) -> None:
-    """Warns of a codec that the device asked for does not decode."""
+def say_who_decodes(stream: av.VideoStream, kind: str, first: av.VideoFrame | None = None) -> None:
+    """Warns of a codec that the device asked for does not decode, and of a `first` frame that it
+    has not: a profile that it lacks, or its library is not there. The device's frames have their
+    chroma in one plane."""
     context = stream.codec_context
-    if kind not in (NONE, AUTO) and not context.is_hwaccel:
+    is_planar = first is not None and first.format.name.startswith(("yuv420p", "yuv422p"))
+    if kind not in (NONE, AUTO) and (is_planar or (first is None and not context.is_hwaccel)):
         log.warning("%s is decoded on the CPU: %s does not", context.codec.canonical_name, kind)

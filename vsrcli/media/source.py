@@ -150,6 +150,7 @@ class Source:
             )
         self.stream = cast(av.VideoStream, stream)
         say_who_decodes(self.stream, self._reading.hwaccel)
+        self._may_be_of_device = self.stream.codec_context.is_hwaccel
         self.stream.thread_type = "AUTO"
         if self.on_error != "fail":
             self._decode_in_order()
@@ -305,13 +306,20 @@ class Source:
         self._damage.sent(packet)
         try:
             if self._decoder is None:
-                return packet.decode()
-            return self._decoder.decode(packet if packet.size else None)
+                return self._said(packet.decode())
+            return self._said(self._decoder.decode(packet if packet.size else None))
         except av.error.EOFError:
             return []
         except av.FFmpegError as exc:
             self._damage.failed(packet, exc)
             return []
+
+    def _said(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        """The frames; before the first, a word if the device asked for has not decoded it."""
+        if frames and self._may_be_of_device:
+            self._may_be_of_device = False
+            say_who_decodes(self.stream, self._reading.hwaccel, frames[0])
+        return frames
 
     def _decode_in_order(self) -> None:
         """Threads that take a frame each report an error at a later packet, and at the end not at
