@@ -26,6 +26,7 @@ from vsrcli.media.enlarge import Enlarger
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, find_model
 from vsrcli.models.model import read_model
+from vsrcli.runtime import devices
 from vsrcli.runtime.cache import cache_folder
 from vsrcli.runtime.drivers import open_driver
 from vsrcli.runtime.engines import Setup, libraries, onnx, providers
@@ -181,6 +182,22 @@ def test_chroma_is_enlarged_while_the_gpu_computes(
     monkeypatch.setattr(onnx.OnnxEngine, "start", start)
     monkeypatch.setattr(Enlarger, "enlarge", bicubic)
     assert upscaled(find_model("espcn"), 2, "cuda")
+
+
+def test_auto_takes_a_gpu_that_computes(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever there is a driver's file, and only then is it tried."""
+    files = [tmp_path / "nvidiactl", tmp_path / "dxg"]
+    monkeypatch.setattr(devices, "_DRIVER_FILES", files)
+    choose = devices.choose_device.__wrapped__
+    assert choose("auto") == "cpu"
+    assert gpu.providers == []
+    files[1].touch()
+    assert choose("auto") == "cuda:0"
+    monkeypatch.setattr("vsrcli.runtime.trial._GREY", 98.6)  # what comes out is another grey
+    assert choose("auto") == "cpu"
+    assert "wrong values" in caplog.text
 
 
 def test_fp32_is_not_tf32(gpu: Gpu) -> None:

@@ -17,6 +17,8 @@ MOST_LOSS_DB = 0.03
 """Of PSNR-Y that bf16 may cost a single-frame model that was not asked to run in it."""
 _HALF_BITS = 10
 """Of planes whose codes fp16 still tells apart."""
+_DRIVER_FILES = ("/dev/nvidiactl", "/dev/dxg")
+"""One of which an NVIDIA driver makes: Linux's, or Windows' for the Linux inside it."""
 
 
 @cache
@@ -32,7 +34,7 @@ def choose_device(wanted: str) -> str:
 
 def _why_not_cuda() -> str:
     """Empty if CUDA works here; the reason otherwise. Cheap where there is no GPU at all."""
-    if os.name == "posix" and not Path("/dev/nvidiactl").exists():
+    if os.name == "posix" and not any(Path(file).exists() for file in _DRIVER_FILES):
         return "there is no NVIDIA GPU"
     from vsrcli.runtime.engines.libraries import missing_cuda_library
     from vsrcli.runtime.trial import is_right
