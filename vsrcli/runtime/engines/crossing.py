@@ -103,6 +103,7 @@ class Crossing:
 
     def _allocate(self, size: int) -> int:
         made = ctypes.c_void_p()
+        self._call("cudaSetDevice", self._index)  # else the thread would open the first one, too
         self._call("cudaMallocHost", ctypes.byref(made), size)
         return made.value or 0
 
