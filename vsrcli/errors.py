@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 
@@ -85,6 +86,12 @@ class BatchError(VsrError):
     """Some runs of a batch failed; its report says which, and why."""
 
     exit_code = 10
+
+
+def is_reader_gone(exc: OSError) -> bool:
+    """Whether a write failed because nobody reads; Windows calls that an invalid argument, too."""
+    numbers = (errno.EPIPE, errno.EINVAL) if sys.platform == "win32" else (errno.EPIPE,)
+    return exc.errno in numbers
 
 
 def output_error(target: Path, exc: Exception) -> OutputError:

@@ -76,11 +76,11 @@ class _Talk(io.TextIOWrapper):
 def _named() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as exc:
-        from vsrcli.errors import OutputError
+        from vsrcli.errors import OutputError, is_reader_gone
 
+        if is_reader_gone(exc):
+            raise BrokenPipeError from exc
         raise OutputError(f"the standard output cannot be written ({exc.strerror})") from exc
 
 
@@ -95,12 +95,14 @@ def _open_streams() -> None:
 
 
 def _as(kind: type[io.TextIOWrapper], stream: TextIO) -> io.TextIOWrapper:
-    """The stream, of another kind."""
+    """The stream, of another kind: what its encoding lacks is written in ASCII, and lines end alike
+    on every system."""
     assert isinstance(stream, io.TextIOWrapper)
     return kind(
         stream.detach(),
         encoding=stream.encoding,
-        errors=stream.errors,
+        errors="backslashreplace" if stream.errors == "strict" else stream.errors,
+        newline="\n",
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )

@@ -16,8 +16,8 @@ _WIDE = 10_000
 
 
 def print_json(document: object) -> None:
-    """The document on stdout, and nothing else."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201
+    """The document on stdout, and nothing else; in ASCII, as its encoding may be any."""
+    print(json.dumps(document, indent=2))  # noqa: T201
 
 
 def columns() -> int:

@@ -5,6 +5,7 @@ What has a place on the disk grows under another name and is put there when it i
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ from typing import BinaryIO, Protocol, cast
 import av
 
 from vsrcli import stops
-from vsrcli.errors import OutputError
+from vsrcli.errors import OutputError, is_reader_gone
 from vsrcli.media.inlet import format_named
 from vsrcli.media.settings import VideoOptions
 from vsrcli.places import PICTURES, PIPE, Numbered, is_picture, numbered
@@ -358,6 +359,8 @@ class _Stream:
                     view = view[os.write(self._descriptor, view) :]
         except BaseException as exc:
             self.deaf = True
+            if isinstance(exc, OSError) and is_reader_gone(exc):
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from exc
             if isinstance(exc, Exception):
                 raise
             self.raised = exc
