@@ -7,15 +7,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from clips import Clip, make
+from conftest import Vsr
 
 from vsrcli.cli.process import _named
+from vsrcli.errors import OutputError
 from vsrcli.media.outlet import _Stream
+from vsrcli.resume import open_work
 
 ODD = "ä→日本"
+QUICK = ("-m", "bicubic", "-s", 2, "--preset", "ultrafast", "--progress", "none")
 
 
 def invalid(*_: object) -> int:
@@ -51,3 +59,87 @@ def test_reader_that_has_gone_is_an_invalid_argument_on_windows(
             windows.setattr(os, call, invalid if call == "write" else lambda *_: 1)
         with pytest.raises(BrokenPipeError):
             _Stream().write(b"data")
+
+
+def is_open(path: str | os.PathLike[str]) -> bool:
+    """Whether this process has the file open, by whichever of its names."""
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if os.path.samestat(os.stat(f"/proc/self/fd/{number}"), os.lstat(path)):
+                return True
+    return False
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open files stay where they are, nothing is renamed over another, and locks are Windows'."""
+
+    def closed_only(call: Callable[..., Any]) -> Callable[..., Any]:
+        def checked(path: str | os.PathLike[str], *others: Any, **more: Any) -> Any:
+            for each in (path, *others):
+                if os.path.isfile(each) and is_open(each):
+                    raise PermissionError(errno.EACCES, "it is used by another process", str(each))
+            if call.__name__ == "rename" and os.path.lexists(others[0]):
+                raise FileExistsError(errno.EEXIST, "it is there already", str(others[0]))
+            return call(path, *others, **more)
+
+        return checked
+
+    def locking(descriptor: int, mode: int, size: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise PermissionError(errno.EACCES, "Permission denied") from exc
+
+    fcntl = pytest.importorskip("fcntl")
+    for name in ("unlink", "remove", "rename", "replace"):
+        monkeypatch.setattr(os, name, closed_only(getattr(os, name)))
+    msvcrt = SimpleNamespace(LK_NBLCK=2, locking=locking)
+    monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    monkeypatch.setattr(sys, "platform", "win32")
+
+
+@pytest.mark.usefixtures("windows")
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out/%03d.png"])
+@pytest.mark.parametrize("can_link", [True, False])
+def test_windows_moves_and_removes_only_what_is_closed(
+    tmp_path: Path, vsr: Vsr, name: str, can_link: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not can_link:
+        monkeypatch.setattr(os, "link", invalid)
+    source, target = make(tmp_path / "in.mp4", Clip(frames=3)), tmp_path / name
+    for again in ((), ("-y",)):
+        made = vsr("upscale", source, "-o", target, *QUICK, *again)
+        assert (made.code, made.err) == (0, "")
+    assert sorted(os.listdir(tmp_path)) == sorted(["in.mp4", name.split("/")[0]])
+    assert vsr("upscale", source, "-o", target, *QUICK).code == 4
+
+
+@pytest.mark.usefixtures("windows")
+def test_windows_run_that_fails_leaves_nothing(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=30))
+    data = bytearray(source.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    source.write_bytes(data)
+    assert vsr("upscale", source, "-o", tmp_path / "out.mp4", *QUICK).code == 3
+    assert os.listdir(tmp_path) == ["in.mp4"]
+
+
+@pytest.mark.usefixtures("windows")
+def test_windows_runs_do_not_share_an_output(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    with open_work(target, {}, resume=None), pytest.raises(OutputError, match="another run"):
+        open_work(target, {}, resume=None)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_drive_without_locks_takes_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    with open_work(tmp_path / "out.mp4", {}, resume=None) as work:
+        work.finish()
+    assert not os.listdir(tmp_path)

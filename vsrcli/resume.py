@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,10 +32,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from vsrcli import locks
 from vsrcli.errors import OutputError, ResumeError, output_error
-
-if sys.platform != "win32":
-    import fcntl
 
 FORMAT = 1
 """Of the manifest; raised when its meaning changes."""
@@ -127,7 +124,8 @@ class Work:
         if not name:
             return {}
         try:
-            with np.load(self.folder / name, allow_pickle=False) as arrays:
+            path = self.folder / name  # opened here: numpy leaves one open that it cannot read
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays}
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
             raise ResumeError(
@@ -229,9 +227,9 @@ class Work:
         if counted and not (self._finished and not self._keep):
             if exc is not None:
                 exc.add_note(f"{_count(counted)} are kept: --resume goes on after them")
+            self._lock.close()
         else:
-            _remove(self.folder)
-        self._lock.close()
+            _remove(self.folder, self._lock)
 
 
 class NoWork:
@@ -301,8 +299,8 @@ def sweep(target: Path) -> None:
     is_over = found is None or bool(found.get("sealed"))
     part = folder / f"{_PART}{target.suffix}"
     if is_over and (not part.exists() or part.samefile(target)):
-        with suppress(OutputError), _locked(target):
-            _remove(folder)
+        with suppress(OutputError):
+            _remove(folder, _locked(target))
 
 
 def _locked(target: Path) -> IO[bytes]:
@@ -313,15 +311,12 @@ def _locked(target: Path) -> IO[bytes]:
         lock = (folder / _LOCK).open("ab")
     except OSError as exc:
         raise output_error(target, exc) from exc
-    try:
-        if sys.platform != "win32":
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(lock.fileno()).st_nlink == 0:  # the run before removed it just now
-                lock.close()
-                return _locked(target)
-    except OSError as exc:
+    if not locks.hold(lock):
         lock.close()
-        raise OutputError(f"{target} is being written by another run; wait for it") from exc
+        raise OutputError(f"{target} is being written by another run; wait for it")
+    if os.fstat(lock.fileno()).st_nlink == 0:  # the run before removed it just now
+        lock.close()
+        return _locked(target)
     return lock
 
 
@@ -389,11 +384,16 @@ def _segment(entry: Mapping[str, Any]) -> Segment:
     return Segment(**{**entry, "place": made})
 
 
-def _remove(folder: Path) -> None:
-    """Removes a folder that holds nothing to resume, its manifest first."""
+def _remove(folder: Path, lock: IO[bytes]) -> None:
+    """Removes a folder that holds nothing to resume, its manifest first and its lock last."""
+    first = folder / _MANIFEST
     with suppress(OSError):
-        (folder / _MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+        for path in (first, *folder.iterdir()):
+            if path.name != _LOCK:
+                path.unlink(missing_ok=True)
+    locks.remove(lock, folder / _LOCK)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _sync_folder(folder: Path) -> None:
