@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +18,12 @@ import pytest
 from clips import Clip, make
 from conftest import Vsr
 
+from vsrcli.batch import Interrupted, State, run_all
 from vsrcli.cli.process import _named
 from vsrcli.errors import OutputError
+from vsrcli.job import Job
 from vsrcli.media.outlet import _Stream
+from vsrcli.progress import Progress
 from vsrcli.resume import open_work
 
 ODD = "ä→日本"
@@ -143,3 +147,41 @@ def test_a_drive_without_locks_takes_outputs(
     with open_work(tmp_path / "out.mp4", {}, resume=None) as work:
         work.finish()
     assert not os.listdir(tmp_path)
+
+
+def test_a_windows_batch_asks_its_runs_to_stop_by_closing_their_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To terminate a process there is to kill it: it would leave its work lying about."""
+
+    def interrupt(_: int, event: object) -> None:
+        if isinstance(event, Progress):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("vsrcli.batch.sys", SimpleNamespace(platform="win32"))
+    source = make(tmp_path / "in.mkv", Clip(frames=200, size=(160, 90), audio=()))
+    job = Job(source=source, target=tmp_path / "out.mkv", model="bicubic", scale=2)
+    with pytest.raises(Interrupted) as caught:
+        run_all([job], on_event=interrupt)
+    assert [result.state for result in caught.value.results] == [State.STOPPED]
+    assert os.listdir(tmp_path) == ["in.mkv"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a signal in its place")
+def test_ctrl_break_stops_a_run(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mkv", Clip(frames=9, audio=()))
+    program = (
+        "import os, signal, sys\n"
+        "signal.SIGBREAK = signal.SIGUSR1\n"
+        "from vsrcli.media import sink\n"
+        "sink.Sink.write = lambda *_: os.kill(os.getpid(), signal.SIGBREAK)\n"
+        "from vsrcli.cli import main\n"
+        "main()\n"
+    )
+    order = [sys.executable, "-c", program, "upscale", source, "-m", "bicubic", "-s", "2"]
+    done = subprocess.run(order, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        128 + signal.SIGUSR1,
+        "vsr: interrupted; nothing was written\n",
+    )
+    assert os.listdir(tmp_path) == ["in.mkv"]

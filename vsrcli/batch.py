@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -188,7 +189,8 @@ def _stop(runs: Sequence[_Run]) -> None:
     """Ends processes as SIGTERM would; those that do not obey are killed."""
     for run in runs:
         run.pipe.close()  # nobody reads any more, and a full pipe would hold the run up
-        run.process.terminate()
+        if sys.platform != "win32":  # which knows no such signal: the run ends by the closed pipe
+            run.process.terminate()
     for run in runs:
         run.process.join(_GRACE_S)
         if run.process.is_alive():

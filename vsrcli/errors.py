@@ -11,8 +11,9 @@
     ├── ResumeError          9  unfinished work does not belong to this run
     └── BatchError          10  some runs of a batch failed
 
-The number is the process's exit code. 129, 130 and 143 mean that SIGHUP (the
-terminal was closed), SIGINT or SIGTERM stopped the run, 141 that nobody reads its standard output.
+The number is the process's exit code. 129, 130, 143 and 149 mean that SIGHUP (the terminal was
+closed), SIGINT, SIGTERM or Windows' SIGBREAK stopped the run, 141 that nobody reads its standard
+output.
 Every message is one line: what is wrong, then what to do.
 """
 

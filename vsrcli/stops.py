@@ -16,9 +16,11 @@ POLL_S = 0.1
 """How long a wait may last before it looks for a stop again."""
 HANGUP = getattr(signal, "SIGHUP", None)
 """The terminal was closed; None on Windows, which has no such signal."""
-SIGNALS = tuple(n for n in (signal.SIGINT, signal.SIGTERM, HANGUP) if n is not None)
+BREAK = getattr(signal, "SIGBREAK", None)
+"""Ctrl-Break, which alone reaches a program of its own group on Windows; None elsewhere."""
+SIGNALS = tuple(n for n in (signal.SIGINT, signal.SIGTERM, HANGUP, BREAK) if n is not None)
 """What asks for a stop."""
-_WORDS = {signal.SIGINT: "interrupted", HANGUP: "hung up"}
+_WORDS = {signal.SIGINT: "interrupted", HANGUP: "hung up", BREAK: "interrupted"}
 
 
 class Stop(BaseException):

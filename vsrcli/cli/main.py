@@ -20,7 +20,7 @@ _HELP = """Video super-resolution that treats media as FFmpeg does.
 
 Exit codes: 0 done, 1 other error, 2 usage, 3 input, 4 output, 5 model, 6 weights, 7 device,
 8 encoder, 9 resume, 10 some of a batch, 129 terminal closed, 130 interrupted, 141 reader gone,
-143 terminated.
+143 terminated, 149 Ctrl-Break.
 VSR_DEBUG=1 shows tracebacks.
 """
 

@@ -11,6 +11,7 @@ import io
 import queue
 import re
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import av
 from av.codec.codec import Codec, UnknownCodecError
@@ -78,7 +79,8 @@ def binary_codec(binary: str, name: str) -> BinaryCodec:
         said = subprocess.run(
             [binary, "-hide_banner", "-h", f"encoder={name}"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             stdin=subprocess.DEVNULL,
             check=False,
         ).stdout
@@ -217,6 +219,13 @@ def _refused(command: tuple[str, ...], said: str) -> EncodeError:
     )
 
 
+def _apart() -> dict[str, Any]:
+    """How a program is started that Ctrl-C does not reach: it is for us to pass on."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
 class External(Encoder):
     """A running binary. Its packets get the times of the frames they were made of."""
 
@@ -278,7 +287,7 @@ class External(Encoder):
             stdout=subprocess.PIPE,
             stderr=self._said,
             bufsize=0,
-            start_new_session=True,  # Ctrl-C is for us to pass on
+            **_apart(),
         )
         self._packets: queue.SimpleQueue[SidePacket] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
