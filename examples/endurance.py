@@ -33,7 +33,7 @@ STATM = Path("/proc/self/statm")
 
 def memory_mib() -> float:
     """Resident memory of this process; Linux only."""
-    return int(STATM.read_text().split()[1]) * 4096 / 2**20
+    return int(STATM.read_text(encoding="ascii").split()[1]) * 4096 / 2**20
 
 
 def loop_of(clip: Path, width: int, height: int) -> list[RgbU8]:

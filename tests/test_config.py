@@ -42,6 +42,11 @@ def test_file_in_the_working_folder_is_read(config: Path) -> None:
     assert (found.model, found.scale, found.crf, found.audio_codec) == ("bicubic", 2, 30.0, "none")
 
 
+def test_byte_order_mark_is_no_part_of_the_file(config: Path) -> None:
+    config.write_text(CONFIG, encoding="utf-8-sig")
+    assert configured(None, None).model == "bicubic"
+
+
 def test_profile_goes_over_the_file(config: Path) -> None:
     archive = configured(None, "archive")
     assert (archive.model, archive.encoder) == ("bicubic", "ffv1")

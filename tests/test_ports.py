@@ -52,6 +52,14 @@ def test_what_an_encoding_lacks_is_told_all_the_same(tmp_path: Path) -> None:
     assert json.loads(out)["source"] == str(source)
 
 
+def test_no_file_is_read_in_the_encoding_of_a_language(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=2))
+    order = [sys.executable, "-X", "warn_default_encoding", "-W", "always::EncodingWarning"]
+    order += ["-m", "vsrcli", "upscale", source, *map(str, QUICK), "--ffmpeg", "auto", "-c:v"]
+    done = subprocess.run([*order, "libxvid"], capture_output=True, text=True, check=True)
+    assert [line for line in done.stderr.splitlines() if "vsrcli" in line and "Warn" in line] == []
+
+
 def test_reader_that_has_gone_is_an_invalid_argument_on_windows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

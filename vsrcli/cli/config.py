@@ -69,7 +69,7 @@ def _find() -> Path | None:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file's tables. Raises UsageError where it cannot be read as TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # PowerShell writes a mark first
     except OSError as exc:
         raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
     except ValueError as exc:  # TOML's and UTF-8's

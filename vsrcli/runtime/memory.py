@@ -58,7 +58,7 @@ def _free_here() -> Iterator[int]:
 def _field(path: str, name: str) -> int:
     """A number of a /proc file in bytes; 0 if it is not there."""
     try:
-        for line in Path(path).read_text().splitlines():
+        for line in Path(path).read_text(encoding="utf-8").splitlines():
             words = line.replace(":", " ").split()
             if words[:1] == [name]:
                 return int(words[1]) * (1024 if words[-1] == "kB" else 1)
@@ -69,7 +69,7 @@ def _field(path: str, name: str) -> int:
 
 def _number(path: str) -> int | None:
     try:
-        return int(Path(path).read_text())
+        return int(Path(path).read_text(encoding="ascii"))
     except (OSError, ValueError):  # "max" stands for no limit
         return None
 

@@ -129,7 +129,7 @@ def train(
             report = _report(state, recipe, stills[1], held)
             on_report(report)
             save(state, checkpoint)
-            with (out / f"{recipe.id}.jsonl").open("a") as log:
+            with (out / f"{recipe.id}.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(report)) + "\n")
     if now.progress == 1:
         save(state, out / f"{recipe.id}-{state.stage}.pt")

@@ -74,7 +74,7 @@ def cache_clips(
                 np.save(kept / f"{index:03d}-{number}.npy", segment)
             found[path.name] = len(made)
             on_clip(path.name, len(made))
-        done.write_text(json.dumps(found, indent=1))
+        done.write_text(json.dumps(found, indent=1), encoding="utf-8")
     return sorted(kept.glob("*.npy"))
 
 

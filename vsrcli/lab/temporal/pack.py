@@ -96,7 +96,7 @@ def make_pack(
             lr[index, version] = np.stack([image.transpose(2, 0, 1) for image in made])
         on_sequence(index + 1)
     del hr, lr  # written to disk before the pack says that it is whole
-    (out / "pack.json").write_text(json.dumps(asdict(packing), indent=1))
+    (out / "pack.json").write_text(json.dumps(asdict(packing), indent=1), encoding="utf-8")
 
 
 def _created(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -109,7 +109,7 @@ class Pack:
 
     def __init__(self, folder: Path, *, held: bool = False) -> None:
         try:
-            self.packing = Packing(**json.loads((folder / "pack.json").read_text()))
+            self.packing = Packing(**json.loads((folder / "pack.json").read_text(encoding="utf-8")))
             self._hr = np.load(folder / "hr.npy", mmap_mode="r")
             self._lr = np.load(folder / "lr.npy", mmap_mode="r")
         except (OSError, ValueError, TypeError) as exc:

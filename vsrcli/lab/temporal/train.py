@@ -119,7 +119,7 @@ def train(
             report = _report(state, recipe, feed.held())
             on_report(report)
             _save(state, checkpoint)
-            with (out / f"{recipe.id}.jsonl").open("a") as log:
+            with (out / f"{recipe.id}.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(report)) + "\n")
     return checkpoint
 
