@@ -189,7 +189,7 @@ def test_auto_takes_a_gpu_that_computes(
 ) -> None:
     """Wherever there is a driver's file, and only then is it tried."""
     files = [tmp_path / "nvidiactl", tmp_path / "dxg"]
-    monkeypatch.setattr(devices, "_DRIVER_FILES", files)
+    monkeypatch.setattr(devices, "_DRIVERS", files)
     choose = devices.choose_device.__wrapped__
     assert choose("auto") == "cpu"
     assert gpu.providers == []

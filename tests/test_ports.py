@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -25,6 +26,8 @@ from vsrcli.job import Job
 from vsrcli.media.outlet import _Stream
 from vsrcli.progress import Progress
 from vsrcli.resume import open_work
+from vsrcli.runtime.devices import choose_device
+from vsrcli.runtime.memory import free_bytes
 
 ODD = "ä→日本"
 QUICK = ("-m", "bicubic", "-s", 2, "--preset", "ultrafast", "--progress", "none")
@@ -108,6 +111,8 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, name, closed_only(getattr(os, name)))
     msvcrt = SimpleNamespace(LK_NBLCK=2, locking=locking)
     monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    silent = SimpleNamespace(GlobalMemoryStatusEx=lambda _: 0)
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=silent), raising=False)
     monkeypatch.setattr(sys, "platform", "win32")
 
 
@@ -193,3 +198,34 @@ def test_ctrl_break_stops_a_run(tmp_path: Path) -> None:
         "vsr: interrupted; nothing was written\n",
     )
     assert os.listdir(tmp_path) == ["in.mkv"]
+
+
+def test_free_memory_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def status(found: Any) -> int:
+        assert found._obj.length == ctypes.sizeof(found._obj) == 64
+        found._obj.free = 5 << 30
+        return 1
+
+    kernel = SimpleNamespace(GlobalMemoryStatusEx=status)
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    monkeypatch.setattr("vsrcli.runtime.memory._field", lambda *_: 0)
+    monkeypatch.setattr("vsrcli.runtime.memory._number", lambda _: None)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert free_bytes("cpu") == 5 << 30
+
+
+@pytest.mark.parametrize(("has_driver", "warned"), [(False, False), (True, True)])
+def test_windows_without_a_gpu_is_no_reason_to_warn(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    has_driver: bool,
+    warned: bool,
+) -> None:
+    def load(name: str, **_: object) -> None:
+        if not has_driver or name != "nvcuda.dll":
+            raise OSError(f"Could not find module {name!r}")
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert choose_device.__wrapped__("auto") == "cpu"
+    assert bool(caplog.records) == warned

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
+import sys
 from functools import cache
 from pathlib import Path
 
 from vsrcli.errors import DeviceError, VsrError
 from vsrcli.models import Model, Temporal
 from vsrcli.runtime.engines import Setup, is_installed
+from vsrcli.runtime.engines.libraries import missing_driver
 from vsrcli.runtime.processor import has_avx512, has_bf16
 
 log = logging.getLogger("vsr")
 MOST_LOSS_DB = 0.03
 """Of PSNR-Y that bf16 may cost a single-frame model that was not asked to run in it."""
+_DRIVERS = ("/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1")
+"""What there is where NVIDIA's driver is: on Linux, and on Linux in Windows."""
 _HALF_BITS = 10
 """Of planes whose codes fp16 still tells apart."""
-_DRIVER_FILES = ("/dev/nvidiactl", "/dev/dxg")
-"""One of which an NVIDIA driver makes: Linux's, or Windows' for the Linux inside it."""
 
 
 @cache
@@ -34,7 +35,7 @@ def choose_device(wanted: str) -> str:
 
 def _why_not_cuda() -> str:
     """Empty if CUDA works here; the reason otherwise. Cheap where there is no GPU at all."""
-    if os.name == "posix" and not any(Path(file).exists() for file in _DRIVER_FILES):
+    if not _has_driver():
         return "there is no NVIDIA GPU"
     from vsrcli.runtime.engines.libraries import missing_cuda_library
     from vsrcli.runtime.trial import is_right
@@ -46,6 +47,12 @@ def _why_not_cuda() -> str:
     if reason:
         log.warning("the GPU is not used: %s", reason)
     return reason
+
+
+def _has_driver() -> bool:
+    if sys.platform == "win32":
+        return not missing_driver()
+    return any(Path(path).exists() for path in _DRIVERS)
 
 
 def choose_setup(

@@ -39,8 +39,22 @@ def peak_bytes(pid: int | None = None) -> int:
     return peak
 
 
+class _MemoryStatus(ctypes.Structure):
+    """Windows' MEMORYSTATUSEX."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint32) for name in ("length", "load")),
+        *((name, ctypes.c_uint64) for name in ("total", "free", "paged", "free_paged")),
+        *((name, ctypes.c_uint64) for name in ("virtual", "free_virtual", "free_extended")),
+    )
+
+
 def _free_here() -> Iterator[int]:
-    """What the machine has left, and what the limits of this process leave."""
+    """What the machine has left, and what the limits of this process leave; nothing on macOS."""
+    if sys.platform == "win32":
+        status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+        if ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+            yield status.free
     if available := _field("/proc/meminfo", "MemAvailable"):
         yield available
     for limit, use in _CGROUPS:
