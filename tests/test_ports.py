@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import json
 import os
 import signal
@@ -19,11 +20,14 @@ import pytest
 from clips import Clip, make
 from conftest import Vsr
 
-from vsrcli.batch import Interrupted, State, run_all
+from vsrcli.batch import Failure, Interrupted, State, run_all
+from vsrcli.cli.batch_report import open_log
+from vsrcli.cli.options import ProgressKind
 from vsrcli.cli.process import _named
 from vsrcli.errors import OutputError
 from vsrcli.job import Job
 from vsrcli.media.outlet import _Stream
+from vsrcli.models import find_folder
 from vsrcli.progress import Progress
 from vsrcli.resume import open_work
 from vsrcli.runtime.devices import choose_device
@@ -143,6 +147,20 @@ def test_windows_run_that_fails_leaves_nothing(tmp_path: Path, vsr: Vsr) -> None
 
 
 @pytest.mark.usefixtures("windows")
+def test_windows_output_that_a_player_shows_is_not_replaced(tmp_path: Path, vsr: Vsr) -> None:
+    source, target = make(tmp_path / "in.mp4", Clip(frames=3)), tmp_path / "out.mp4"
+    target.write_text("precious")
+    with target.open():
+        outcome = vsr("upscale", source, "-o", target, *QUICK, "-y")
+    assert outcome.code == 4
+    assert outcome.lines == [
+        f"vsr: {target} cannot be replaced; close the program that has it open"
+    ]
+    assert target.read_text() == "precious"
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.mp4"]
+
+
+@pytest.mark.usefixtures("windows")
 def test_windows_runs_do_not_share_an_output(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     with open_work(target, {}, resume=None), pytest.raises(OutputError, match="another run"):
@@ -229,3 +247,30 @@ def test_windows_without_a_gpu_is_no_reason_to_warn(
     monkeypatch.setattr(sys, "platform", "win32")
     assert choose_device.__wrapped__("auto") == "cpu"
     assert bool(caplog.records) == warned
+
+
+def test_a_path_of_a_model_may_have_slashes_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "sep", "\\")
+        assert [find_folder(name) for name in ("a/b", "a\\b")] == [Path("a/b"), Path("a\\b")]
+
+
+def test_the_line_of_a_batch_goes_on_terminals_that_know_no_codes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    said = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", said)
+        patch.setattr("vsrcli.cli.batch_report._columns", lambda: 40)
+        job = Job(source=Path("in.mp4"))
+        log = open_log(ProgressKind.bar, [job], quiet=False)
+        log.event(0, Progress(frame=1, frames=9, fps=2.0, out_time_s=0.1, eta_s=None))
+        log.event(0, Failure(code=3, message="no"))
+    shown, gone, told = said.getvalue().split("\r")[1:]
+    assert shown == f"{'[0/1] in.mp4 1/9 2.0 fps':39}"
+    assert gone == " " * 39
+    assert told == "[1/1] failed in.mp4: no\n"

@@ -103,6 +103,8 @@ def output_error(target: Path, exc: Exception) -> OutputError:
         return OutputError(f"the disk is full while writing {target}; free space and run it again")
     if str(target) == "-" and number != errno.EPIPE:
         return OutputError(f"the standard output cannot be written ({reason}); try another -f")
+    if sys.platform == "win32" and number == errno.EACCES and target.exists():
+        return OutputError(f"{target} cannot be replaced; close the program that has it open")
     # A muxer says EPERM of streams that it does not take, too.
     is_shut = number == errno.EPERM and not os.access(target.parent, os.W_OK)
     if is_shut or number in (errno.EACCES, errno.EROFS):

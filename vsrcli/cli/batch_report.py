@@ -26,7 +26,6 @@ from vsrcli.stops import Stop
 
 log = logging.getLogger("vsr")
 _EVERY_S = 0.2
-_CLEAR = "\r\x1b[K"
 
 
 class Log(Protocol):
@@ -93,8 +92,7 @@ class _Lines(_Table):
             self._going[index] = event
             self._show()
             return
-        if self._live:
-            print(_CLEAR, end="", file=sys.stderr)  # noqa: T201
+        self._clear()
         if isinstance(event, Report | Failure):
             self._going.pop(index, None)
             self._over += 1
@@ -118,11 +116,15 @@ class _Lines(_Table):
         ]
         line = f"[{self._over}/{self._count}] {', '.join(parts)}"
         width = _columns() - 1
-        print(f"{_CLEAR}{line[:width]}", end="", flush=True, file=sys.stderr)  # noqa: T201
+        print(f"\r{line[:width]:{width}}", end="", flush=True, file=sys.stderr)  # noqa: T201
+
+    def _clear(self) -> None:
+        """The line that shows runs goes: by blanks, as not every terminal knows a code for it."""
+        if self._live:
+            print(f"\r{'':{_columns() - 1}}\r", end="", file=sys.stderr)  # noqa: T201
 
     def end(self, results: Sequence[Result]) -> None:
-        if self._live:
-            print(_CLEAR, end="", file=sys.stderr)  # noqa: T201
+        self._clear()
         super().end(results)
 
 

@@ -50,7 +50,7 @@ def find_model(name: str) -> Model:
 def find_folder(name: str) -> Path:
     """The folder meant by an id or a path. Raises ModelError with the nearest name if none is."""
     path = Path(name)
-    if os.sep in name or (path / CARD).is_file():
+    if "/" in name or os.sep in name or (path / CARD).is_file():
         return path
     for folder in model_folders():
         if folder.name == name:
