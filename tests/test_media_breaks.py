@@ -80,7 +80,7 @@ def test_avi_with_reordered_frames_is_read(tmp_path: Path, upscale: Vsr, vsr: Vs
 
 def test_theora_says_again_without_a_byte(tmp_path: Path, upscale: Vsr) -> None:
     still = ("-f", "lavfi", "-i", "color=blue:s=64x48:r=25:d=1")
-    source = ffmpeg(tmp_path / "in.ogv", *still, "-c:v", "libtheora")
+    source = ffmpeg(tmp_path / "in.ogv", *still, "-c:v", "libtheora", "-g", 250)
     assert upscale(source, "-o", tmp_path / "out.mkv").err == ""
 
 

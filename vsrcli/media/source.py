@@ -270,10 +270,10 @@ class Source:
                     self._note_end(packet)
                     yield packet
                 continue
+            self._note_end(packet)
             if not packet.size and packet.pts is not None:
                 continue  # Theora's word for the frame before, once more
             self._packets += packet.size > 0
-            self._note_end(packet)
             if packet.size and self._packets <= self._skipped:
                 continue
             if is_untimed:
