@@ -123,6 +123,20 @@ def test_mp4_cut_before_its_index(place: Place) -> None:
     given(place, "cut.mp4", place.source.read_bytes()[:-2000]).refuse(INPUT, "cannot be opened")
 
 
+@pytest.mark.parametrize("audio", ["copy", "aac"])
+def test_mp4_cut_within_its_index(place: Place, upscale: Vsr, audio: str) -> None:
+    """FFmpeg makes what it can of it: a track of sound without a codec, or without frames."""
+    data = place.source.read_bytes()
+    for at in range(data.rindex(b"trak"), len(data), 40):
+        given(place, "cut.mp4", data[:at]).refuse(INPUT, "cut.mp4 ")
+    cut = given(place, "cut.mp4", data[: data.rindex(b"smhd")])
+    cut.refuse(INPUT, "is truncated: it has fewer bytes than it says")
+    out = place.folder / "out.mkv"
+    outcome = upscale(cut.source, "-o", out, "--on-error", "skip", "-c:a", audio)
+    assert "nothing here can decode it" in outcome.err
+    assert len(facts(out).pts) == len(facts(place.source).pts)
+
+
 @pytest.mark.parametrize(("suffix", "options"), [(".mkv", {}), (".mp4", {"movflags": "faststart"})])
 def test_truncated_file(place: Place, suffix: str, options: dict[str, str]) -> None:
     whole = make(place.folder / f"whole{suffix}", Clip(frames=200, container=options))

@@ -163,6 +163,7 @@ def _open_run(job: Job, stack: ExitStack) -> _Run:
     if job.target:
         _check_target(job.target, job)
     source = stack.enter_context(open_source(job, threads=threads.decode))
+    source.check_length()
     video = source.info.video
     size = choose_size(job, model, video)
     target = job.target or default_target(job.source, model.id, size)

@@ -72,6 +72,7 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
     if job.target and (job.target.parent.exists() or not makes_folder):
         check_target(job.target, job.source, overwrite=job.overwrite)
     with collected_warnings() as warnings, open_source(job, threads=job.threads) as source:
+        source.check_length()
         samples, decode_s = _samples(source)
         video = source.info.video
         size = choose_size(job, model, video)

@@ -44,7 +44,7 @@ def stream_info(stream: av.stream.Stream) -> StreamInfo:
     return StreamInfo(
         index=stream.index,
         kind=stream.type,
-        codec=codec.codec.canonical_name if codec else stream.name or "unknown",
+        codec=codec.codec.canonical_name if codec else getattr(stream, "name", None) or "unknown",
         language=stream.metadata.get("language", ""),
         title=stream.metadata.get("title", "") or stream.metadata.get("filename", ""),
         details=_details(stream),

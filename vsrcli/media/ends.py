@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
@@ -14,6 +15,9 @@ HEAD_BYTES = 128
 """Of a file's beginning, enough to be told its length."""
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _RIFF_HEAD, _RIFF_UNKNOWN = 8, (0, 0xFFFFFFFF)
+_BOX_HEAD = 8
+_BOXES = {b"moov", b"moof", b"mdat"}
+_FIRST_BOXES = {b"ftyp", b"styp", b"wide", b"free", b"skip", b"pnot", *_BOXES}
 _LEEWAY_S = Fraction(1, 5)
 """Less than this may be the rounding of the container or of the length of its last packets."""
 _SHORTFALL_S = 1.0
@@ -36,6 +40,23 @@ def declared_bytes(head: bytes) -> int | None:
         return None
     whole, at = _ebml_size(head, at + 4)
     return None if whole is None else at + whole
+
+
+def breaks_off_in_box(file: BinaryIO, length: int) -> bool:
+    """Whether an mp4 or mov file of this length ends within one of the boxes that matter."""
+    at = 0
+    while at + _BOX_HEAD <= length:
+        file.seek(at)
+        head = file.read(2 * _BOX_HEAD)
+        size, kind = int.from_bytes(head[:4], "big"), head[4:_BOX_HEAD]
+        if size == 1:
+            size = int.from_bytes(head[_BOX_HEAD:], "big")
+        if size < _BOX_HEAD or (at == 0 and kind not in _FIRST_BOXES):
+            return False  # to the end of the file, or no box at all
+        at += size
+        if at > length:
+            return kind in _BOXES
+    return False
 
 
 def _ebml_size(data: bytes, at: int) -> tuple[int | None, int]:
@@ -80,8 +101,10 @@ def ending_of(
     ends = f"it ends at {float(end_s):.2f} s"
     if declared:
         ends += f" of {declared / AV_TIME_BASE:.2f} s"
-    if early or fewer or is_short:
+    if early or fewer or (is_short and missing > 0):
         return Ending(is_cut=True, problem=f"is truncated: {ends}")
+    if is_short:
+        return Ending(is_cut=True, problem="is truncated: it has fewer bytes than it says")
     if declared is not None and missing > _LEEWAY_S:
         return Ending(problem=f"may be truncated: {ends}")
     if _breaks_off(container):

@@ -17,7 +17,7 @@ import av
 from vsrcli import stops
 from vsrcli.errors import InputError
 from vsrcli.media.accelerator import NONE, accelerator
-from vsrcli.media.ends import HEAD_BYTES, declared_bytes
+from vsrcli.media.ends import HEAD_BYTES, breaks_off_in_box, declared_bytes
 from vsrcli.media.unopened import moves
 from vsrcli.places import PIPE, Numbered, is_pipe, numbered
 
@@ -107,7 +107,8 @@ class _File:
         try:
             with self._path.open("rb") as file:
                 declared = declared_bytes(file.read(HEAD_BYTES))
-                return declared is not None and os.fstat(file.fileno()).st_size < declared
+                length = os.fstat(file.fileno()).st_size
+                return length < (declared or 0) or breaks_off_in_box(file, length)
         except OSError:
             return False
 

@@ -238,6 +238,9 @@ def _audio(case: _Case) -> StreamPlan:
         return case.drop("-c:a none", expected=True)
     if case.usual == "none":
         return case.drop(f"{case.container} holds no sound", expected=True)
+    is_unknown = case.stream.codec_context is None
+    if is_unknown and (case.audio == "aac" or not case.accepted()):
+        return case.drop("nothing here can decode it")
     if case.audio == "aac":
         if not case.takes("aac"):
             raise EncodeError(

@@ -343,6 +343,16 @@ class Source:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
             self._end_s = max(self._end_s, end)
 
+    def check_length(self) -> None:
+        """Raises InputError where a file that is to be read whole has fewer bytes than it says: its
+        end is far away."""
+        is_file = self._inlet.seekable
+        if self.on_error == "fail" and self.span.whole and is_file and self._inlet.is_cut():
+            raise self._cut("is truncated: it has fewer bytes than it says")
+
+    def _cut(self, problem: str) -> InputError:
+        return InputError(f"{self.path} {problem}; use --on-error skip to upscale what is there")
+
     def _check_ending(self) -> None:
         """A file cut short reads without an error."""
         ending = ending_of(
@@ -354,9 +364,7 @@ class Source:
             is_short=self._inlet.is_cut(),
         )
         if ending.is_cut and self.on_error == "fail":
-            raise InputError(
-                f"{self.path} {ending.problem}; use --on-error skip to upscale what is there"
-            )
+            raise self._cut(ending.problem)
         if ending.problem:
             log.warning("%s %s", self.path, ending.problem)
 
