@@ -381,6 +381,26 @@ def test_longer_sequences_are_replaced_whole_or_not(tmp_path: Path, vsr: Vsr, up
     assert frames_of(tmp_path) == ["in.mkv", "old"]
 
 
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("in/%04d.png", "in/%04d.png"),
+        ("in/%04d.png", "in/../in/%4d.png"),
+        ("in/%04d.png", "link/%04d.png"),
+        ("in/%04d.png", "in/0001.png"),
+        ("in/0002.png", "link/%04d.png"),
+    ],
+)
+def test_pictures_that_are_the_input_are_not_replaced(
+    tmp_path: Path, vsr: Vsr, source: str, target: str
+) -> None:
+    numbered(tmp_path / "in", 1, 2)
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    outcome = vsr("upscale", tmp_path / source, "-o", tmp_path / target, "-y", "--model", "bicubic")
+    assert outcome.code == 4
+    assert outcome.lines == [f"vsr: {tmp_path / target} is the input itself; choose another -o"]
+
+
 def test_pictures_go_to_a_folder_that_is_a_mount_point(
     tmp_path: Path, upscale: Vsr, monkeypatch: pytest.MonkeyPatch
 ) -> None:

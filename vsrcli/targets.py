@@ -125,8 +125,7 @@ def _check_pictures(pictures: Numbered, source: Path, *, overwrite: bool) -> Non
     where = folder if folder.exists() else folder.parent
     if not takes_files(where):
         raise OutputError(f"{folder} cannot be made or written to; choose another -o")
-    if pictures.path.absolute() == source.absolute():
-        raise OutputError(f"{pictures.path} is the input itself; choose another -o")
+    refuse_source(pictures.path, source)
     numbers = pictures.numbers()
     if numbers and not overwrite:
         first = pictures.file(numbers[0])
@@ -134,6 +133,14 @@ def _check_pictures(pictures: Numbered, source: Path, *, overwrite: bool) -> Non
 
 
 def refuse_source(target: Path, source: Path) -> None:
-    """Raises OutputError where the target is the source."""
-    if os.path.exists(target) and os.path.exists(source) and target.samefile(source):
+    """Raises OutputError where the target is the source, or has a picture of it among its own."""
+    if _files(target) & _files(source):
         raise OutputError(f"{target} is the input itself; choose another -o")
+
+
+def _files(path: Path) -> set[tuple[int, int]]:
+    """What is there under this name, whichever path leads to it: device and number of each file."""
+    pictures = numbered(path)
+    paths = [pictures.file(n) for n in pictures.numbers()] if pictures else [path]
+    found = (p.stat() for p in paths if os.path.exists(p))
+    return {(facts.st_dev, facts.st_ino) for facts in found}
