@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import imageio_ffmpeg
 import pytest
+from clips import Clip, make
 from conftest import Vsr
 from facts import facts
 
@@ -55,6 +56,17 @@ def test_joined_streams_go_on(tmp_path: Path, upscale: Vsr, suffix: str, offset_
     assert len(shown) == 100
     assert max(b - a for a, b in pairwise(shown)) < Fraction(7, 100)
     assert lasts(tmp_path / "out.mkv", "audio") == pytest.approx(4, abs=0.1)
+
+
+def test_joined_frames_that_do_not_say_how_long_they_last_go_on(
+    tmp_path: Path, upscale: Vsr
+) -> None:
+    """Those of vsr's own transport streams, and of others without a fixed rate."""
+    part = make(tmp_path / "part.ts", Clip(frames=4, audio=()))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(part.read_bytes() * 2)
+    assert upscale(joined, "-o", tmp_path / "out.mkv").err == ""
+    assert times(tmp_path / "out.mkv", "video") == [n * Fraction(1, 25) for n in range(8)]
 
 
 def test_a_pause_of_the_picture_alone_stays(tmp_path: Path, upscale: Vsr) -> None:

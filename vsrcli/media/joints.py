@@ -78,7 +78,7 @@ class Joints:
         before = passed = self._passed.get(index, last) if packet.stream.type in _TIMED else last
         due_s = self._due_s.get(index)
         if due_s is not None and packet.stream.type in _TIMED:
-            passed = self._break(index, passed, at_s, due_s)
+            passed = self._break(packet, passed, at_s, due_s)
         self._passed[index], shift_s = passed, self._shifts_s[passed]
         self._due_s[index] = at_s + shift_s + (packet.duration or 0) * packet.time_base
         if ticks := round(shift_s / packet.time_base):
@@ -86,13 +86,15 @@ class Joints:
             packet.pts = None if packet.pts is None else packet.pts + ticks
         return passed > before
 
-    def _break(self, index: int, passed: int, at_s: Fraction, due_s: Fraction) -> int:
+    def _break(self, packet: SidePacket, passed: int, at_s: Fraction, due_s: Fraction) -> int:
         """How many breaks a stream has passed with a packet that is due at another time."""
+        index = packet.stream.index
         if self._follows(index, at_s + self._shifts_s[passed], due_s):
             return passed
         for later in range(passed + 1, len(self._shifts_s)):
             if self._follows(index, at_s + self._shifts_s[later], due_s):
                 return later
+        due_s += _unsaid_s(packet)
         log.info("timestamps break at %.3f s: what follows is moved there", due_s)
         self._shifts_s.append(due_s - at_s)
         return len(self._shifts_s) - 1
@@ -101,3 +103,9 @@ class Joints:
         """It does not lie before what came, nor leaps ahead of everything that did."""
         others = [due for other, due in self._due_s.items() if other != index]
         return due_s - _BACK_S <= at_s <= max([due_s, *others]) + _LEAP_S
+
+
+def _unsaid_s(packet: SidePacket) -> Fraction:
+    """How long a frame lasts in a stream whose packets do not say it; 0 where they do."""
+    rate = getattr(packet.stream, "guessed_rate", None)  # sound has none
+    return 1 / rate if rate and not packet.duration else Fraction(0)
