@@ -276,3 +276,28 @@ def test_downscaled_output_is_the_same_scene(tmp_path: Path, upscale: Vsr) -> No
     upscale(source, "-o", tmp_path / "whole.mkv", "-c:v", "ffv1", "--scale", 3)
     whole = shrunk(rgb(tmp_path / "whole.mkv"), 2)
     assert np.abs(small - whole).mean() < 3
+
+
+def test_a_picture_that_changes_midway_is_brought_to_the_first(
+    tmp_path: Path, upscale: Vsr
+) -> None:
+    """Which is said once of each size and format."""
+    shapes = {"a": ((96, 64), "yuv420p"), "b": ((64, 48), "yuv420p"), "c": ((96, 64), "yuv444p")}
+    parts = {
+        name: make(tmp_path / f"{name}.ts", Clip(frames=5, size=size, pix_fmt=pix_fmt, audio=()))
+        for name, (size, pix_fmt) in shapes.items()
+    }
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(parts[name].read_bytes() for name in "ababc"))
+    outcome = upscale(source, "-o", tmp_path / "out.mkv", "-c:v", "ffv1")
+    first = "scaled to the first frame's 96x64 yuv420p"
+    assert outcome.lines == [
+        f"vsr: warning: the video changes to 64x48 yuv420p at 0.200 s; {first}",
+        f"vsr: warning: the video changes to 96x64 yuv444p at 0.800 s; {first}",
+    ]
+    made = facts(tmp_path / "out.mkv")
+    assert made.size == (192, 128)
+    assert made.pts == [n * Fraction(1, 25) for n in range(25)]
+    for index in (5, 15, 20):
+        seen = shrunk(rgb(tmp_path / "out.mkv", index), 2)
+        assert np.abs(seen - picture(0, (96, 64)))[..., 1:].mean() < 6  # the ramps
