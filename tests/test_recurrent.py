@@ -11,7 +11,7 @@ import pytest
 
 from vsrcli.frames import Color, Frame, Picture, Siting, frame_of
 from vsrcli.media.pixels import layout_of
-from vsrcli.models import Graph, Model, Temporal
+from vsrcli.models import Graph, Model, Temporal, Tuning
 from vsrcli.models.model import State
 from vsrcli.pipeline import run_model
 from vsrcli.runtime.drivers import open_driver
@@ -153,6 +153,28 @@ def test_warm_up_holds_back_no_more_than_its_frames(toy):
     ready = [len(driver.push(frame(1000, i))) for i in range(8)]
     assert ready == [0, 0, 0, 3, 1, 1, 1, 1]
     assert len(driver.flush()) == 1
+
+
+@pytest.mark.parametrize("tile", [None, "4x4"])
+@pytest.mark.parametrize("warm_up", [0, 3])
+def test_goes_on_from_what_was_saved(toy, warm_up, tile):
+    """Wherever that is: before the first frame, while the warm-up waits, later on."""
+    model = replace(toy, graphs=(replace(toy.graphs[0], border=1),))
+    frames = [frame(1000 * (i * i % 31), i) for i in range(9)]
+
+    def fresh():
+        tuning = Tuning(tile=tile)
+        return open_driver(model, 1, picture=PICTURE, device="cpu", warm_up=warm_up, tuning=tuning)
+
+    wanted = run(fresh(), frames)
+    for at in (0, 2, 4, 7):
+        driver, other = fresh(), fresh()
+        made = [out for each in frames[:at] for out in driver.push(each)]
+        carried = driver.save()
+        other.push(frames[-1])  # which is forgotten
+        other.load(carried.arrays, frames[at - carried.held : at])
+        made = [(f.index, float(f.planes[0][4, 6])) for f in made]
+        assert made + run(other, frames[at:]) == wanted
 
 
 def test_nothing_in_gives_nothing_out(toy):
