@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,16 +26,19 @@ from kills import SEGMENT, campaign, order, same, shots_clip
 from tiny_models import write_recurrent
 
 from vsrcli import resume
-from vsrcli.errors import OutputError
-from vsrcli.frames import Frame, frame_of
+from vsrcli.errors import OutputError, ResumeError
+from vsrcli.frames import Color, Frame, Picture, frame_of
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
 from vsrcli.media.entry import find_entry
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.segments import SegmentWriter
 from vsrcli.media.source import Source
+from vsrcli.models.model import read_model
 from vsrcli.pipeline import upscale
 from vsrcli.progress import Finishing, Stage
 from vsrcli.resume import ResumePoint, open_work, sweep, work_folder
+from vsrcli.runtime.drivers import open_driver
+from vsrcli.segments import in_segments
 from vsrcli.sequences import PRIMER, Border, Cut, split_segments, split_shots
 
 RESUME = 9
@@ -513,6 +517,28 @@ def parts(items, length, before=()):
         else:
             named = item.index if isinstance(item, Frame) else item
             yield "cut" if isinstance(item, Cut) else named
+
+
+@pytest.mark.parametrize(
+    ("frames", "state", "words"),
+    [
+        ([frame(i, 200) for i in range(12)], {}, "decodes to another picture before frame 8"),
+        ([frame(i, 20) for i in range(6, 12)], {}, "decodes to another picture before frame 8"),
+        ([frame(i, 20) for i in range(8)], {}, "the input ends before the unfinished work"),
+        ([frame(i, 20) for i in range(12)], {"x": np.zeros(1)}, "unfinished work is damaged"),
+    ],
+    ids=["other pictures", "too few ahead", "ends before", "state of another model"],
+)
+def test_a_place_that_cannot_be_gone_on_from_is_refused(tmp_path, frames, state, words):
+    picture = Picture(layout=LAYOUT, color=Color(), width=64, height=64)
+    model = read_model(write_recurrent(tmp_path))
+    place = ResumePoint(frame=8, time_s=Fraction(7, 25), digest=frame(7, 20).digest())
+    with closing(open_driver(model, 2, picture=picture, device="cpu")) as driver:
+        found = in_segments(
+            iter(frames), find_cuts, length=5, driver=driver, place=place, state=state
+        )
+        with pytest.raises(ResumeError, match=words):
+            list(found)
 
 
 def test_borders_lie_on_cuts_or_twice_as_far_apart():
