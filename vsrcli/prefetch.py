@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from vsrcli import stops
 
@@ -16,7 +16,7 @@ DECODED_AHEAD, UPSCALED_AHEAD = 8, 4
 
 
 class prefetch(Generic[T]):  # noqa: N801  # reads as the verb it is
-    """The items of an iterator, produced up to `depth` ahead. A context manager.
+    """A context manager that gives the items of an iterator, produced up to `depth` ahead.
 
     An exception of the producer surfaces at the consumer, once, in its place. Leaving the context
     stops the producer at its next item and waits for it, so nothing it uses is freed under it.
@@ -32,9 +32,9 @@ class prefetch(Generic[T]):  # noqa: N801  # reads as the verb it is
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._produce, name="vsr-prefetch", daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Iterator[T]:
         self._thread.start()
-        return self
+        return self._given()
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -42,7 +42,7 @@ class prefetch(Generic[T]):  # noqa: N801  # reads as the verb it is
         self._stop.set()
         self._thread.join()
 
-    def __iter__(self) -> Iterator[T]:
+    def _given(self) -> Iterator[T]:
         while True:
             ended, value = self._take()
             if isinstance(value, BaseException):
@@ -50,9 +50,6 @@ class prefetch(Generic[T]):  # noqa: N801  # reads as the verb it is
             if ended:
                 return
             yield value  # type: ignore[misc]  # only the end carries None
-
-    def __next__(self) -> T:
-        return next(iter(self))
 
     def _take(self) -> tuple[bool, T | BaseException | None]:
         while True:
