@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
 from typing import Generic, Self, TypeVar
 
 from vsrcli.cuts import knows_enough, scored
@@ -36,21 +36,22 @@ class Border:
 
 
 def split_shots(
-    items: Iterator[Frame | T], *, threshold: float | None, max_shot: int | None = None
+    items: Iterator[Frame | T], *, threshold: float | None
 ) -> Iterator[Frame | Cut | T]:
     """The items as they come, with a Cut before each frame that starts a new shot.
 
     `threshold` is in per cent (higher finds fewer cuts); None finds none and looks at no frame
-    ahead. `max_shot` ends a shot after so many frames.
+    ahead.
     """
-    length = 0
-    for score, item in zip(repeat(0.0), items) if threshold is None else scored(items):
+    if threshold is None:
+        yield from items
+        return
+    has_begun = False
+    for score, item in scored(items):
         if isinstance(item, Frame):
-            is_cut = threshold is not None and score >= threshold
-            if length and (is_cut or length == max_shot):
+            if has_begun and score >= threshold:
                 yield Cut(score=score)
-                length = 0
-            length += 1
+            has_begun = True
         yield item
 
 
