@@ -282,12 +282,13 @@ def test_a_lists_program_lies_beside_it(tmp_path: Path) -> None:
         ("l.json", "{", ("is not JSON",)),
         ("l.json", "[1]", ("is no job list",)),
         ("l.csv", "input\na,b\n", ("more cells",)),
+        ("l.csv", "input\ngr\xfcn.mp4\n", ("is not UTF-8",)),
     ],
 )
 def test_bad_lists_are_told_in_one_line(
     tmp_path: Path, batch: Vsr, name: str, text: str, words: tuple[str, ...]
 ) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="latin-1")
     outcome = batch(tmp_path / name)
     assert (outcome.code, len(outcome.lines)) == (2, 1)
     assert all(word in outcome.err for word in words)
@@ -309,6 +310,15 @@ def test_what_cannot_begin_fails_alone(tmp_path: Path, vsr: Vsr) -> None:
     assert events[-1] == {
         **{"v": 1, "event": "report", "done": 1, "failed": 2, "skipped": 0, "stopped": 0},
     }
+
+
+def test_a_folder_that_cannot_be_made_fails_its_run(tmp_path: Path, batch: Vsr) -> None:
+    (tmp_path / "notes").write_text("a file")
+    outcome = batch(
+        make(tmp_path / "a.mp4", TINY), "-o", tmp_path / "notes" / "deep" / "{stem}.mp4"
+    )
+    assert outcome.code == 10
+    assert f"exit code 4: the folder {tmp_path}/notes/deep cannot be made" in outcome.err
 
 
 def test_batch_that_cannot_be_meant_is_one_event(tmp_path: Path, vsr: Vsr) -> None:

@@ -35,6 +35,14 @@ def test_pixel_aspect_is_kept(
     assert "pixel aspect" not in outcome.err
 
 
+def test_avi_says_that_it_holds_no_pixel_aspect(tmp_path: Path, upscale: Vsr) -> None:
+    """Of codecs that do not say it themselves."""
+    source = make(tmp_path / "in.mp4", Clip(frames=3, sar=ASPECT, audio=()))
+    assert upscale(source, "-o", tmp_path / "out.avi").err == ""
+    (line,) = upscale(source, "-o", tmp_path / "out.avi", "-c:v", "ffv1", "-y").lines
+    assert line.endswith("avi with ffv1 holds no pixel aspect; write .mkv to keep it")
+
+
 def elements(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]:
     """id -> (start and end of the body) of the elements of a part of a Matroska file."""
     found = {}
