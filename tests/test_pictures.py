@@ -442,6 +442,19 @@ def test_of_two_runs_to_the_same_pictures_one_is_refused(
     assert frames_of(tmp_path) == ["in.mkv", "out"]
 
 
+def test_of_pictures_beside_one_that_came_meanwhile_none_is_placed(tmp_path: Path) -> None:
+    def comes_late(stage: Stage) -> None:
+        if isinstance(stage, Finishing):
+            (folder / "9.png").write_text("precious")
+
+    source, folder = make(tmp_path / "in.mkv", SILENT), tmp_path / "out"
+    folder.mkdir()
+    job = Job(source=source, target=folder / "%d.png", model="bicubic", scale=2)
+    with pytest.raises(OutputError, match=r"9\.png has come to be there since the run began"):
+        run(job, on_stage=comes_late)
+    assert frames_of(folder) == ["9.png"]
+
+
 def test_pictures_in_the_current_folder(
     tmp_path: Path, upscale: Vsr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
