@@ -244,6 +244,14 @@ def test_what_reads_twice_refuses_pipes(vsr: Vsr, order: tuple[str, ...]) -> Non
     assert "name a file" in outcome.err
 
 
+def test_what_comes_from_a_pipe_needs_a_name(tmp_path: Path, vsr: Vsr) -> None:
+    """Which is said before anything comes."""
+    os.mkfifo(tmp_path / "fifo")
+    outcome = vsr("upscale", tmp_path / "fifo", "--model", "bicubic")
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert "name the output" in outcome.err
+
+
 def test_terminals_are_refused(tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make(tmp_path / "in.nut", replace(RAW, audio=(), frames=2))
     monkeypatch.setattr(sys, "stdin", Terminal())

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vsrcli import stops
+from vsrcli.errors import UsageError
 from vsrcli.frames import Frame
 from vsrcli.identity import identity
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
@@ -33,7 +34,7 @@ from vsrcli.media.rate import repeated
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model, Temporal
-from vsrcli.places import is_plain
+from vsrcli.places import is_pipe, is_plain
 from vsrcli.prefetch import DECODED_AHEAD, UPSCALED_AHEAD, prefetch
 from vsrcli.progress import Finishing, Meter, Progress, Report, Stage, Started, Task
 from vsrcli.resume import NoWork, ResumePoint, Work, open_work, sweep
@@ -162,6 +163,8 @@ def _open_run(job: Job, stack: ExitStack) -> _Run:
     threads = shares(job.threads, light=model.temporal is Temporal.FRAME)
     if job.target:
         _check_target(job.target, job)
+    elif is_pipe(job.source):
+        raise UsageError("name the output: -o FILE, or -o - -f nut for the standard output")
     source = stack.enter_context(open_source(job, threads=threads.decode))
     source.check_length()
     video = source.info.video

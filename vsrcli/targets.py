@@ -8,7 +8,7 @@ from pathlib import Path
 from vsrcli.errors import OutputError, UsageError
 from vsrcli.job import Job, check_name
 from vsrcli.models import Model
-from vsrcli.places import PICTURES, PIPE, Numbered, is_picture, is_pipe, numbered, takes_files
+from vsrcli.places import PICTURES, PIPE, Numbered, is_picture, numbered, takes_files
 from vsrcli.sizes import Size, default_scale
 
 DEFAULT_NAME = "{stem}_{size}_{model}{suffix}"
@@ -19,8 +19,6 @@ _KEPT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", *PICTURES}
 def default_target(source: Path, model: str, size: Size) -> Path:
     """IN_x4_espcn.mp4 beside the source; Matroska where its container cannot be kept."""
     is_whole = not size.resized or size.factor < size.scale
-    if is_pipe(source):
-        raise UsageError("name the output: -o FILE, or -o - -f nut for the standard output")
     mark = f"x{size.factor}" if is_whole else f"{size.width}x{size.height}"
     target = source.with_name(f"{source.stem}_{mark}_{Path(model).name}{kept_suffix(source)}")
     check_name(target)
