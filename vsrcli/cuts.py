@@ -125,10 +125,8 @@ def scored(items: Iterator[Frame | T]) -> Iterator[tuple[float, Frame | T]]:
 
 
 def unlike(one: Look, other: Look) -> float:
-    """0 for equal pictures, about 1 for any two pictures, at most 2. Of other sizes: 1."""
+    """0 for equal pictures, about 1 for any two pictures, at most 2."""
     a, b = one.values, other.values
-    if a.shape != b.shape:
-        return 1.0
     still = 1 - _correlation(a, b)
     if still <= _ALIKE:
         return still
