@@ -112,7 +112,7 @@ def test_pictures_without_a_picture() -> None:
     assert list(cut_scores(frames(flat))) == [0] * 5
     assert list(cut_scores(frames([np.zeros((1, 1), np.uint8)] * 3))) == [0] * 3
     assert list(cut_scores(frames([]))) == []
-    assert cuts([*flat, *scene(1, 4)]) == []
+    assert cuts([*flat, *scene(1, 4), *flat]) == []
 
 
 def test_what_is_no_frame_keeps_its_place() -> None:
