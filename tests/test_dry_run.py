@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -80,7 +81,9 @@ def test_unfinished_work_is_told(tmp_path: Path) -> None:
     found = rehearse(job)
     assert (found.frames, found.done, found.resumes) == (30, 20, None)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
-    assert rehearse(job).done == 20
+    on, anew = (rehearse(replace(job, resume=resume)) for resume in (True, False))
+    assert (on.done, on.seconds) == (20, 10 * on.speed.frame_s)
+    assert (anew.done, anew.seconds) == (20, 30 * anew.speed.frame_s)
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
 
 
