@@ -197,8 +197,20 @@ def test_nothing_in_gives_nothing_out(model):
     assert (made, shots) == ([], [])
 
 
-@pytest.mark.parametrize("at", [1, 6, 7, 9])
+def test_a_clean_shot_is_left_as_it_is(model, monkeypatch):
+    """Chunk after chunk, though a pass is tried in each."""
+    monkeypatch.setattr("vsrcli.runtime.cleaning.INVISIBLE", 1.0)
+    frames = frames_of(PICTURE, 7)
+    made, (shot,) = run(model, frames, chunk=3, overlap=1)
+    wanted, _ = run(model, frames, chunk=3, overlap=1, clean="0")
+    assert shot.passes == (0,)
+    assert shot.change > 0
+    assert same(made, wanted)
+
+
+@pytest.mark.parametrize("at", [0, 1, 6, 7, 9])
 def test_goes_on_from_what_was_saved(model, at):
+    """With the same chunks, at the start of a shot, too."""
     frames = frames_of(PICTURE, 14)
     tuning = Tuning(chunk=4, overlap=2)
     wanted, _ = run(model, frames, chunk=4, overlap=2)

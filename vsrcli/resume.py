@@ -5,7 +5,7 @@ A run that writes `out.mp4` keeps a folder `.out.mp4.vsr` beside it:
     lock            held while a run uses the folder; the system drops it with the process
     manifest.json   the run's identity and its finished segments, replaced as a whole
     00000.packets … the encoded picture of each segment (media/segments.py)
-    00003.npz       what the model carried over the last border, if it lay within a shot
+    00003.npz       what the model carried over the last border, if anything
     part.mp4        the file in the making; built anew by every run
 
 A segment counts once the manifest names it, and everything it names is on disk by then. So a run
@@ -71,7 +71,7 @@ class Segment:
     frames: int
     """Encoded in it."""
     state: str
-    """The file of the model's state at the border; empty if the border is a cut."""
+    """The file of the model's state at the border; empty if it carried nothing over."""
     place: ResumePoint
 
 
@@ -119,7 +119,7 @@ class Work:
         return self.folder / f"{self._begun:05d}.packets"
 
     def state(self) -> State:
-        """The model's state at the last border; empty if that is a cut."""
+        """The model's state at the last border; empty if it carried nothing over."""
         name = self.segments[-1].state if self.segments else ""
         if not name:
             return {}

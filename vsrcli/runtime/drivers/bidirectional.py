@@ -177,9 +177,8 @@ class BidirectionalDriver:
         self._shot = _Shot()
 
     def save(self) -> Carried:
+        """At a cut, too: the next shot goes on in chunks as long as those before it."""
         shot = self._shot
-        if shot.first < 0:
-            return Carried()
         measured = sum(held.measured for held in self._waiting)
         numbers = (shot.first, shot.frames, -1 if shot.passes is None else shot.passes, measured,
                    self.chunk, self.overlap)  # fmt: skip
@@ -196,8 +195,6 @@ class BidirectionalDriver:
     def load(self, arrays: Mapping[str, Array], held: Sequence[Frame]) -> None:
         self._shot.frames = 0
         self.reset()
-        if not arrays:
-            return
         first, frames, passes, measured, chunk, overlap = map(int, arrays["numbers"])
         change, *changes = map(float, arrays["changes"])
         self._shot = _Shot(
