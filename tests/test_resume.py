@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -26,12 +27,14 @@ from kills import SEGMENT, campaign, order, same, shots_clip
 from tiny_models import write_recurrent
 
 from vsrcli import resume
-from vsrcli.errors import OutputError, ResumeError
+from vsrcli.errors import EncodeError, OutputError, ResumeError
 from vsrcli.frames import Color, Frame, Picture, frame_of
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
+from vsrcli.media.encode import FrameWriter
 from vsrcli.media.entry import find_entry
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.segments import SegmentWriter
+from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
 from vsrcli.models.model import read_model
 from vsrcli.pipeline import upscale
@@ -413,6 +416,37 @@ def test_signals_keep_finished_segments(
         f"vsr: {word}; nothing was written; {frames} frames are kept: --resume goes on after them\n"
     )
     assert not list(work_folder(target).glob("part*"))
+
+
+def test_an_encoder_that_can_be_opened_once_encodes_what_fits_into_a_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
+) -> None:
+    def refused(*_: object) -> FrameWriter:
+        raise EncodeError("no more sessions")
+
+    monkeypatch.setattr(Sink, "_fresh_writer", refused)
+    clip = make(tmp_path / "in.mp4", Clip(frames=20))
+    outcome = vsr("upscale", clip, "-o", tmp_path / "out.mp4", *OPTIONS, *SOFT)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert facts(tmp_path / "out.mp4").pts == facts(clip).pts
+
+
+def test_an_encoder_whose_headers_differ_is_refused_after_a_segment(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
+) -> None:
+    fresh = Sink._fresh_writer
+
+    def other(*settings: Any) -> FrameWriter:
+        writer = fresh(*settings)
+        writer._encoder.header += b"!"
+        return writer
+
+    monkeypatch.setattr(Sink, "_fresh_writer", other)
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mp4", *OPTIONS, *SOFT)
+    assert (outcome.code, len(outcome.lines)) == (8, 1)
+    assert "use --segment 0" in outcome.err
+    alone = vsr("upscale", source, "-o", tmp_path / "out.mp4", *OPTIONS, *SOFT, "--segment", 0)
+    assert (alone.code, alone.err) == (0, "")
 
 
 def test_no_more_than_one_encoder_is_full_at_a_time(
