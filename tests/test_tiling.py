@@ -19,15 +19,16 @@ from test_recurrent_runs import read, write
 from tiny_models import write_model
 from tiny_recurrent import write_random_recurrent
 
-from vsrcli.errors import OutOfMemoryError, UsageError
+from vsrcli.errors import DeviceError, OutOfMemoryError, UsageError
 from vsrcli.frames import Color, Frame, Layout, Picture, Siting, landed
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Tuning
 from vsrcli.models.model import read_model
 from vsrcli.runtime.drivers import Driver, open_driver
+from vsrcli.runtime.drivers.tiled_cell import TiledCell
 from vsrcli.runtime.engines import Setup, is_installed
 from vsrcli.runtime.processor import has_bf16
-from vsrcli.runtime.tiles import spans_of
+from vsrcli.runtime.tiles import Tile, spans_of
 from vsrcli.runtime.tiling import Tiling, plan_tiling
 
 LUMA = ["bicubic", "esr-max", "esr-tm", "esr-cnn", "espcn", "fsrcnn"]
@@ -149,6 +150,35 @@ def test_memory_that_runs_out_makes_the_tiles_smaller(
                 landed(run(driver, frames))
             assert not caplog.messages
         limit["px"] = 10**9
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_memory_that_runs_out_within_a_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: int
+) -> None:
+    """The frame begins anew in smaller tiles, unless states have been written over by then."""
+    model = bordered(read_model(write_random_recurrent(tmp_path)), 3)
+    size, step, left = (64, 96), TiledCell._step, [row]
+    frames = moving(layout_of("yuv420p"), size, 3)
+
+    def scarce(cell: TiledCell, tile: Tile, *rest: Any) -> Any:
+        if left and tile is cell._tiles[left[0]][-1]:
+            left.clear()
+            raise OutOfMemoryError("out of memory in the model: try a smaller input")
+        return step(cell, tile, *rest)
+
+    with opened(model, 4, "yuv420p", size, tile="off") as driver:
+        wanted = run(driver, frames)
+    with opened(model, 4, "yuv420p", size, tile="64x24") as driver:
+        driver._tiling = replace(driver._tiling, is_fixed=False)  # type: ignore[attr-defined]
+        made = driver.push(frames[0]) + driver.push(frames[1])
+        monkeypatch.setattr(TiledCell, "_step", scarce)
+        if row < 2:
+            assert_same(made + driver.push(frames[2]) + driver.flush(), wanted)
+        else:
+            with pytest.raises(DeviceError, match="within a frame; use a smaller --tile"):
+                driver.push(frames[2])
+        assert not left
 
 
 def test_the_predicted_footprint_decides() -> None:
