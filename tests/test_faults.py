@@ -78,6 +78,13 @@ def test_replaced_frames_are_counted(tmp_path: Path) -> None:
     assert (report.frames, report.damaged, report.replaced) == (12, 3, 3)
 
 
+def test_without_one_frame_there_is_no_video(tmp_path: Path, vsr: Vsr) -> None:
+    source = holed(tmp_path / "in.mkv", tuple(range(12)))
+    outcome = vsr("upscale", source, *QUICK, "--on-error", "skip", "-o", tmp_path / "out.mkv")
+    assert (outcome.code, len(outcome.lines)) == (3, 1)
+    assert "not one frame can be decoded" in outcome.err
+
+
 HEVC = Clip(
     codec="libx265",
     options={"preset": "ultrafast", "x265-params": "log-level=none:bframes=0"},

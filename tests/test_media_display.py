@@ -43,6 +43,15 @@ def test_avi_says_that_it_holds_no_pixel_aspect(tmp_path: Path, upscale: Vsr) ->
     assert line.endswith("avi with ffv1 holds no pixel aspect; write .mkv to keep it")
 
 
+def test_a_file_that_cannot_be_told_its_pixel_aspect_says_so(
+    tmp_path: Path, upscale: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vsrcli.media.sink.write_display_size", lambda *_: False)
+    source = make(tmp_path / "in.mp4", Clip(frames=3, sar=ASPECT, audio=()))
+    (line,) = upscale(source, "-o", tmp_path / "out.mkv", "-c:v", "ffv1").lines
+    assert line.endswith("the pixel aspect is not kept; write .mp4 or .mov to keep it")
+
+
 def elements(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]:
     """id -> (start and end of the body) of the elements of a part of a Matroska file."""
     found = {}

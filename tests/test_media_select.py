@@ -28,6 +28,7 @@ MAPS = {
     "all but one": (("0", "-0:a:0"), [2, 3, 4, 5]),
     "by language": (("0:m:language:eng",), [1, 3]),
     "a kind by language": (("0:s:m:language:jpn",), [4]),
+    "whatever has a file name": (("0:m:filename",), [5]),
     "fonts": (("0:t",), [5]),
     "only the picture": (("0:v",), []),
     "data, if any": (("0:d?",), []),

@@ -269,6 +269,19 @@ def test_a_part_of_the_source_resumes(tmp_path: Path, source: Path, vsr: Vsr) ->
     assert same(facts(target), facts(alone)) == ""
 
 
+def test_a_model_that_holds_more_than_a_segment_resumes(tmp_path: Path, vsr: Vsr) -> None:
+    """At some borders nothing has come out, so they are no places to go on from."""
+    source = make(tmp_path / "in.mkv", Clip(frames=24, size=(24, 16), audio=()))
+    chunks = ("-m", "realbasicvsr-lite", "-s", 4, "--chunk", 7, "--overlap", 2, "--segment", 2)
+    order = ("upscale", source, *chunks, "-c:v", "ffv1", "--progress", "none")
+    alone, target = tmp_path / "alone.mkv", tmp_path / "out.mkv"
+    assert vsr(*order, "-o", alone).code == 0
+    with stopped_after(2):
+        assert vsr(*order, "-o", target).code == 4
+    assert vsr(*order, "-o", target, "--resume").code == 0
+    assert facts(target) == facts(alone)
+
+
 def test_what_is_done_is_not_decoded_again(
     source: Path, broken_off: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
 ) -> None:
