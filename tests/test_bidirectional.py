@@ -319,10 +319,10 @@ def test_memory_is_foreseen(model, vsr, tmp_path, monkeypatch):
     samples = 13 * 9
     kept = samples * 4 * (8 + 3 + 2 + 2) + 16 * samples  # feature, frame, motions; large luma
     assert (long.peak_bytes - short.peak_bytes) / 4 > kept
-    monkeypatch.setattr("vsrcli.needs.free_bytes", lambda _: short.peak_bytes // 100)
-    (scarce,) = memory_needs(PICTURE, models, scale=4)
+    with monkeypatch.context() as little:
+        little.setattr("vsrcli.needs.free_bytes", lambda _: short.peak_bytes // 100)
+        (scarce,) = memory_needs(PICTURE, models, scale=4)
     assert 1 <= scarce.chunk < 30
-    monkeypatch.undo()
     monkeypatch.setenv("VSR_MODELS", str(model.folder.parent))
     source = make(tmp_path / "in.mkv", Clip(frames=3, size=(36, 20)))
     foreseen = json.loads(vsr("probe", source, "--json", "--no-speed").out)["memory"]
