@@ -128,6 +128,19 @@ def test_a_cut_deinterlaces_as_the_whole(tmp_path: Path) -> None:
         assert np.array_equal(a.planes[0], b.planes[0])
 
 
+def test_packed_pictures_are_deinterlaced_in_planes() -> None:
+    fields, made = Deinterlacer("send_frame"), []
+    for index in range(3):
+        frame = av.VideoFrame.from_ndarray(picture(index, (32, 16)), format="rgb24")
+        frame = frame.reformat(format="uyvy422")
+        frame.pts, frame.time_base = index, Fraction(1, 25)
+        made += fields.push(frame)
+    made += fields.flush()
+    assert [(frame.pts * frame.time_base, frame.format.name) for frame in made] == [
+        (index * Fraction(1, 25), "yuv422p") for index in range(3)
+    ]
+
+
 def test_format_that_bwdif_lacks_is_refused() -> None:
     frame = av.VideoFrame(16, 16, "gray10le")
     frame.pts, frame.time_base = 0, Fraction(1, 25)
@@ -184,6 +197,13 @@ def test_autorotate_turns_the_picture(tmp_path: Path, upscale: Vsr, pix_fmt: str
     with av.open(str(tmp_path / "kept.mkv")) as file:
         kept = next(file.decode(video=0)).to_ndarray(format="gray").astype(int)
     assert np.abs(seen - np.rot90(kept)).max() <= 1
+
+
+def test_format_that_cannot_be_turned_is_refused(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", Clip(codec="ffv1", pix_fmt="yuv411p", rotation=90))
+    outcome = vsr("upscale", source, "--model", "bicubic", "--autorotate")
+    assert (outcome.code, len(outcome.lines)) == (3, 1)
+    assert "yuv411p cannot be turned; leave out --autorotate" in outcome.err
 
 
 def test_pixels_turn_with_the_picture(tmp_path: Path, upscale: Vsr) -> None:
@@ -266,6 +286,13 @@ def test_constant_rate(tmp_path: Path, upscale: Vsr, options: tuple[str, ...], s
     length = before.times[-1][0] + before.times[-1][1] - before.pts[0]
     assert abs(len(after.pts) * sum(steps) / len(steps) - length) <= 2 * max(steps)
     assert after.of("audio")[0].packets == before.of("audio")[0].packets
+
+
+def test_a_rate_that_cannot_be_meant_has_to_be_given(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", Clip(frames=4, rate=Fraction(1000)))
+    outcome = vsr("upscale", source, "--model", "bicubic", "--cfr")
+    assert (outcome.code, len(outcome.lines)) == (3, 1)
+    assert "give one with --fps" in outcome.err
 
 
 def test_constant_rate_is_counted(tmp_path: Path, upscale: Vsr) -> None:

@@ -76,9 +76,9 @@ class Intake:
         """Whether the picture itself is turned. Raises InputError where its format has no twin."""
         if not self.autorotate or turn.quarters is None:
             return False
-        turned = turn.layout(layout).name
+        turned = turn.layout(layout)
         try:
-            known = layout_of(turned).name == turned
+            known = layout_of(turned.name) == turned
         except InputError:
             known = False
         if not known:
