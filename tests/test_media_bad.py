@@ -155,6 +155,12 @@ def test_truncated_file_is_upscaled_on_request(place: Place, upscale: Vsr) -> No
     assert set(pts) <= set(facts(whole).pts)
 
 
+def test_a_transport_stream_that_ends_within_a_packet_is_told(place: Place, upscale: Vsr) -> None:
+    data = make(place.folder / "whole.ts", Clip()).read_bytes()
+    cut = given(place, "cut.ts", data + data[:100])
+    assert "may be truncated: it ends within a packet" in upscale(cut.source).err
+
+
 def test_damaged_packets(place: Place, upscale: Vsr) -> None:
     data = bytearray(make(place.folder / "whole.mkv", Clip(frames=50, codec="ffv1")).read_bytes())
     middle = len(data) // 2
