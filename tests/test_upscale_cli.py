@@ -244,6 +244,15 @@ def test_other_encoders(tmp_path: Path, upscale: Vsr, encoder: str, codec: str) 
         assert file.streams.video[0].codec_context.codec.canonical_name == codec
 
 
+@pytest.mark.parametrize("encoder", ["libvpx", "libvpx-vp9"])
+def test_crf_is_not_held_back_by_a_rate(tmp_path: Path, upscale: Vsr, encoder: str) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=6, audio=()))
+    best, usual = tmp_path / "best.webm", tmp_path / "usual.webm"
+    upscale(source, "-o", best, "-c:v", encoder, "--crf", 4)
+    upscale(source, "-o", usual, "-c:v", encoder)
+    assert best.stat().st_size > 1.3 * usual.stat().st_size
+
+
 def test_other_encoders_print_nothing(tmp_path: Path) -> None:
     """x265 and SVT-AV1 print past FFmpeg's log, so this needs a process."""
     source = make(tmp_path / "in.mkv", Clip(frames=3))

@@ -18,21 +18,20 @@ from vsrcli.media.pixels import best_format, full_name, layout_of
 
 log = logging.getLogger("vsr")
 _X26X = {"libx264", "libx264rgb", "libx265"}
+_NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 _QUALITY = dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1", *_X26X), "crf") | {
     "librav1e": "qp",
     "libvvenc": "qp",
-    **dict.fromkeys(("h264_nvenc", "hevc_nvenc", "av1_nvenc"), "cq"),
+    **dict.fromkeys(_NVENC, "cq"),
 }
 _OWN_QUALITY = {"qsv": "global_quality", "vaapi": "qp"}
 """What others call it, on a scale of their own, by a part of their names."""
-_USUAL_CRF = {"libx264": 16, "libx264rgb": 16} | dict.fromkeys(
-    ("h264_nvenc", "hevc_nvenc", "av1_nvenc"), 19
-)
+_USUAL_CRF = {"libx264": 16, "libx264rgb": 16} | dict.fromkeys(_NVENC, 19)
 """Where it is not left to the encoder: NVENC's own choice is 2 Mbit/s, whatever the size."""
 _RATES = {"qp", "cq", "rc", "tune"}
 """NVENC's options that choose a quality by themselves."""
-_FREE_RATE = ("libvpx", "libaom")
-"""Encoders whose quality is only kept where no rate limits it."""
+_FREE_RATE = {"libvpx": "1G", "libvpx-vp9": "0", "libaom-av1": "0"} | dict.fromkeys(_NVENC, "0")
+"""Encoders whose quality is only kept where no rate limits it, and the rate that does not."""
 _PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
@@ -227,8 +226,8 @@ def _quality(name: str, options: VideoOptions) -> dict[str, str]:
         other = f" {own}={crf:g}" if own else ""
         raise EncodeError(f"{name} has no --crf; use --encoder-option{other}, or --bitrate")
     chosen = {key: f"{crf:g}"}
-    if is_nvenc or name.startswith(_FREE_RATE):
-        chosen["b"] = "0"
+    if name in _FREE_RATE:
+        chosen["b"] = _FREE_RATE[name]
     return chosen | ({"rc": "vbr"} if is_nvenc else {})
 
 
