@@ -12,6 +12,7 @@ from clips import Clip, Text, Track, make
 from conftest import Vsr
 
 from vsrcli import Job
+from vsrcli.pipeline import expected_frames
 from vsrcli.rehearsal import rehearse
 from vsrcli.resume import ResumePoint, open_work
 
@@ -85,6 +86,16 @@ def test_unfinished_work_is_told(tmp_path: Path) -> None:
     assert (on.done, on.seconds) == (20, 10 * on.speed.frame_s)
     assert (anew.done, anew.seconds) == (20, 30 * anew.speed.frame_s)
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("part", "frames"),
+    [({}, 100), ({"start_s": 1}, 75), ({"end_s": 3}, 75), ({"start_s": 1, "end_s": 3}, 50),
+     ({"end_s": 9}, 100), ({"start_s": 9}, 0)],
+)  # fmt: skip
+def test_a_part_is_expected_to_have_its_frames(part: dict[str, int], frames: int) -> None:
+    times = {name: Fraction(time_s) for name, time_s in part.items()}
+    assert expected_frames(Job(source=Path("in.mp4"), **times), 100, 25.0) == frames
 
 
 def test_a_batch_says_it_of_each(tmp_path: Path, vsr: Vsr) -> None:

@@ -70,6 +70,13 @@ def test_a_lost_frame_is_replaced_by_the_one_before(
         assert is_again == (index in lost)
 
 
+def test_frames_lost_ahead_of_a_cut_are_replaced(tmp_path: Path, vsr: Vsr) -> None:
+    source, out = holed(tmp_path / "in.mkv", (8, 9, 10)), tmp_path / "out.mkv"
+    outcome = vsr("upscale", source, *QUICK, "--on-error", "repeat", "-to", "0.4", "-o", out)
+    assert outcome.code == 0, outcome.err
+    assert facts(out).pts == [Fraction(40 * index, 1000) for index in range(10)]
+
+
 def test_replaced_frames_are_counted(tmp_path: Path) -> None:
     from vsrcli import Job, upscale
 

@@ -10,6 +10,7 @@ import pytest
 from clips import ASS, Clip, Text, Track, make
 from conftest import Vsr
 from facts import facts
+from test_media_breaks import ffmpeg
 
 from vsrcli.media.plan import Action, plan_streams
 from vsrcli.media.source import Source
@@ -259,6 +260,14 @@ def test_mp4_is_ready_to_stream(tmp_path: Path, upscale: Vsr) -> None:
 def test_the_decoder_keeps_to_its_threads(tmp_path: Path, threads: int) -> None:
     with Source(make(tmp_path / "a.mp4"), threads=threads) as source:
         assert source.stream.codec_context.thread_count == threads
+
+
+def test_data_that_a_container_cannot_hold_is_named(tmp_path: Path, upscale: Vsr) -> None:
+    (tmp_path / "data.bin").write_bytes(bytes(range(256)) * 8)
+    data = ("-f", "data", "-i", tmp_path / "data.bin", "-map", "0", "-map", "1", "-c", "copy")
+    source = ffmpeg(tmp_path / "in.ts", "-i", make(tmp_path / "plain.ts"), *data)
+    (line,) = upscale(source, "-o", tmp_path / "out.mkv").lines
+    assert line.endswith("stream #2 (data, bin_data) is not kept: matroska cannot hold it")
 
 
 def test_segments_of_a_picture_that_is_not_the_first_stream(tmp_path: Path, upscale: Vsr) -> None:
