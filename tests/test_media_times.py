@@ -11,6 +11,9 @@ from clips import B_FRAMES, VFR_TIMES, Clip, Track, make
 from conftest import Vsr
 from facts import Facts, facts
 
+from vsrcli.frames import Frame
+from vsrcli.media.source import Source, Span
+
 MS = Fraction(1, 1000)
 VFR = Clip(times=VFR_TIMES, time_base=MS, options=B_FRAMES)
 HALF_MS = Fraction(1, 2000)
@@ -118,6 +121,13 @@ def test_cuts_are_frame_exact(
     assert cut.pictures == whole.pictures[first:end]
     shift = whole.pts[first] - cut.pts[0]
     assert cut.pts == [at - shift for at in whole.pts[first:end]]
+
+
+def test_a_cut_reads_little_more_than_it_needs(tmp_path: Path) -> None:
+    path = make(tmp_path / "in.mkv", Clip(frames=250))
+    with Source(path, span=Span(end_s=Fraction(1))) as source:
+        assert sum(isinstance(item, Frame) for item in source.items()) == 25
+        assert source._packets < 75
 
 
 def test_cut_starts_at_zero_with_its_sound(tmp_path: Path, upscale: Vsr) -> None:
