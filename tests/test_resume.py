@@ -110,6 +110,18 @@ def test_a_resumed_run_gives_what_an_unbroken_one_gives(
     assert left(tmp_path) == ["alone.mp4", "in.mp4", "out.mp4"]
 
 
+def test_segments_are_decoded_when_one_stream_would_be(
+    tmp_path: Path, source: Path, vsr: Vsr
+) -> None:
+    """Though each has an encoder of its own, which reorders frames."""
+    outputs = [tmp_path / f"{length}.mp4" for length in (0, SEGMENT)]
+    for length, output in zip((0, SEGMENT), outputs, strict=True):
+        order = ("upscale", source, "-o", output, *OPTIONS, *SOFT, "--segment", length)
+        assert vsr(*order).code == 0
+    whole, joined = map(decoding_times, outputs)
+    assert joined == whole
+
+
 def decoding_times(path: Path) -> list[int | None]:
     with av.open(str(path)) as file:
         return [p.dts for p in file.demux(video=0) if p.size]
