@@ -208,6 +208,13 @@ def test_a_clean_shot_is_left_as_it_is(model, monkeypatch):
     assert same(made, wanted)
 
 
+def test_passes_are_revised_from_chunk_to_chunk(model, monkeypatch):
+    monkeypatch.setattr("vsrcli.runtime.cleaning.INVISIBLE", 1.0)
+    monkeypatch.setattr(bidirectional, "revised", lambda passes, *_: passes + 1)
+    _, (shot,) = run(model, frames_of(PICTURE, 12), chunk=3, overlap=0)
+    assert shot.passes == (0, 1, 2)
+
+
 @pytest.mark.parametrize("at", [0, 1, 6, 7, 9])
 def test_goes_on_from_what_was_saved(model, at):
     """With the same chunks, at the start of a shot, too."""
