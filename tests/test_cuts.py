@@ -91,6 +91,12 @@ def test_a_fast_pan_is_no_cut(speed: int) -> None:
     assert cuts([*[pan[0]] * 4, *pan, *[pan[-1]] * 4]) == []
 
 
+def test_a_jump_by_nearly_half_the_width_is_a_cut() -> None:
+    """The same place, but no camera moves so far from frame to frame."""
+    here, there = scene(1, 2, speed=72)
+    assert cuts([*[here] * 4, *[there] * 4]) == [4]
+
+
 def test_a_cross_fade_is_no_cut() -> None:
     one, other = scene(1, 20), scene(2, 20)
     share = np.clip((np.arange(20) - 4) / 12, 0, 1)
