@@ -12,6 +12,7 @@ from clips import Clip, Text, Track, make
 from conftest import Vsr
 
 from vsrcli import Job
+from vsrcli.media.source import Source
 from vsrcli.pipeline import expected_frames
 from vsrcli.rehearsal import rehearse
 from vsrcli.resume import ResumePoint, open_work
@@ -93,9 +94,14 @@ def test_unfinished_work_is_told(tmp_path: Path) -> None:
     [({}, 100), ({"start_s": 1}, 75), ({"end_s": 3}, 75), ({"start_s": 1, "end_s": 3}, 50),
      ({"end_s": 9}, 100), ({"start_s": 9}, 0)],
 )  # fmt: skip
-def test_a_part_is_expected_to_have_its_frames(part: dict[str, int], frames: int) -> None:
+def test_a_part_is_expected_to_have_its_frames(
+    tmp_path: Path, part: dict[str, int], frames: int
+) -> None:
     times = {name: Fraction(time_s) for name, time_s in part.items()}
-    assert expected_frames(Job(source=Path("in.mp4"), **times), 100, 25.0) == frames
+    clip = make(tmp_path / "in.mp4", Clip(frames=2))
+    with Source(clip) as source:
+        video = replace(source.info.video, frames=100)
+    assert expected_frames(Job(source=clip, **times), video) == frames
 
 
 def test_a_batch_says_it_of_each(tmp_path: Path, vsr: Vsr) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -149,7 +150,7 @@ def test_truncated_file_is_upscaled_on_request(place: Place, upscale: Vsr) -> No
     data = whole.read_bytes()
     cut = given(place, "cut.mkv", data[: len(data) // 2])
     outcome = upscale(cut.source, "-o", place.folder / "out.mkv", "--on-error", "skip")
-    assert "is truncated: it ends at 3.88 s of 8.00 s" in outcome.err
+    assert re.search(r" is truncated: it ends at \d\.\d\d s of 8\.00 s", outcome.err)
     pts = facts(place.folder / "out.mkv").pts
     assert 20 < len(pts) < 200
     assert set(pts) <= set(facts(whole).pts)

@@ -130,9 +130,10 @@ class _Lines(_Table):
 
 def _columns() -> int:
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
     except OSError:  # the terminal was closed
-        return 80
+        columns = 0
+    return columns or 80  # some do not know how wide they are
 
 
 class _Events(_Silent):
