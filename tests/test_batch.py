@@ -393,7 +393,7 @@ def test_run_that_dies_is_a_failure(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_the_same_command_goes_on_after_a_stop(tmp_path: Path) -> None:
     make(tmp_path / "a.mkv", TINY)
-    make(tmp_path / "b.mkv", Clip(frames=300, size=(160, 90), audio=()))
+    make(tmp_path / "b.mkv", Clip(frames=500, size=(160, 90), audio=()))
     (tmp_path / "c.mkv").hardlink_to(tmp_path / "a.mkv")
     target = tmp_path / "b_x2_bicubic.mkv"
     work = work_folder(target)
@@ -413,7 +413,7 @@ def test_the_same_command_goes_on_after_a_stop(tmp_path: Path) -> None:
     assert lines[-4] == f"stopped  {tmp_path}/b.mkv  frames kept: {unfinished(target)}"
     again = subprocess.run(order, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stderr.splitlines()[-1]) == (0, "2 done, 1 skipped")
-    assert len(facts(target).pts) == 300
+    assert len(facts(target).pts) == 500
     assert not work.exists()
 
 
@@ -443,8 +443,9 @@ def test_signals_stop_every_run_cleanly(tmp_path: Path, name: str, code: int) ->
     assert process.returncode == code
     *told, last = [json.loads(line) for line in (first + rest).splitlines()]
     begun = {event["job"] for event in told if event["event"] == "start"}
-    ends = [(event["job"], event["code"]) for event in told if event["event"] == "error"]
-    assert sorted(ends) == [(job, code) for job in sorted(begun)]
+    ends = {event["job"]: event["code"] for event in told if event["event"] == "error"}
+    assert set(ends) >= begun  # one more may have been about to start
+    assert set(ends.values()) == {code}
     assert last["event"] == "report"
     assert time.monotonic() - began < 10
     report: dict[str, Any] = json.loads((tmp_path / "r.json").read_text())
