@@ -15,13 +15,13 @@ from test_contract import MODELS
 
 from vsrcli.benchmark.alone import made_frames, picture_of
 from vsrcli.frames import Frame, Plane
-from vsrcli.media import accelerator
+from vsrcli.media import hwaccel
 from vsrcli.media.pixels import layout_of
 from vsrcli.runtime import devices
 from vsrcli.runtime.drivers import open_driver
 
-WHY_NOT = devices._why_not_cuda()
-pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+if why_not := devices._why_not_cuda():
+    pytest.skip(why_not, allow_module_level=True)
 SIZE, FRAMES, DEVICE = (160, 96), 7, "cuda"
 LAYOUTS = {8: layout_of("yuv420p"), 10: layout_of("yuv420p10le")}
 each_model = pytest.mark.parametrize("name", MODELS)
@@ -86,7 +86,7 @@ def test_frames_in_flight_are_their_own(name: str) -> None:
 
 
 def test_a_clip_is_decoded_there(tmp_path: Path, upscale: Vsr) -> None:
-    if reason := accelerator.why_not("cuda"):
+    if reason := hwaccel.why_not("cuda"):
         pytest.skip(reason)
     clip = make(tmp_path / "in.mkv", Clip(frames=9))
     for name, words in (("cpu.mkv", ()), ("gpu.mkv", ("-hwaccel", "cuda"))):
