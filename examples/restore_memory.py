@@ -19,8 +19,8 @@ import numpy as np
 
 from vsrcli import Job, upscale
 from vsrcli.media.source import Source
+from vsrcli.memory_needs import memory_needs
 from vsrcli.models import Tuning, find_model
-from vsrcli.needs import memory_needs
 from vsrcli.runtime.memory import peak_bytes
 
 

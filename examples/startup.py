@@ -44,7 +44,7 @@ def one_start(clip: Path, model_id: str, scale: int) -> dict[str, tuple[float, f
     clock.mark("command line")
     from vsrcli.frames import Frame
     from vsrcli.media.source import Source
-    from vsrcli.runtime.bare import resolve_model
+    from vsrcli.runtime.bare_onnx import resolve_model
     from vsrcli.runtime.drivers import open_driver
 
     clock.mark("pipeline")

@@ -33,9 +33,9 @@ from cases import Case, cases, file_cases
 from vsrcli import upscale
 from vsrcli.errors import VsrError
 from vsrcli.frames import UNSPECIFIED, assumed_matrix
-from vsrcli.media.attached import Attached
 from vsrcli.media.hdr import dynamic_kinds
-from vsrcli.media.turn import read_turn
+from vsrcli.media.rotation import read_turn
+from vsrcli.media.side_data import Attached
 
 TICKS = {".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000), ".ts": Fraction(1, 90_000)}
 """Containers that round times, and to what. An mp4 edit list is rounded to 0.1 ms at most."""

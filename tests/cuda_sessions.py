@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import onnxruntime as ort
-from test_tiling import moving
+from test_tile_plan import moving
 
 from vsrcli.frames import Color, Picture
 from vsrcli.media.pixels import layout_of

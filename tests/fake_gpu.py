@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from vsrcli.runtime.engines import crossing, onnx, providers
+from vsrcli.runtime.engines import onnx, providers, transfer
 
 ALL = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 RECORDS = "enable_cuda_graph"
@@ -75,6 +75,6 @@ def pretend(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Gpu:
     monkeypatch.setattr(providers.ort, "get_available_providers", lambda: ALL)
     monkeypatch.setattr(providers.ort, "preload_dlls", lambda: sys.stdout.write("loaded\n"))
     monkeypatch.setattr(providers, "missing_driver", lambda: "")
-    monkeypatch.setattr(crossing, "cuda_runtime", lambda: None)
+    monkeypatch.setattr(transfer, "cuda_runtime", lambda: None)
     monkeypatch.setenv("VSR_CACHE", str(cache))
     return seen

@@ -14,8 +14,8 @@ from vsrcli.runtime.bicubic import _Graphs, is_bicubic, open_bicubic
 from vsrcli.runtime.drivers.frame import FrameDriver
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.graphs import shuffle
+from vsrcli.runtime.onnx_wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
 from vsrcli.runtime.resample import phases
-from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
 
 SIZE = (22, 301)
 

@@ -24,7 +24,7 @@ from vsrcli.frames import Arriving, Frame
 from vsrcli.media.images import read_rgb, write_png
 from vsrcli.media.source import Source
 from vsrcli.runtime.engines import Setup
-from vsrcli.runtime.engines.work import work_of
+from vsrcli.runtime.engines.flops import work_of
 
 
 @pytest.fixture

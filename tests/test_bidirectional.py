@@ -19,11 +19,11 @@ from vsrcli.frames import Color, Picture, frame_of
 from vsrcli.lab.restore.export import card_of, parity, restored, write
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.media.pixels import layout_of
+from vsrcli.memory_needs import memory_needs
 from vsrcli.models import Model, Temporal, Tuning, find_model
 from vsrcli.models.model import read_model
-from vsrcli.needs import memory_needs
 from vsrcli.pipeline import run_model
-from vsrcli.runtime import footprint as footprint_module
+from vsrcli.runtime import chunk_memory as footprint_module
 from vsrcli.runtime.check import check_model
 from vsrcli.runtime.cleaning import INVISIBLE, decided, revised, smoothed
 from vsrcli.runtime.drivers import bidirectional, open_driver
@@ -318,7 +318,7 @@ def test_no_more_tensors_for_more_frames(model, monkeypatch):
 
 def test_memory_is_foreseen(model, vsr, tmp_path, monkeypatch):
     """By the driver's own rule, with a lower limit set by what a run certainly keeps."""
-    monkeypatch.setattr("vsrcli.needs.free_bytes", lambda _: None)
+    monkeypatch.setattr("vsrcli.memory_needs.free_bytes", lambda _: None)
     models = [find_model("bicubic"), model]
     (short,) = memory_needs(PICTURE, models, scale=4, tuning=Tuning(chunk=5, overlap=2))
     (long,) = memory_needs(PICTURE, models, scale=4, tuning=Tuning(chunk=9, overlap=2))
@@ -327,7 +327,7 @@ def test_memory_is_foreseen(model, vsr, tmp_path, monkeypatch):
     kept = samples * 4 * (8 + 3 + 2 + 2) + 16 * samples  # feature, frame, motions; large luma
     assert (long.peak_bytes - short.peak_bytes) / 4 > kept
     with monkeypatch.context() as little:
-        little.setattr("vsrcli.needs.free_bytes", lambda _: short.peak_bytes // 100)
+        little.setattr("vsrcli.memory_needs.free_bytes", lambda _: short.peak_bytes // 100)
         (scarce,) = memory_needs(PICTURE, models, scale=4)
     assert 1 <= scarce.chunk < 30
     monkeypatch.setenv("VSR_MODELS", str(model.folder.parent))

@@ -55,7 +55,7 @@ for step in (lambda: engine.run({SOURCE: np.zeros((1, 1, 64, 64), np.uint8)}),
 """A run, a tensor and a session for which there is no memory on the GPU."""
 
 TRIED = """
-from vsrcli.health import check_engine
+from vsrcli.doctor import check_engine
 from vsrcli.runtime.engines import Setup
 
 print(check_engine(Setup(device="cuda:0")).reason)
@@ -65,7 +65,7 @@ CROSSED = """
 import numpy as np
 import onnxruntime as ort
 from vsrcli.runtime.engines.base import Port
-from vsrcli.runtime.engines.crossing import Crossing
+from vsrcli.runtime.engines.transfer import Crossing
 
 ports = {"y": Port(name="y", dtype=np.dtype(np.uint16), shape=(1, 1, 5, 7))}
 way = Crossing.to(("cuda", 0))

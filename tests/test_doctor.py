@@ -10,12 +10,12 @@ import pytest
 from conftest import Vsr
 from tiny_models import write_model
 
-from vsrcli import health
+from vsrcli import doctor
 from vsrcli.errors import DeviceError
-from vsrcli.media import accelerator
+from vsrcli.media import hwaccel
 from vsrcli.media.encoders import ENCODERS, EXTERNAL, check_encoders
+from vsrcli.runtime.cpu import colon_file
 from vsrcli.runtime.engines import Setup, is_installed, libraries
-from vsrcli.runtime.processor import colon_file
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def test_json_is_one_document(vsr: Vsr, models: Path) -> None:
     assert engines["onnxruntime", "cpu"] is True
     assert engines["openvino", "cpu"] is is_installed("openvino")
     assert {e["name"] for e in found["encoders"]} == {*ENCODERS, *EXTERNAL}
-    assert [d["hwaccel"] for d in found["decoders"]] == accelerator.kinds()
+    assert [d["hwaccel"] for d in found["decoders"]] == hwaccel.kinds()
     assert found["models"][0]["works"] is False
     assert "checksum" in found["models"][0]["problems"][0]
     assert found["machine"]["cores"] >= 1
@@ -52,7 +52,7 @@ def test_no_engine_is_exit_code_7(vsr: Vsr, monkeypatch: pytest.MonkeyPatch) -> 
     def fails(*_: object, **__: object) -> None:
         raise DeviceError("nothing runs here")
 
-    monkeypatch.setattr(health.Setup, "open", fails)
+    monkeypatch.setattr(doctor.Setup, "open", fails)
     outcome = vsr("doctor")
     assert (outcome.code, len(outcome.lines)) == (7, 1)
     assert "nothing runs here" in outcome.out
@@ -103,7 +103,7 @@ def test_a_missing_library_is_named_by_the_linker() -> None:
 
 
 def test_cuda_that_cannot_start_has_a_reason() -> None:
-    check = health.check_engine(Setup(device="cuda:0"))
+    check = doctor.check_engine(Setup(device="cuda:0"))
     assert check.works or check.reason
 
 
@@ -112,5 +112,5 @@ def test_proc_files_are_read(tmp_path: Path) -> None:
     file.write_text("MemTotal:   2097152 kB\nname : one\nname : two\n", encoding="utf-8")
     facts = colon_file(str(file))
     assert facts == {"MemTotal": "2097152 kB", "name": "one"}
-    assert health._kib_as_mib(facts["MemTotal"]) == 2048
+    assert doctor._kib_as_mib(facts["MemTotal"]) == 2048
     assert colon_file(str(tmp_path / "gone")) == {}

@@ -12,9 +12,9 @@ from clips import Clip, Text, Track, make
 from conftest import Vsr
 
 from vsrcli import Job
+from vsrcli.dry_run import rehearse
 from vsrcli.media.source import Source
 from vsrcli.pipeline import expected_frames
-from vsrcli.rehearsal import rehearse
 from vsrcli.resume import ResumePoint, open_work
 
 QUICK = ("--model", "bicubic", "-s", 2)

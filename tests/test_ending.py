@@ -9,9 +9,9 @@ from tiny_recurrent import CHANNELS, SCALE, random_cell, write_random_recurrent
 from vsrcli.frames import Color, Picture, Siting
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, find_model
-from vsrcli.runtime.cells import cell_ending, color_planes, step_graph
+from vsrcli.runtime.cell_graphs import cell_ending, color_planes, step_graph
+from vsrcli.runtime.cpu import has_bf16
 from vsrcli.runtime.engines import ENGINES, Setup, is_installed
-from vsrcli.runtime.processor import has_bf16
 
 SIDES = 7, 9
 LAYOUTS = (

@@ -22,12 +22,12 @@ from vsrcli.errors import DeviceError, WeightsError
 from vsrcli.frames import Color, Picture, Siting
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import find_model
-from vsrcli.runtime.cells import state_shape, step_graph
+from vsrcli.runtime.cell_graphs import state_shape, step_graph
 from vsrcli.runtime.colour import from_rgb
+from vsrcli.runtime.cpu import has_bf16
 from vsrcli.runtime.engines import ENGINES, Engine, Setup, is_installed
 from vsrcli.runtime.graphs import PHASES, SOURCE, TARGET, bicubic_graph, shuffle, wrap_planes
-from vsrcli.runtime.processor import has_bf16
-from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, UINT8, Builder, field, model_of, port
+from vsrcli.runtime.onnx_wire import FLOAT, INPUT, OUTPUT, UINT8, Builder, field, model_of, port
 
 INSTALLED = [name for name in ENGINES if is_installed(name)]
 needs_openvino = pytest.mark.skipif(not is_installed("openvino"), reason="needs OpenVINO")
@@ -443,7 +443,7 @@ def test_an_engine_that_is_not_there_says_what_to_do(monkeypatch: pytest.MonkeyP
 def test_openvino_sends_nothing_when_it_is_imported() -> None:
     """Its converters would; who asks for them afterwards has them."""
     code = (
-        "import sys; from vsrcli.runtime.engines.toolkit import ov; assert ov.Core;"
+        "import sys; from vsrcli.runtime.engines.openvino_import import ov; assert ov.Core;"
         "assert not [m for m in sys.modules if 'telemetry' in m or m.startswith('openvino.tools')];"
         "from importlib.util import find_spec; assert find_spec('openvino.tools.ovc')"
     )

@@ -14,9 +14,9 @@ from facts import facts
 from faults import KINDS, QUICK, decodable, ran
 
 from vsrcli.media import inlet
-from vsrcli.media.ends import declared_bytes
-from vsrcli.media.slices import is_broken
-from vsrcli.media.transport import Witness, headless
+from vsrcli.media.ffv1_slices import is_broken
+from vsrcli.media.transport_stream import Witness, headless
+from vsrcli.media.truncation import declared_bytes
 
 ULTRAFAST = {"preset": "ultrafast"}
 

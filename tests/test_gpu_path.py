@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_gpu import ALL, Gpu
-from test_tiling import moving, run
+from test_tile_plan import moving, run
 from tiny_recurrent import write_random_recurrent
 
-from vsrcli import health
+from vsrcli import doctor
 from vsrcli.errors import DeviceError, OutOfMemoryError
 from vsrcli.frames import Color, Frame, Picture
 from vsrcli.media.enlarge import Enlarger
@@ -227,7 +227,7 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_doctor_owns_that_gpus_were_never_tried() -> None:
-    unproven = {c.device: c.is_unproven for c in health.examine_engines()}
+    unproven = {c.device: c.is_unproven for c in doctor.examine_engines()}
     assert unproven == {"cpu": False, "cuda:0": True, "tensorrt:0": True}
 
 

@@ -12,7 +12,7 @@ from clips import Clip, make
 from conftest import Vsr
 from facts import facts
 
-from vsrcli.media import accelerator, inlet
+from vsrcli.media import hwaccel, inlet
 from vsrcli.media.source import Source
 
 
@@ -34,8 +34,8 @@ def device(monkeypatch: pytest.MonkeyPatch) -> type[Device]:
     class Mine(Device):
         pass
 
-    monkeypatch.setattr(accelerator, "HWAccel", Mine)
-    monkeypatch.setattr(accelerator, "kinds", lambda: ["cuda"])
+    monkeypatch.setattr(hwaccel, "HWAccel", Mine)
+    monkeypatch.setattr(hwaccel, "kinds", lambda: ["cuda"])
     return Mine
 
 
@@ -105,7 +105,7 @@ def test_a_device_that_leaves_it_to_the_cpu_is_found_out(
         self._may_be_of_device = True
 
     monkeypatch.setattr(Source, "_open", open_)
-    monkeypatch.setattr(accelerator.log, "warning", warned := MagicMock())
+    monkeypatch.setattr(hwaccel.log, "warning", warned := MagicMock())
     upscale(clip, "-o", tmp_path / "out.mkv", "-hwaccel", "cuda")
     assert warned.call_count == 2  # the second time of its frame
     assert warned.call_args.args[1:] == ("h264", "cuda")

@@ -12,7 +12,7 @@ from clips import Clip, make
 from conftest import Vsr
 from facts import facts
 
-from vsrcli.media.display import write_display_size
+from vsrcli.media.display_size import write_display_size
 
 ASPECT = Fraction(4, 3)
 CODECS = {

@@ -19,8 +19,8 @@ from vsrcli.media.deinterlace import MODES, Deinterlacer
 from vsrcli.media.intake import Intake
 from vsrcli.media.pixels import layout_of
 from vsrcli.media.rate import Grid, repeated
+from vsrcli.media.rotation import Turn
 from vsrcli.media.source import Source, Span
-from vsrcli.media.turn import Turn
 
 MS = Fraction(1, 1000)
 COMBED = Clip(options=INTERLACED)

@@ -12,7 +12,7 @@ from clips import INTERLACED, Clip, Track, make, picture
 from conftest import Vsr
 from facts import facts
 
-from vsrcli.media.attached import Attached
+from vsrcli.media.side_data import Attached
 
 KEPT = [
     *("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p12le"),

@@ -22,9 +22,9 @@ from tiny_recurrent import write_random_recurrent
 
 from vsrcli.errors import OutputError
 from vsrcli.job import Job
-from vsrcli.media.attached import Attached
 from vsrcli.media.exif import Exif, read_exif
 from vsrcli.media.pixels import EXACT
+from vsrcli.media.side_data import Attached
 from vsrcli.pipeline import upscale as run
 from vsrcli.progress import Finishing, Stage
 

@@ -15,8 +15,8 @@ from conftest import Vsr
 from facts import facts
 
 from vsrcli import preview
+from vsrcli.dot_font import lettering
 from vsrcli.frames import Color, Frame, RgbU8
-from vsrcli.lettering import lettering
 from vsrcli.media.images import read_rgb, rgb_of
 from vsrcli.media.source import Source
 from vsrcli.montage import find_pieces, strips

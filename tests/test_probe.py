@@ -16,7 +16,7 @@ from tiny_models import write_model
 from vsrcli.errors import ModelError
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_MODEL
-from vsrcli.media.census import centre, take_census, timing_of
+from vsrcli.media.frame_count import centre, take_census, timing_of
 from vsrcli.media.source import Source
 from vsrcli.probe import probe_source
 

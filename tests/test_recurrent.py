@@ -15,7 +15,7 @@ from vsrcli.models import Graph, Model, Temporal, Tuning
 from vsrcli.models.model import State
 from vsrcli.pipeline import run_model
 from vsrcli.runtime.drivers import open_driver
-from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
+from vsrcli.runtime.onnx_wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
 from vsrcli.sequences import Cut
 
 WEIGHTS = (0.2, 0.5, 0.3)

@@ -31,9 +31,9 @@ from vsrcli.errors import EncodeError, OutputError, ResumeError
 from vsrcli.frames import Color, Frame, Picture, frame_of
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
 from vsrcli.media.encode import FrameWriter
-from vsrcli.media.entry import find_entry
 from vsrcli.media.pixels import layout_of
-from vsrcli.media.segments import SegmentWriter
+from vsrcli.media.resume_entry import find_entry
+from vsrcli.media.segment_files import SegmentWriter
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
 from vsrcli.models.model import read_model

@@ -8,7 +8,7 @@ import pytest
 from clips import Clip, make
 
 from vsrcli import Job, pipeline, upscale
-from vsrcli.shares import Shares, shares
+from vsrcli.thread_shares import Shares, shares
 
 
 @pytest.mark.parametrize("light", [True, False])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
+from vsrcli.runtime.onnx_wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
 
 FLOAT16 = 10
 FREE = ("n", 1, "h", "w")

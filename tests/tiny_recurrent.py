@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
+from vsrcli.runtime.onnx_wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
 
 FEATURES, SCALE = 8, 4
 PHASES = 3 * SCALE**2

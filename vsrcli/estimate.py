@@ -10,8 +10,8 @@ from statistics import median
 
 from vsrcli.errors import EncodeError
 from vsrcli.frames import Frame, Picture, landed
-from vsrcli.media.census import centre
 from vsrcli.media.encoders import time_encoder
+from vsrcli.media.frame_count import centre
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.settings import VideoOptions
 from vsrcli.models import UNTUNED, Model, Temporal, Tuning

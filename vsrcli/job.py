@@ -13,7 +13,7 @@ from vsrcli.media.intake import Intake
 from vsrcli.media.mapping import check_map
 from vsrcli.media.settings import VideoOptions
 from vsrcli.models import UNTUNED, Tuning
-from vsrcli.places import is_too_long
+from vsrcli.paths import is_too_long
 
 DEFAULT_MODEL = "rlsp-7-128"
 DEFAULT_SCENE_THRESHOLD = 25.0

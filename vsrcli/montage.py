@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsrcli.dot_font import lettering
 from vsrcli.frames import Frame, Plane, RgbU8, Role
-from vsrcli.lettering import lettering
 
 _GAP, _BAR = 6, 28
 _PAPER, _INK, _MARK = 245, 20, (255, 60, 40)

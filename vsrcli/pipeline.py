@@ -26,26 +26,26 @@ from vsrcli.errors import UsageError
 from vsrcli.frames import Frame
 from vsrcli.identity import identity
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
-from vsrcli.media.entry import find_entry
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.outlet import container_of, in_pieces
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.rate import repeated
+from vsrcli.media.resume_entry import find_entry
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model, Temporal
-from vsrcli.places import is_pipe, is_plain
+from vsrcli.paths import is_pipe, is_plain
 from vsrcli.prefetch import DECODED_AHEAD, UPSCALED_AHEAD, prefetch
 from vsrcli.progress import Finishing, Meter, Progress, Report, Stage, Started, Task
 from vsrcli.resume import NoWork, ResumePoint, Work, open_work, sweep
-from vsrcli.runtime.bare import resolve_model
+from vsrcli.runtime.bare_onnx import resolve_model
 from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.segments import Checkpoint, checkpoint, in_segments, reach
 from vsrcli.sequences import Border, Cut, split_shots
-from vsrcli.shares import shares
 from vsrcli.sizes import Size, choose_size
 from vsrcli.targets import check_target, default_target, kept_suffix
+from vsrcli.thread_shares import shares
 
 log = logging.getLogger("vsr")
 T = TypeVar("T")

@@ -25,9 +25,9 @@ from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
 from vsrcli.models import Model
 from vsrcli.montage import Piece, find_pieces, grid, strips
+from vsrcli.paths import is_pipe
 from vsrcli.pipeline import run_model
-from vsrcli.places import is_pipe
-from vsrcli.runtime.bare import resolve_model
+from vsrcli.runtime.bare_onnx import resolve_model
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.sequences import split_shots
 from vsrcli.sizes import default_scale

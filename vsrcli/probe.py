@@ -14,7 +14,7 @@ from pathlib import Path
 from vsrcli.errors import EncodeError, UsageError
 from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, Speeds, measure_speeds
 from vsrcli.job import DEFAULT_MODEL, Job
-from vsrcli.media.census import Census, take_census
+from vsrcli.media.frame_count import Census, take_census
 from vsrcli.media.info import SourceInfo, VideoInfo
 from vsrcli.media.outlet import container_of
 from vsrcli.media.plan import StreamPlan, plan_streams
@@ -26,12 +26,12 @@ from vsrcli.media.settings import (
     encoder_named,
 )
 from vsrcli.media.source import Source
+from vsrcli.memory_needs import Need, memory_needs
 from vsrcli.models import Model, Temporal, find_model, list_models
-from vsrcli.needs import Need, memory_needs
-from vsrcli.places import is_pipe
+from vsrcli.paths import is_pipe
 from vsrcli.runtime.devices import choose_device
 from vsrcli.runtime.memory import free_bytes
-from vsrcli.runtime.tiling import Tiling, plan_tiling
+from vsrcli.runtime.tile_plan import Tiling, plan_tiling
 from vsrcli.sizes import Size, choose_size, running_scale
 from vsrcli.targets import default_target
 

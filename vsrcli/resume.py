@@ -4,7 +4,7 @@ A run that writes `out.mp4` keeps a folder `.out.mp4.vsr` beside it:
 
     lock            held while a run uses the folder; the system drops it with the process
     manifest.json   the run's identity and its finished segments, replaced as a whole
-    00000.packets … the encoded picture of each segment (media/segments.py)
+    00000.packets … the encoded picture of each segment (media/segment_files.py)
     00003.npz       what the model carried over the last border, if anything
     part.mp4        the file in the making; built anew by every run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from vsrcli.errors import OutputError, UsageError
 from vsrcli.job import Job, check_name
 from vsrcli.models import Model
-from vsrcli.places import PICTURES, PIPE, Numbered, is_picture, numbered, takes_files
+from vsrcli.paths import PICTURES, PIPE, Numbered, is_picture, numbered, takes_files
 from vsrcli.sizes import Size, default_scale
 
 DEFAULT_NAME = "{stem}_{size}_{model}{suffix}"

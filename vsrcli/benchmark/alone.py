@@ -17,8 +17,8 @@ from vsrcli.frames import Color, Frame, Picture, frame_of, landed
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Temporal
 from vsrcli.runtime.drivers import Driver, open_driver
-from vsrcli.runtime.engines.work import work_of
-from vsrcli.runtime.wire import single_ports
+from vsrcli.runtime.engines.flops import work_of
+from vsrcli.runtime.onnx_wire import single_ports
 
 _LEAST_RUNS, _MOST_RUNS, _ENOUGH_S = 5, 50, 3.0
 _MOST_GPU_RUNS, _WARM_S = 3000, 1.0

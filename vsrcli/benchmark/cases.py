@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vsrcli.doctor import Machine
 from vsrcli.errors import UsageError
-from vsrcli.health import Machine
 from vsrcli.job import DEFAULT_MODEL, ENGINES
 from vsrcli.media.settings import check_preset
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from vsrcli.benchmark.cases import Outcome
+from vsrcli.dot_font import Dots, lettering
 from vsrcli.frames import RgbU8
-from vsrcli.lettering import Dots, lettering
 from vsrcli.media.images import write_png
 
 _PAPER, _INK = 255, 30

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.runtime.engines import Setup
-from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
+from vsrcli.runtime.onnx_wire import FLOAT, INPUT, OUTPUT, Builder, field, model_of, port
 
 _LAYERS = 6
 _SHAPES = ((64, 180, 320), (128, 90, 160), (192, 64, 64))

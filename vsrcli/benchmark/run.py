@@ -17,13 +17,13 @@ from vsrcli.benchmark.pictures import Luma, made_pictures, read_pictures
 from vsrcli.benchmark.process import Ran
 from vsrcli.benchmark.roofline import peak_gflops
 from vsrcli.benchmark.whole import STAGE_FRAMES, make_clip, run_case, run_scaler, time_stages
+from vsrcli.doctor import describe_machine, package_versions
 from vsrcli.errors import DeviceError, ModelError, VsrError
-from vsrcli.health import describe_machine, package_versions
 from vsrcli.media.encoders import ffmpeg_versions
 from vsrcli.media.ffmpeg import SCALERS, ffmpeg_binary
 from vsrcli.media.source import Source
 from vsrcli.models import Model
-from vsrcli.runtime.bare import resolve_model
+from vsrcli.runtime.bare_onnx import resolve_model
 from vsrcli.runtime.devices import choose_setup
 from vsrcli.runtime.engines import ENGINES, Setup
 from vsrcli.runtime.trial import is_right

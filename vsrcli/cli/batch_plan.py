@@ -13,8 +13,8 @@ from vsrcli.cli.joblist import Entry, entries
 from vsrcli.cli.run_options import RunOptions
 from vsrcli.errors import InputError, OutputError, UsageError, VsrError
 from vsrcli.job import Job
-from vsrcli.places import numbered
-from vsrcli.runtime.bare import resolve_model
+from vsrcli.paths import numbered
+from vsrcli.runtime.bare_onnx import resolve_model
 from vsrcli.targets import is_done, pattern_of, refuse_source, target_of
 
 Planned = Job | Result

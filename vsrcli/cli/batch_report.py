@@ -19,7 +19,7 @@ from vsrcli.cli.events import SCHEMA, JsonEvents, fate
 from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import OutputError
 from vsrcli.job import Job
-from vsrcli.places import is_same, takes_files
+from vsrcli.paths import is_same, takes_files
 from vsrcli.progress import Progress, Report
 from vsrcli.resume import unfinished
 from vsrcli.stops import Stop

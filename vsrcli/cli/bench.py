@@ -13,7 +13,7 @@ import typer
 from vsrcli.cli.options import Device, Json, Threads, model_ids
 from vsrcli.cli.tables import print_json, print_lines, print_table
 from vsrcli.errors import OutputError, UsageError
-from vsrcli.places import takes_files
+from vsrcli.paths import takes_files
 
 if TYPE_CHECKING:
     from vsrcli.benchmark import Figures, Outcome

@@ -10,7 +10,7 @@ from vsrcli.cli.tables import print_json, print_lines, print_table
 from vsrcli.errors import DeviceError, EncodeError
 
 if TYPE_CHECKING:
-    from vsrcli.health import EngineCheck, Health, Machine
+    from vsrcli.doctor import EngineCheck, Health, Machine
 
 _NEEDED_ENGINE, _NEEDED_ENCODER = ("onnxruntime", "cpu"), "libx264"
 
@@ -20,7 +20,7 @@ def doctor(as_json: Json = False) -> None:
 
     Exit code 7 if no engine works, 8 if libx264 does not.
     """
-    from vsrcli.health import examine
+    from vsrcli.doctor import examine
 
     health = examine()
     if as_json:

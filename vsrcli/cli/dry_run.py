@@ -11,9 +11,9 @@ from vsrcli.cli.batch_report import plan_line, result_document
 from vsrcli.cli.probe import clock, render_streams
 from vsrcli.cli.probe_document import fate_document, stream_document
 from vsrcli.cli.tables import print_json, print_lines, print_table
+from vsrcli.dry_run import Prospect, rehearse
 from vsrcli.errors import BatchError, VsrError
 from vsrcli.job import Job
-from vsrcli.rehearsal import Prospect, rehearse
 
 
 def dry_run(job: Job, *, as_json: bool) -> None:

@@ -13,10 +13,10 @@ from vsrcli.errors import InputError
 
 if TYPE_CHECKING:
     from vsrcli.estimate import Speeds
-    from vsrcli.media.census import Census
+    from vsrcli.media.frame_count import Census
     from vsrcli.media.info import SourceInfo, VideoInfo
     from vsrcli.media.plan import StreamPlan
-    from vsrcli.needs import Need
+    from vsrcli.memory_needs import Need
     from vsrcli.probe import Outcome, ProbeReport
 
 
@@ -50,7 +50,7 @@ def probe(
 def _render_without_video(source: Path, *, as_json: bool) -> None:
     """The streams of a file that cannot be upscaled, if it can be opened at all."""
     from vsrcli.cli.probe_document import stream_document
-    from vsrcli.media.census import list_streams
+    from vsrcli.media.frame_count import list_streams
 
     try:
         container, streams = list_streams(source)

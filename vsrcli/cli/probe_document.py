@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from vsrcli.estimate import Speeds
     from vsrcli.media.info import StreamInfo, VideoInfo
     from vsrcli.media.plan import StreamPlan
-    from vsrcli.needs import Need
+    from vsrcli.memory_needs import Need
     from vsrcli.probe import ProbeReport
-    from vsrcli.runtime.tiling import Tiling
+    from vsrcli.runtime.tile_plan import Tiling
 
 
 def document(report: ProbeReport) -> dict[str, Any]:

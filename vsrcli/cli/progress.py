@@ -11,7 +11,7 @@ from typing import Protocol
 from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream, mark_told
 from vsrcli.cli.options import ProgressKind
 from vsrcli.errors import OutputError, UsageError
-from vsrcli.places import PIPE, is_same
+from vsrcli.paths import PIPE, is_same
 from vsrcli.progress import Progress, Report, Stage
 from vsrcli.stops import Stop
 

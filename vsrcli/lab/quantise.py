@@ -40,7 +40,7 @@ from vsrcli.lab.sequence import EngineOptions, net_input, window_at, zero_states
 from vsrcli.models import Model, Temporal
 from vsrcli.models.model import read_model
 from vsrcli.runtime.engines import open_engine
-from vsrcli.runtime.wire import single_ports
+from vsrcli.runtime.onnx_wire import single_ports
 
 INT8 = "int8"
 FLOW = "flow"

@@ -12,7 +12,7 @@ import av
 
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame
-from vsrcli.media.ledger import Ledger, Loss
+from vsrcli.media.lost_frames import Ledger, Loss
 from vsrcli.media.packet import SidePacket, said_time, time_of
 
 log = logging.getLogger("vsr")

@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 
 from vsrcli.errors import InputError
-from vsrcli.media.chain import open_chain
+from vsrcli.media.filter_chain import open_chain
 from vsrcli.media.pixels import layout_of
 
 log = logging.getLogger("vsr")

@@ -9,11 +9,11 @@ from pathlib import Path
 import av
 
 from vsrcli.frames import IDENTITY, Color, Siting
-from vsrcli.media.ends import AV_TIME_BASE
 from vsrcli.media.hdr import dynamic_kinds, read_mastering
 from vsrcli.media.info import SourceInfo, StreamInfo, VideoInfo
 from vsrcli.media.pixels import layout_of
-from vsrcli.media.turn import read_turn
+from vsrcli.media.rotation import read_turn
+from vsrcli.media.truncation import AV_TIME_BASE
 
 _PQ, _HLG, _BT2020_NCL = 16, 18, 9
 """TransferCharacteristics and MatrixCoefficients of H.273."""

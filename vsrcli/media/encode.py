@@ -21,7 +21,6 @@ from vsrcli.frames import (
     Frame,
     assumed_matrix,
 )
-from vsrcli.media.attached import Attached
 from vsrcli.media.exif import Exif
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
@@ -38,6 +37,7 @@ from vsrcli.media.settings import (
     told_color,
     warn_of_lost_hdr,
 )
+from vsrcli.media.side_data import Attached
 
 log = logging.getLogger("vsr")
 _CAPTIONED = ("libx264", "libx265", "mpeg2video", "_nvenc", "_qsv", "_vaapi", "_videotoolbox")

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from vsrcli.frames import Layout, Picture, Plane, Role, Siting
-from vsrcli.media.chain import open_chain
+from vsrcli.media.filter_chain import open_chain
 from vsrcli.media.pixels import OwnPlanes, planes_of, to_av
 
 _KERNEL = "flags=bicubic:param0=0:param1=0.5"

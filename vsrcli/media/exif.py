@@ -14,8 +14,8 @@ from fractions import Fraction
 
 import av
 
-from vsrcli.media.attached import Attached
 from vsrcli.media.packet import SidePacket
+from vsrcli.media.side_data import Attached
 
 log = logging.getLogger("vsr")
 _LOSING = ("tiff", "bmp")

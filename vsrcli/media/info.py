@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsrcli.frames import Color, Layout, Picture
 from vsrcli.media.hdr import Mastering
-from vsrcli.media.turn import Turn
+from vsrcli.media.rotation import Turn
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ import av
 
 from vsrcli import stops
 from vsrcli.errors import InputError
-from vsrcli.media.accelerator import NONE, accelerator
-from vsrcli.media.ends import HEAD_BYTES, breaks_off_in_box, declared_bytes
+from vsrcli.media.hwaccel import NONE, accelerator
+from vsrcli.media.truncation import HEAD_BYTES, breaks_off_in_box, declared_bytes
 from vsrcli.media.unopened import moves
-from vsrcli.places import PIPE, Numbered, is_pipe, numbered
+from vsrcli.paths import PIPE, Numbered, is_pipe, numbered
 
 _BUFFER = 1 << 18
 """Bytes that are read from a pipe at once: some frames of raw video would take thousands else."""

@@ -13,7 +13,7 @@ from vsrcli.errors import InputError
 from vsrcli.frames import Frame, Layout, Role
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.pixels import layout_of
-from vsrcli.media.turn import Turn
+from vsrcli.media.rotation import Turn
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's own decoders of these leave the alpha out."""

@@ -21,7 +21,7 @@ from vsrcli import stops
 from vsrcli.errors import OutputError, is_reader_gone
 from vsrcli.media.inlet import format_named
 from vsrcli.media.settings import VideoOptions
-from vsrcli.places import PICTURES, PIPE, Numbered, is_picture, numbered
+from vsrcli.paths import PICTURES, PIPE, Numbered, is_picture, numbered
 
 MOV = ("mp4", "mov", "ipod", "3gp", "psp")
 _STREAMED = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}

@@ -20,7 +20,7 @@ from vsrcli import stops
 from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter
-from vsrcli.media.display import write_display_size
+from vsrcli.media.display_size import write_display_size
 from vsrcli.media.encode import FrameWriter, frame_ticks, lacks_shape
 from vsrcli.media.external import open_writer
 from vsrcli.media.outlet import MOV, open_outlet
@@ -35,11 +35,11 @@ from vsrcli.media.plan import (
     own_tags,
     plan_streams,
 )
-from vsrcli.media.segments import SegmentWriter
+from vsrcli.media.segment_files import SegmentWriter
 from vsrcli.media.settings import VideoOptions
 from vsrcli.media.silence import Silence
 from vsrcli.media.source import Source
-from vsrcli.places import PIPE
+from vsrcli.paths import PIPE
 
 log = logging.getLogger("vsr")
 _SHARED_INSTANTS = {"matroska", "webm"}

@@ -17,22 +17,22 @@ import av
 from vsrcli import stops
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame, Role
-from vsrcli.media.accelerator import say_who_decodes
 from vsrcli.media.damage import Damage
+from vsrcli.media.decoded import PlainFrames
 from vsrcli.media.deinterlace import Deinterlacer
 from vsrcli.media.describe import describe
-from vsrcli.media.ends import AV_TIME_BASE, ending_of
+from vsrcli.media.discontinuities import Joints
+from vsrcli.media.hwaccel import say_who_decodes
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.inlet import Reading, open_inlet
 from vsrcli.media.intake import Intake
-from vsrcli.media.joints import Joints
 from vsrcli.media.mapping import picture, select
 from vsrcli.media.packet import SidePacket, time_of
-from vsrcli.media.plain import PlainFrames
 from vsrcli.media.rate import Grid
-from vsrcli.media.transport import Witness
+from vsrcli.media.transport_stream import Witness
+from vsrcli.media.truncation import AV_TIME_BASE, ending_of
 from vsrcli.media.unopened import why_not_opened
-from vsrcli.places import is_picture, numbered
+from vsrcli.paths import is_picture, numbered
 
 log = logging.getLogger("vsr")
 _INTERLEAVE_S = 5

@@ -8,7 +8,7 @@ from contextlib import suppress
 from glob import has_magic
 from pathlib import Path
 
-from vsrcli.places import is_picture
+from vsrcli.paths import is_picture
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+]+:/", re.IGNORECASE)
 """http://, of which a path keeps one slash; a drive has one letter."""

@@ -12,8 +12,8 @@ from vsrcli.media.enlarge import Enlarger
 from vsrcli.runtime.bands import Bands
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.graphs import bicubic_graph
+from vsrcli.runtime.onnx_wire import constants, graph_of, nodes, single_ports
 from vsrcli.runtime.resample import REACH, phases
-from vsrcli.runtime.wire import constants, graph_of, nodes, single_ports
 
 _NO_PADS = (0, 0, 0, 0)
 

@@ -9,7 +9,7 @@ from vsrcli.errors import VsrError
 from vsrcli.models import Graph, Model, Temporal
 from vsrcli.models.model import read_model
 from vsrcli.models.verify import card_problems
-from vsrcli.runtime.bare import luma_scale
+from vsrcli.runtime.bare_onnx import luma_scale
 from vsrcli.runtime.engines import open_engine
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.frames import Picture, Role, assumed_matrix
-from vsrcli.runtime.codes import to_codes
+from vsrcli.runtime.code_values import to_codes
+from vsrcli.runtime.onnx_wire import FLOAT, Builder
 from vsrcli.runtime.resample import crop, enlarge, settle
-from vsrcli.runtime.wire import FLOAT, Builder
 
 _KR_KB = {
     1: (0.2126, 0.0722),  # BT.709

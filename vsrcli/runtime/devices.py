@@ -9,9 +9,9 @@ from pathlib import Path
 
 from vsrcli.errors import DeviceError, VsrError
 from vsrcli.models import Model, Temporal
+from vsrcli.runtime.cpu import has_avx512, has_bf16
 from vsrcli.runtime.engines import Setup, is_installed
 from vsrcli.runtime.engines.libraries import missing_driver
-from vsrcli.runtime.processor import has_avx512, has_bf16
 
 log = logging.getLogger("vsr")
 MOST_LOSS_DB = 0.03

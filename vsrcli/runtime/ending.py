@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.frames import Picture, Plane, Role
-from vsrcli.runtime.codes import kind_of, to_codes
+from vsrcli.runtime.code_values import kind_of, to_codes
 from vsrcli.runtime.colour import plane_mix, plane_taps
 from vsrcli.runtime.graphs import LAST, shuffle
+from vsrcli.runtime.onnx_wire import OUTPUT, Builder, constants, field, graph_of, nodes, port
 from vsrcli.runtime.resample import reshape
-from vsrcli.runtime.wire import OUTPUT, Builder, constants, field, graph_of, nodes, port
 
 Array = NDArray[Any]
 _PLANE = "out_"

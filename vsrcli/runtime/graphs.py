@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vsrcli.frames import Plane, Siting
-from vsrcli.runtime.codes import kind_of, to_codes
-from vsrcli.runtime.resample import Shape, enlarge, reshape, settle
-from vsrcli.runtime.wire import (
+from vsrcli.runtime.code_values import kind_of, to_codes
+from vsrcli.runtime.onnx_wire import (
     FLOAT,
     INPUT,
     NODE,
@@ -30,6 +29,7 @@ from vsrcli.runtime.wire import (
     single_ports,
     with_graph,
 )
+from vsrcli.runtime.resample import Shape, enlarge, reshape, settle
 
 SOURCE, TARGET, PHASES = "planes_in", "planes_out", "phases_out"
 _BLACK, _WHITE = np.float32(16 / 255), np.float32(235 / 255)

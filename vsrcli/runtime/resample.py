@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrcli.runtime.wire import Builder
+from vsrcli.runtime.onnx_wire import Builder
 
 Shape = tuple[int, int, int]
 """(planes, height, width) that go through a graph at once."""

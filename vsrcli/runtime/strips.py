@@ -13,10 +13,9 @@ from itertools import pairwise
 import numpy as np
 
 from vsrcli.frames import Picture
-from vsrcli.runtime.cells import color_planes, frame_port, plane_ports
+from vsrcli.runtime.cell_graphs import color_planes, frame_port, plane_ports
 from vsrcli.runtime.colour import from_rgb, resolved
-from vsrcli.runtime.resample import enlarge, settle
-from vsrcli.runtime.wire import (
+from vsrcli.runtime.onnx_wire import (
     FLOAT,
     INPUT,
     INT64,
@@ -31,6 +30,7 @@ from vsrcli.runtime.wire import (
     port,
     with_graph,
 )
+from vsrcli.runtime.resample import enlarge, settle
 
 WHOLE = "whole_"
 """Before the name of an input that is cut to a strip's rows."""

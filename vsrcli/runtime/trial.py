@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from vsrcli.runtime.codes import to_codes
+from vsrcli.runtime.code_values import to_codes
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.graphs import SOURCE, TARGET
+from vsrcli.runtime.onnx_wire import FLOAT, INPUT, OUTPUT, UINT8, Builder, field, model_of, port
 from vsrcli.runtime.resample import enlarge, settle
-from vsrcli.runtime.wire import FLOAT, INPUT, OUTPUT, UINT8, Builder, field, model_of, port
 
 _SHAPE, _FACTOR, _CHANNELS, _GREY = (1, 9, 11), 2, 8, 99
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from vsrcli.models import Model
 from vsrcli.models.model import PARTS
+from vsrcli.runtime.chunk_memory import features_of
 from vsrcli.runtime.engines import Engine, open_engine
-from vsrcli.runtime.footprint import features_of
 
 Feeds = dict[str, NDArray[np.float32]]
 

@@ -20,8 +20,8 @@ from vsrcli.errors import InputError
 from vsrcli.frames import Frame, RgbU8, frame_of
 from vsrcli.lab.clips import find_clips
 from vsrcli.lab.temporal.motion import crop, draw, turned
+from vsrcli.media.downscaled import small_frames
 from vsrcli.media.pixels import layout_of
-from vsrcli.media.small import small_frames
 from vsrcli.sequences import Cut, split_shots
 
 SHRINK = 1.5

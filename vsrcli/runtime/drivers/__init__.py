@@ -20,7 +20,7 @@ from vsrcli.runtime.cleaning import ShotCleaning
 from vsrcli.runtime.devices import choose_device, choose_setup
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.memory import free_bytes
-from vsrcli.runtime.tiling import Tiling, plan_tiling
+from vsrcli.runtime.tile_plan import Tiling, plan_tiling
 
 __all__ = ["Carried", "Driver", "open_driver"]
 log = logging.getLogger("vsr")

@@ -22,13 +22,14 @@ from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
 from vsrcli.frames import Frame, Picture, Plane, Role
 from vsrcli.models import UNTUNED, Model, Tuning
 from vsrcli.models.model import PARTS
-from vsrcli.runtime.cells import color_planes, decode_graph
+from vsrcli.runtime.cell_graphs import color_planes, decode_graph
+from vsrcli.runtime.chunk_memory import chunk_for, features_of, footprint
 from vsrcli.runtime.cleaning import ShotCleaning, decided, revised, smoothed
 from vsrcli.runtime.drivers import Carried
 from vsrcli.runtime.engines import Array, Engine, Setup, Tensor
-from vsrcli.runtime.footprint import chunk_for, features_of, footprint
 from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
 from vsrcli.runtime.memory import free_bytes
+from vsrcli.runtime.onnx_wire import with_sides
 from vsrcli.runtime.strips import (
     FRAME,
     TOP,
@@ -38,7 +39,6 @@ from vsrcli.runtime.strips import (
     encode_graph,
     strips_of,
 )
-from vsrcli.runtime.wire import with_sides
 
 DEFAULT_OVERLAP = 5
 _KINDS = {

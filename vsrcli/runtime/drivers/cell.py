@@ -11,7 +11,14 @@ from typing import Protocol
 
 from vsrcli.frames import Arriving, Frame, Picture, Plane, Role
 from vsrcli.models import Model
-from vsrcli.runtime.cells import OLDER, carried, cell_ending, color_planes, decode_graph, step_graph
+from vsrcli.runtime.cell_graphs import (
+    OLDER,
+    carried,
+    cell_ending,
+    color_planes,
+    decode_graph,
+    step_graph,
+)
 from vsrcli.runtime.engines import Array, Engine, Setup
 from vsrcli.runtime.graphs import SOURCE, TARGET, bicubic_graph
 

@@ -18,7 +18,7 @@ from vsrcli.runtime.drivers import Carried
 from vsrcli.runtime.drivers.cell import Cell, WholeCell
 from vsrcli.runtime.drivers.tiled_cell import TiledCell
 from vsrcli.runtime.engines import Array, Setup
-from vsrcli.runtime.tiling import Tiling
+from vsrcli.runtime.tile_plan import Tiling
 
 log = logging.getLogger("vsr")
 

@@ -15,8 +15,8 @@ from vsrcli import stops
 from vsrcli.errors import OutOfMemoryError
 from vsrcli.frames import Arriving, Frame, Picture, Plane
 from vsrcli.runtime.drivers import Driver, Memoryless
+from vsrcli.runtime.tile_plan import Tiling
 from vsrcli.runtime.tiles import cut, paste
-from vsrcli.runtime.tiling import Tiling
 
 
 class TiledFrames(Memoryless):

@@ -18,7 +18,7 @@ from vsrcli import stops
 from vsrcli.errors import DeviceError, OutOfMemoryError
 from vsrcli.frames import Frame, Picture, Plane
 from vsrcli.models import Model
-from vsrcli.runtime.cells import OLDER, state_shape
+from vsrcli.runtime.cell_graphs import OLDER, state_shape
 from vsrcli.runtime.colour import resolved
 from vsrcli.runtime.drivers.cell import CellEngines
 from vsrcli.runtime.engines import Array, Setup

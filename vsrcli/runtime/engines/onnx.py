@@ -18,15 +18,15 @@ import numpy as np
 import onnxruntime as ort
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
-from vsrcli.runtime.engines import lanes
+from vsrcli.runtime.cpu import has_avx512
+from vsrcli.runtime.engines import in_flight
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
-from vsrcli.runtime.engines.blocks import blocked
-from vsrcli.runtime.engines.crossing import Crossing
+from vsrcli.runtime.engines.channel_blocks import blocked
 from vsrcli.runtime.engines.failures import first_line, run_error
-from vsrcli.runtime.engines.half import halved
-from vsrcli.runtime.engines.lanes import Lane, run_options
+from vsrcli.runtime.engines.fp16 import halved
+from vsrcli.runtime.engines.in_flight import Lane, run_options
 from vsrcli.runtime.engines.providers import Provider, place_of
-from vsrcli.runtime.processor import has_avx512
+from vsrcli.runtime.engines.transfer import Crossing
 
 ort.disable_telemetry_events()  # of Windows; elsewhere there are none
 log = logging.getLogger("vsr")
@@ -204,7 +204,7 @@ class OnnxEngine:
         self._held.clear()
         self._lanes = ()
         if self._crossing:
-            lanes.close(self._crossing)
+            in_flight.close(self._crossing)
             self._crossing = None
         vars(self).pop("_session", None)
 

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, WeightsError
+from vsrcli.runtime.cpu import has_bf16
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
-from vsrcli.runtime.engines.narrow import BF16, narrow, rounded, widened
-from vsrcli.runtime.engines.toolkit import ops, ov
-from vsrcli.runtime.processor import has_bf16
+from vsrcli.runtime.engines.bf16 import BF16, narrow, rounded, widened
+from vsrcli.runtime.engines.openvino_import import ops, ov
 
 _LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 """Axes that bring channels to the end, and back."""

@@ -11,13 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from vsrcli import __version__
 from vsrcli.errors import VsrError
-from vsrcli.media.accelerator import check_accelerators
 from vsrcli.media.encoders import EncoderCheck, check_encoders, check_external, ffmpeg_versions
+from vsrcli.media.hwaccel import check_accelerators
 from vsrcli.models import model_folders
 from vsrcli.runtime.check import ModelCheck, check_model
+from vsrcli.runtime.cpu import colon_file, cpu_features
 from vsrcli.runtime.engines import Setup
 from vsrcli.runtime.engines.libraries import missing_cuda_library, missing_tensorrt_library
-from vsrcli.runtime.processor import colon_file, cpu_features
 from vsrcli.runtime.trial import is_right
 
 _PACKAGES = (

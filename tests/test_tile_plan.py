@@ -24,12 +24,12 @@ from vsrcli.frames import Color, Frame, Layout, Picture, Siting, landed
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Tuning
 from vsrcli.models.model import read_model
+from vsrcli.runtime.cpu import has_bf16
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.runtime.drivers.tiled_cell import TiledCell
 from vsrcli.runtime.engines import Setup, is_installed
-from vsrcli.runtime.processor import has_bf16
+from vsrcli.runtime.tile_plan import Tiling, plan_tiling
 from vsrcli.runtime.tiles import Tile, spans_of
-from vsrcli.runtime.tiling import Tiling, plan_tiling
 
 LUMA = ["bicubic", "esr-max", "esr-tm", "esr-cnn", "espcn", "fsrcnn"]
 FORMATS = [("yuv420p", Siting.LEFT), ("yuv420p10le", Siting.TOPLEFT), ("yuv411p", Siting.LEFT),
@@ -98,7 +98,7 @@ def test_a_border_that_is_too_small_shows(tmp_path: Path) -> None:
     """So the tests above can fail: the cell reaches 2 px, and tiles of no halo know 0."""
     model = bordered(read_model(write_random_recurrent(tmp_path)), 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vsrcli.runtime.tiling._halo", lambda *_: 0)
+        patch.setattr("vsrcli.runtime.tile_plan._halo", lambda *_: 0)
         with pytest.raises(AssertionError):
             check(model, 4, "gbrp", Siting.LEFT, size=(77, 61), tile="16x16", count=3)
 

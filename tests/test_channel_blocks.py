@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper
 from test_contract import MODELS
 
-from vsrcli.runtime.engines.blocks import blocked
-from vsrcli.runtime.wire import INPUT, declared
+from vsrcli.runtime.engines.channel_blocks import blocked
+from vsrcli.runtime.onnx_wire import INPUT, declared
 
 SIDES = (9, 11)
 BLOCK = 8

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vsrcli.runtime.engines.base import Array
-from vsrcli.runtime.engines.toolkit import ops, ov
+from vsrcli.runtime.engines.openvino_import import ops, ov
 
 BF16 = ov.Type.bf16
 Node = Any

@@ -14,10 +14,19 @@ from tiny_models import FLOAT16, FREE, repeat_graph
 from vsrcli.errors import ModelError, WeightsError
 from vsrcli.frames import Color, Picture, frame_of
 from vsrcli.media.pixels import layout_of
-from vsrcli.runtime import bare
-from vsrcli.runtime.bare import bare_model, resolve_model
+from vsrcli.runtime import bare_onnx
+from vsrcli.runtime.bare_onnx import bare_model, resolve_model
 from vsrcli.runtime.drivers import open_driver
-from vsrcli.runtime.wire import FLOAT, INITIALIZER, INPUT, OUTPUT, Builder, field, model_of, port
+from vsrcli.runtime.onnx_wire import (
+    FLOAT,
+    INITIALIZER,
+    INPUT,
+    OUTPUT,
+    Builder,
+    field,
+    model_of,
+    port,
+)
 
 
 def _write(folder: Path, data: bytes) -> Path:
@@ -90,8 +99,8 @@ def test_weights_in_another_file_are_asked_for(tmp_path: Path) -> None:
 def test_another_picture_when_joined_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    black = np.zeros((1, 1, 2 * bare._TINY[0], 2 * bare._TINY[1]))
-    monkeypatch.setattr(bare, "_joined", lambda *_: black)
+    black = np.zeros((1, 1, 2 * bare_onnx._TINY[0], 2 * bare_onnx._TINY[1]))
+    monkeypatch.setattr(bare_onnx, "_joined", lambda *_: black)
     with pytest.raises(WeightsError, match="another picture"):
         bare_model(_write(tmp_path, repeat_graph(2)))
 

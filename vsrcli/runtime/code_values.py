@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vsrcli.runtime.wire import UINT8, UINT16, Builder
+from vsrcli.runtime.onnx_wire import UINT8, UINT16, Builder
 
 
 def kind_of(bits: int) -> int:

@@ -15,8 +15,8 @@ import numpy as np
 import onnxruntime as ort
 
 from vsrcli.runtime.engines.base import Array, Landed, Port
-from vsrcli.runtime.engines.crossing import Crossing
 from vsrcli.runtime.engines.failures import run_error
+from vsrcli.runtime.engines.transfer import Crossing
 
 _LANDING = ThreadPoolExecutor(1, "vsr-landing")
 """Of the whole process: what has been computed crosses to the host here."""

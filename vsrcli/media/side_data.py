@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.sidedata.sidedata import SideData
 
-from vsrcli.media.chain import Filter, open_chain
+from vsrcli.media.filter_chain import Filter, open_chain
 
 _CAPTIONS, _MATRIX, _AFD, _PROFILE, _TIMECODE, _HDR10_PLUS, _SURROUND, _EXIF = (
     *(1, 6, 7, 15, 16, 17, 26, 31),

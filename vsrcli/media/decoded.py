@@ -8,9 +8,9 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from vsrcli.frames import Frame
-from vsrcli.media.attached import Attached
 from vsrcli.media.pixels import layout_of, plain_copy, planes_of
-from vsrcli.media.turn import read_turn
+from vsrcli.media.rotation import read_turn
+from vsrcli.media.side_data import Attached
 
 log = logging.getLogger("vsr")
 

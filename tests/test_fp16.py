@@ -12,7 +12,7 @@ import pytest
 from fake_gpu import Gpu
 from onnx import TensorProto, helper
 from test_contract import MODELS
-from test_tiling import moving, run
+from test_tile_plan import moving, run
 from tiny_recurrent import write_random_recurrent
 
 from vsrcli.errors import DeviceError
@@ -23,8 +23,8 @@ from vsrcli.models.model import read_model
 from vsrcli.runtime.devices import choose_setup
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.runtime.engines import open_engine
-from vsrcli.runtime.engines.half import halved
-from vsrcli.runtime.wire import FLOAT, FLOAT16, INPUT, OUTPUT, declared
+from vsrcli.runtime.engines.fp16 import halved
+from vsrcli.runtime.onnx_wire import FLOAT, FLOAT16, INPUT, OUTPUT, declared
 
 SIZE = (45, 38)
 SEVERAL = "realbasicvsr-lite"

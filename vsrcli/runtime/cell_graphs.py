@@ -14,11 +14,10 @@ import numpy as np
 
 from vsrcli.frames import Picture, Role
 from vsrcli.models import Model
-from vsrcli.runtime.codes import kind_of
+from vsrcli.runtime.code_values import kind_of
 from vsrcli.runtime.colour import from_rgb, resolved, to_rgb
 from vsrcli.runtime.ending import Ending, ending_of
-from vsrcli.runtime.resample import enlarge, settle
-from vsrcli.runtime.wire import (
+from vsrcli.runtime.onnx_wire import (
     FLOAT,
     INPUT,
     OUTPUT,
@@ -32,6 +31,7 @@ from vsrcli.runtime.wire import (
     port,
     with_graph,
 )
+from vsrcli.runtime.resample import enlarge, settle
 
 OLDER = "older_"
 """Before the number of a frame older than the newest; 0 is the oldest."""

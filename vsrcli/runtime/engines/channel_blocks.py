@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from vsrcli.runtime.wire import (
+from vsrcli.runtime.onnx_wire import (
     INITIALIZER,
     INPUT,
     NODE,

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import av
 
+from vsrcli.media.ffv1_slices import is_broken
 from vsrcli.media.packet import SidePacket
-from vsrcli.media.slices import is_broken
 
 _FIELD = Fraction(3, 4)
 """A packet that lasts less than this share of a frame holds one field of it."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from vsrcli.frames import Picture
 from vsrcli.models import UNTUNED, Model, Temporal, Tuning
 from vsrcli.prefetch import DECODED_AHEAD, UPSCALED_AHEAD
+from vsrcli.runtime.chunk_memory import chunk_for, foreseen
 from vsrcli.runtime.devices import choose_device
 from vsrcli.runtime.drivers.bidirectional import DEFAULT_OVERLAP
-from vsrcli.runtime.footprint import chunk_for, foreseen
 from vsrcli.runtime.memory import free_bytes
 from vsrcli.sizes import running_scale
 

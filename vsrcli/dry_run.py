@@ -11,26 +11,26 @@ from vsrcli.errors import UsageError
 from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, ModelSpeed, measure_speeds, trial_tuning
 from vsrcli.frames import Frame, Picture
 from vsrcli.job import Job
-from vsrcli.media.census import centre
 from vsrcli.media.external import codec_of
+from vsrcli.media.frame_count import centre
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.outlet import open_outlet
 from vsrcli.media.plan import plan_streams
 from vsrcli.media.settings import check_even, choose_format
 from vsrcli.media.source import Source
+from vsrcli.memory_needs import peak_bytes
 from vsrcli.models import Model, Temporal
-from vsrcli.needs import peak_bytes
+from vsrcli.paths import is_pipe, is_plain
 from vsrcli.pipeline import expected_frames, open_source
-from vsrcli.places import is_pipe, is_plain
 from vsrcli.probe import Outcome, collected_warnings
 from vsrcli.resume import unfinished
-from vsrcli.runtime.bare import resolve_model
+from vsrcli.runtime.bare_onnx import resolve_model
 from vsrcli.runtime.devices import choose_device
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.runtime.memory import free_bytes
-from vsrcli.shares import shares
 from vsrcli.sizes import Size, choose_size
 from vsrcli.targets import check_target, default_target
+from vsrcli.thread_shares import shares
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vsrcli.runtime.wire import (
+from vsrcli.runtime.onnx_wire import (
     BOOL,
     FLOAT,
     FLOAT16,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vsrcli.errors import WeightsError
 from vsrcli.frames import Picture
 from vsrcli.models import Model
-from vsrcli.runtime.wire import input_sides
+from vsrcli.runtime.onnx_wire import input_sides
 
 LONGEST = 30
 """Frames of a chunk by default, where memory allows."""

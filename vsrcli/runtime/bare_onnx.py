@@ -14,7 +14,7 @@ from vsrcli.errors import ModelError, VsrError, WeightsError
 from vsrcli.models import Graph, Model, Temporal, find_model
 from vsrcli.runtime.engines import Port, open_engine
 from vsrcli.runtime.graphs import SOURCE, TARGET, wrap_planes
-from vsrcli.runtime.wire import lacks_weights, single_ports
+from vsrcli.runtime.onnx_wire import lacks_weights, single_ports
 
 _TINY = (29, 37)
 """Height and width of the trial picture: odd, and larger than the padding of common nets."""

@@ -18,7 +18,7 @@ from facts import facts
 from fake_gpu import RECORDS, Gpu
 from test_engines import X, counter
 from test_gpu_path import SIZE, upscaled
-from test_tiling import moving
+from test_tile_plan import moving
 from tiny_recurrent import write_random_recurrent
 
 from vsrcli.errors import DeviceError, OutOfMemoryError
@@ -30,7 +30,7 @@ from vsrcli.media.settings import VideoOptions
 from vsrcli.models import find_model
 from vsrcli.models.model import read_model
 from vsrcli.runtime.drivers import open_driver
-from vsrcli.runtime.engines import Engine, Setup, lanes, providers
+from vsrcli.runtime.engines import Engine, Setup, in_flight, providers
 
 HELD = {"memory": "memory_next"}
 
@@ -47,7 +47,7 @@ def counts(engine: Engine, runs: int) -> list[float]:
 
 def watch_runs(monkeypatch: pytest.MonkeyPatch, see: Callable[[str], None]) -> None:
     """`see` hears of each run on a lane: the number of its recording."""
-    inner = lanes.run_options
+    inner = in_flight.run_options
 
     class Options:
         def __init__(self, recording: int | None) -> None:
@@ -64,24 +64,24 @@ def watch_runs(monkeypatch: pytest.MonkeyPatch, see: Callable[[str], None]) -> N
             see(options.number)
             self._inner.run_with_iobinding(binding, options.made)
 
-    made = lanes.Lane.__init__
+    made = in_flight.Lane.__init__
 
-    def init(self: lanes.Lane, session: ort.InferenceSession, **named: Any) -> None:
+    def init(self: in_flight.Lane, session: ort.InferenceSession, **named: Any) -> None:
         made(self, Session(session), **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(lanes, "run_options", Options)
-    monkeypatch.setattr(lanes.Lane, "__init__", init)
+    monkeypatch.setattr(in_flight, "run_options", Options)
+    monkeypatch.setattr(in_flight.Lane, "__init__", init)
 
 
 def hold_back(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """From now on nothing lands until this is set."""
-    may_land, land = threading.Event(), lanes._on_host
+    may_land, land = threading.Event(), in_flight._on_host
 
     def slowly(value: ort.OrtValue) -> np.ndarray:
         assert may_land.wait(10)
         return land(value)
 
-    monkeypatch.setattr(lanes, "_on_host", slowly)
+    monkeypatch.setattr(in_flight, "_on_host", slowly)
     return may_land
 
 
@@ -124,7 +124,7 @@ def test_each_lane_has_its_own_recording(gpu: Gpu, monkeypatch: pytest.MonkeyPat
     engine = Setup(device="cuda").open(counter(), held=HELD, steady=True)
     assert gpu.options("CUDAExecutionProvider")[RECORDS] == "1"
     assert counts(engine, 5) == [0, 1, 2, 3, 4]
-    settling = ["None"] * lanes._SETTLING
+    settling = ["None"] * in_flight._SETTLING
     assert seen == [*settling, "0", *settling, "1", "0", "1", "0"]
     for setup, steady in ((Setup(device="cuda"), False), (Setup(device="tensorrt"), True)):
         other = setup.open(counter(), held=HELD, steady=steady)
@@ -136,7 +136,7 @@ def test_each_lane_has_its_own_recording(gpu: Gpu, monkeypatch: pytest.MonkeyPat
 
 def test_nothing_lands_while_a_graph_is_recorded(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA gives a recording up when another thread copies meanwhile, for whatever engine."""
-    landing, land = threading.Event(), lanes._on_host
+    landing, land = threading.Event(), in_flight._on_host
     overlaps: list[str] = []
 
     def watched(value: ort.OrtValue) -> np.ndarray:
@@ -151,7 +151,7 @@ def test_nothing_lands_while_a_graph_is_recorded(gpu: Gpu, monkeypatch: pytest.M
         if landing.is_set():
             overlaps.append(recording)
 
-    monkeypatch.setattr(lanes, "_on_host", watched)
+    monkeypatch.setattr(in_flight, "_on_host", watched)
     watch_runs(monkeypatch, see)
     one, other = (Setup(device="cuda").open(counter(), held=HELD, steady=True) for _ in range(2))
     made = [engine.start({"x": X}) for engine in (one, other, one, other)]
@@ -234,7 +234,7 @@ def test_what_goes_wrong_on_the_way_is_said_to_the_reader(
         raise RuntimeError("CUDA failure 700: an illegal memory access\nat line 7")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lanes, "_on_host", lost)
+        patch.setattr(in_flight, "_on_host", lost)
         first = counting.start({"x": X})
         with pytest.raises(DeviceError, match=r"illegal memory access$"):
             first()
