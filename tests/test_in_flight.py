@@ -179,7 +179,10 @@ def test_what_would_break_recordings_is_done_without(
 @pytest.mark.parametrize(
     ("job", "shared"),
     [({}, False), ({"reading": Reading(hwaccel="cuda")}, True),
+     ({"reading": Reading(hwaccel="auto")}, True),
      ({"video": VideoOptions(codec="hevc_nvenc")}, True),
+     ({"video": VideoOptions(codec="hevc_nvenc", ffmpeg="auto")}, True),
+     ({"video": VideoOptions(codec="hevc_nvenc", ffmpeg="/usr/bin/ffmpeg")}, False),
      ({"reading": Reading(hwaccel="vaapi")}, False)],
 )  # fmt: skip
 def test_a_run_that_decodes_or_encodes_on_the_gpu_shares_it(

@@ -75,6 +75,7 @@ def test_a_folder_is_no_video(place: Place) -> None:
     [
         ("https://example.com/in.mp4", "ffmpeg -i ADDRESS -c copy -f nut - | vsr upscale -"),
         ("rtsp://camera/1", "ffmpeg -i ADDRESS -c copy -f nut - | vsr upscale -"),
+        ("Film [2020].mp4", "Film [2020].mp4 does not exist\n"),
         ("frames/*.png", "pictures of a video are numbered: %05d.png"),
     ],
 )
@@ -84,7 +85,12 @@ def test_what_a_name_of_no_file_means_is_told(place: Place, name: str, said: str
 
 @pytest.mark.parametrize(
     ("name", "pattern"),
-    [("f_0099.png", "f_%04d.png"), ("7.dpx", "%d.dpx"), ("5%1.tif", "5%%%d.tif")],
+    [
+        ("f_0099.png", "f_%04d.png"),
+        ("7.dpx", "%d.dpx"),
+        ("p1.jp2", "p%d.jp2"),
+        ("5%1.tif", "5%%%d.tif"),
+    ],
 )
 def test_a_folder_of_pictures_is_told_their_pattern(place: Place, name: str, pattern: str) -> None:
     (place.folder / name).touch()

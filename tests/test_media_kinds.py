@@ -68,6 +68,20 @@ def test_apng_counts_its_pieces_through(tmp_path: Path, upscale: Vsr) -> None:
     assert names.index("fdAT") > max(i for i, name in enumerate(names) if name == "IDAT")
 
 
+def test_a_gif_has_one_header(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", SILENT)
+    upscale(source, "-o", tmp_path / "out.gif", "--segment", 2)
+    assert (tmp_path / "out.gif").read_bytes().count(b"GIF89a") == 1
+
+
+def test_mjpeg_has_the_quality_of_its_pictures(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", Clip(frames=1, audio=()))
+    for name in ("out.mjpeg", "out.jpg"):
+        upscale(source, "-o", tmp_path / name)
+    film, picture = ((tmp_path / name).stat().st_size for name in ("out.mjpeg", "out.jpg"))
+    assert film == pytest.approx(picture, rel=0.1)
+
+
 @pytest.mark.parametrize("name", ["out.avif", "out.webp"])
 def test_files_that_would_hold_one_picture_are_refused(tmp_path: Path, vsr: Vsr, name: str) -> None:
     source = make(tmp_path / "in.mkv", SILENT)

@@ -25,3 +25,5 @@ def test_a_quality_is_kept_at_any_size(name: str, tmp_path: Path) -> None:
     assert told(crf=25.0, preset="p7") == {"cq": "25", "preset": "p7", **free}
     assert told(bitrate=8_000_000) == {}
     assert told(extra={"rc": "constqp", "qp": "20"}) == {"rc": "constqp", "qp": "20"}
+    assert told(extra={"tune": "hq"}) == {"cq": "19", "tune": "hq", **free}
+    assert told(extra={"tune": "lossless"}) == {"tune": "lossless"}

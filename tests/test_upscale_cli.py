@@ -126,7 +126,8 @@ def test_a_format_before_the_input_is_the_inputs_as_in_ffmpeg(tmp_path: Path, vs
     concat = ("upscale", "-f", "concat", "-i", listed, "-s", 2, *BICUBIC)
     assert vsr(*concat, target).code == 0
     assert len(facts(target).times) == 2 * len(facts(first).times)
-    assert "no format 'concat' to write" in vsr(*concat, "-o", tmp_path / "other.mkv").err
+    for named in (("-o", tmp_path / "b.mkv"), (f"--output={tmp_path}/b.mkv",)):
+        assert "no format 'concat' to write" in vsr(*concat, *named).err
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,7 @@ def test_a_format_before_the_input_is_the_inputs_as_in_ffmpeg(tmp_path: Path, vs
         ("-safe", "--input-option safe=x"),
         ("-frames:v", "-t takes the length in seconds"),
         ("-vn", "takes the sound alone"),
+        ("-cq", "--crf x"),
     ],
 )
 def test_a_word_that_is_no_option_is_told_what_does_the_same(
@@ -203,6 +205,16 @@ def test_names_that_shells_and_ffmpeg_trip_over(
         outcome = vsr("upscale", "-s", 2, *BICUBIC, "--", name)
         assert outcome.code == 0, outcome.err
         assert facts(tmp_path / name.replace(".mp4", "_x2_bicubic.mp4")).size == (192, 128)
+
+
+def test_names_and_values_may_hold_what_a_word_of_ffmpegs_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "b:a.mp4")
+    options = ("--map=0:a", "--map=0:v", "--encoder-option=x264-params=ref=2:aud=1", "-r:v", 25)
+    outcome = vsr("upscale", "b:a.mp4", *options, "-s", 2, *BICUBIC)
+    assert (outcome.code, outcome.err) == (0, "")
 
 
 def test_existing_output_is_replaced_with_y(tmp_path: Path, upscale: Vsr) -> None:

@@ -119,8 +119,8 @@ class Job:
     @property
     def shares_gpu(self) -> bool:
         """Whether this process decodes or encodes on NVIDIA's GPU, too, on threads of its own."""
-        encodes = "nvenc" in (self.video.codec or "") and not self.video.ffmpeg
-        return encodes or self.reading.hwaccel == "cuda"
+        encodes = "nvenc" in (self.video.codec or "") and self.video.ffmpeg in (None, "auto")
+        return encodes or self.reading.hwaccel in ("cuda", "auto")
 
 
 def check_name(target: Path) -> None:

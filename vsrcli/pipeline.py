@@ -110,7 +110,8 @@ class _Run:
     @property
     def segment_frames(self) -> int:
         """Frames between two places to go on from; 0 where nothing can be kept."""
-        return 0 if isinstance(self.work, NoWork) else self.job.segment
+        can_be_kept = isinstance(self.work, Work) and in_pieces(self.sink.format)
+        return self.job.segment if can_be_kept else 0
 
 
 def _stages(run: _Run, stack: ExitStack) -> Iterator[Frame | Checkpoint | SidePacket]:
@@ -170,7 +171,6 @@ def _open_run(job: Job, stack: ExitStack) -> _Run:
     video = source.info.video
     size = choose_size(job, model, video)
     target = job.target or default_target(job.source, model.id, size)
-    is_filed = is_plain(job.source) and is_plain(target)
     if not job.target:
         _check_target(target, job)
     cleaned: list[ShotCleaning] = []
@@ -189,7 +189,7 @@ def _open_run(job: Job, stack: ExitStack) -> _Run:
     )
     stack.enter_context(closing(driver))
     work: Work | NoWork = NoWork()
-    if is_filed and in_pieces(container_of(target, job.format)):
+    if is_plain(job.source) and is_plain(target):
         this = identity(job, model, size, driver.device)
         work = stack.enter_context(open_work(target, this, resume=job.resume, keep=job.keep_work))
     sink = stack.enter_context(

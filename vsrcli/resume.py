@@ -309,6 +309,10 @@ def _locked(target: Path) -> IO[bytes]:
     try:
         folder.mkdir(exist_ok=True)
         lock = (folder / _LOCK).open("ab")
+    except (FileExistsError, FileNotFoundError) as exc:
+        if target.parent.is_dir() and not folder.exists():  # the run before removed it just now
+            return _locked(target)
+        raise output_error(target, exc) from exc
     except OSError as exc:
         raise output_error(target, exc) from exc
     if not locks.hold(lock):

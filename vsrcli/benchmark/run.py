@@ -70,8 +70,8 @@ def _check(plan: Plan) -> None:
     if plan.source:
         with Source(plan.source) as source:
             next(source.items(), None)
-    if plan.device not in ("auto", "cpu"):
-        is_right(Setup(device=plan.device))
+    if plan.device not in ("auto", "cpu") and not is_right(Setup(device=plan.device)):
+        raise DeviceError(f"{plan.device} computes wrong values; see vsr doctor")
 
 
 def _cases(plan: Plan, models: dict[str, Model]) -> Iterator[Case]:

@@ -78,6 +78,7 @@ _QUALITY = (
 _CODEC = "-c:v says how the new picture is encoded; what else there is is copied without being told"
 _SUBTITLES = "subtitles are copied, or become what the output's container can hold"
 _FRAMES = "-t takes the length in seconds: 10 frames of 25 a second are -t 0.4"
+_CQ = "--crf is NVENC's -cq: -c:v h264_nvenc --crf {value}"
 _ONCE = (
     "the picture is encoded once, by --crf or -b:v; for two passes let ffmpeg encode what "
     "-c:v ffv1 -o FILE.mkv wrote"
@@ -96,6 +97,7 @@ _TOLD: Mapping[str, str] = {
     **dict.fromkeys(("-pixel_format", "-err_detect", "-safe", "-rtsp_transport"), _DEMUXER),
     **dict.fromkeys(("-copyts", "-start_at_zero", "-avoid_negative_ts"), _TIMES),
     **dict.fromkeys(("-q", "-qscale"), _QUALITY),
+    "-cq": _CQ,
     **dict.fromkeys(("-c", "-codec"), _CODEC),
     **dict.fromkeys(("-c:s", "-scodec"), _SUBTITLES),
     **dict.fromkeys(("-frames", "-vframes"), _FRAMES),
@@ -144,7 +146,7 @@ def meaning(word: str, value: str, options: Mapping[str, bool]) -> Meaning | Non
     for said in (word.removesuffix(":0"), plain):
         if said in options:
             return Meaning(words=(said,))
-    same = _SAME.get(word)
+    same = _SAME.get(word, _SAME.get(plain))
     if same is not None and (not same or same[0] in options):
         return Meaning(words=same)
     return None

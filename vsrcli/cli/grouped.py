@@ -16,6 +16,8 @@ from vsrcli.errors import UsageError
 _FIRST = "Options"
 _WORD = re.compile(r"-[A-Za-z][A-Za-z_:][\w:-]*|-[A-Za-z]\d+-\w+")
 """A name after one dash; -j2 and -oout.mp4 are a letter and its value."""
+_FFMPEGS = re.compile(r"-[A-Za-z][\w-]*(:\w+)*")
+"""What a name may be in FFmpeg; files and --name=value are none."""
 
 
 class Grouped(TyperCommand):
@@ -87,13 +89,13 @@ def _too_many(name: str, command: str) -> str:
 
 def _is_of_input(args: Sequence[str], rest: Collection[str]) -> bool:
     """As in ffmpeg, whose options stand before the file they are of: -f FORMAT -i IN OUT."""
-    return "-i" in rest and not {"-o", "--output"}.intersection(args)
+    return "-i" in rest and not any(arg.startswith(("-o", "--output")) for arg in args)
 
 
 def _check_word(word: str, value: str, options: Mapping[str, bool], command: str) -> None:
     """Raises UsageError for a name that is no option, with what does the same if FFmpeg has it."""
     is_run = "--encoder-option" in options
-    other = instead(word, value) if is_run else ""
+    other = instead(word, value) if is_run and _FFMPEGS.fullmatch(word) else ""
     if other:
         raise UsageError(f"there is no option {word}; {other}")
     if not _WORD.fullmatch(word):

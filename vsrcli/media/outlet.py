@@ -48,9 +48,9 @@ _FILED = {
 """What is in files that hold nothing else."""
 _PIPED = {**_FILED, "nut": "rawvideo"}
 """What goes between programs is not compressed unless -c:v says so."""
-_WHOLE = {"yuv4mpegpipe", "apng"}
-"""What one encoder has to make from beginning to end: APNG's pieces are counted, and y4m's frames
-are not in their packets."""
+_WHOLE = {"yuv4mpegpipe", "apng", "gif"}
+"""What one encoder has to make from beginning to end: APNG's pieces are counted, a GIF begins with
+a header, and y4m's frames are not in their packets."""
 
 
 class Outlet(Protocol):
@@ -168,7 +168,11 @@ def still_settings(suffix: str, video: VideoOptions) -> VideoOptions:
 
 def _settled(video: VideoOptions, codec: str | None) -> VideoOptions:
     """The settings with this encoder where they name none; None: the usual one."""
-    return video if video.codec or codec is None else replace(_plain(video), codec=codec)
+    if video.codec or codec is None:
+        return video
+    if codec == "mjpeg" and not video.bitrate:
+        return still_settings(".jpg", video)
+    return replace(_plain(video), codec=codec)
 
 
 def _plain(video: VideoOptions) -> VideoOptions:

@@ -28,8 +28,8 @@ _OWN_QUALITY = {"qsv": "global_quality", "vaapi": "qp"}
 """What others call it, on a scale of their own, by a part of their names."""
 _USUAL_CRF = {"libx264": 16, "libx264rgb": 16} | dict.fromkeys(_NVENC, 19)
 """Where it is not left to the encoder: NVENC's own choice is 2 Mbit/s, whatever the size."""
-_RATES = {"qp", "cq", "rc", "tune"}
-"""NVENC's options that choose a quality by themselves."""
+_OWN_RATES = {("rc", "constqp"), ("tune", "lossless")}
+"""NVENC's options that choose a quality by themselves, beside qp."""
 _FREE_RATE = {"libvpx": "1G", "libvpx-vp9": "0", "libaom-av1": "0"} | dict.fromkeys(_NVENC, "0")
 """Encoders whose quality is only kept where no rate limits it, and the rate that does not."""
 _PRESETS = (
@@ -216,7 +216,8 @@ def _quality(name: str, options: VideoOptions) -> dict[str, str]:
     """What keeps the quality that is asked for, or that is usual."""
     crf, key = options.crf, _QUALITY.get(name)
     is_nvenc = key == "cq"
-    if crf is None and (options.bitrate or (is_nvenc and not _RATES.isdisjoint(options.extra))):
+    chooses = "qp" in options.extra or not _OWN_RATES.isdisjoint(options.extra.items())
+    if crf is None and (options.bitrate or (is_nvenc and chooses)):
         return {}
     crf = _USUAL_CRF.get(name) if crf is None else crf
     if crf is None:

@@ -94,6 +94,11 @@ class Sink:
             self._discard()
             raise
 
+    @property
+    def format(self) -> str:
+        """FFmpeg's name of the container."""
+        return self._outlet.format
+
     def _create(self, muxer: str) -> av.container.OutputContainer:
         options = {}
         if muxer in MOV:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from glob import has_magic
 from pathlib import Path
 
 from vsrcli.paths import is_picture
@@ -37,13 +36,13 @@ def moves(webp: Path) -> bool:
     """Whether a WebP file holds more than one picture, which its header says."""
     with webp.open("rb") as file:
         head = file.read(21)
-    return head[12:16] == b"VP8X" and bool(head[20] & _ANIMATION)
+    return head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & _ANIMATION)
 
 
 def _meant_by(words: str) -> str:
     if _ADDRESS.match(words):
         return "; vsr reads files and pipes: ffmpeg -i ADDRESS -c copy -f nut - | vsr upscale -"
-    if has_magic(words):
+    if "*" in words or "?" in words:
         return "; patterns are for vsr batch, and pictures of a video are numbered: %05d.png"
     return ""
 
@@ -54,9 +53,10 @@ def _pictures_in(folder: Path) -> str:
     with suppress(OSError):
         names = sorted(os.listdir(folder))
     for name in names:
-        found = _NUMBER.fullmatch(name)
+        found = _NUMBER.fullmatch(Path(name).stem)
         if found and is_picture(Path(name)):
             before, digits, after = found.groups()
             width = f"0{len(digits)}" if digits.startswith("0") else ""
-            return str(folder / f"{before.replace('%', '%%')}%{width}d{after}")
+            suffix = Path(name).suffix
+            return str(folder / f"{before.replace('%', '%%')}%{width}d{after}{suffix}")
     return ""

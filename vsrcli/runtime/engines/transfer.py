@@ -61,7 +61,10 @@ class Crossing:
         """Host memory for a port's values; it is used again when nobody looks at it any more."""
         size = math.prod(port.sides) * port.dtype.itemsize
         spare = _SPARE.setdefault(size, [])
-        address = spare.pop() if spare else self._allocate(size)
+        try:
+            address = spare.pop()
+        except IndexError:  # asked for beforehand, another thread could take the last one
+            address = self._allocate(size)
         memory = (ctypes.c_char * size).from_address(address)
         weakref.finalize(memory, spare.append, address).atexit = False
         return np.frombuffer(memoryview(memory), port.dtype).reshape(port.sides)
