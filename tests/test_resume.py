@@ -438,7 +438,8 @@ def test_signals_keep_finished_segments(
     kept = json.loads((work_folder(target) / "manifest.json").read_text())["segments"]
     frames = sum(segment["frames"] for segment in kept)
     assert said.decode() == (
-        f"vsr: {word}; nothing was written; {frames} frames are kept: --resume goes on after them\n"
+        f"vsr: {word}; there is no output yet; "
+        f"{frames} frames are kept: --resume goes on after them\n"
     )
     assert not list(work_folder(target).glob("part*"))
 

@@ -12,7 +12,7 @@ from vsrcli.errors import UsageError
 
 TOPICS = {
     "batch": "many videos, job lists, names of outputs",
-    "config": "vsr.toml, profiles, the environment",
+    "config": "vsr.toml, profiles, the environment, model folders",
     "ffmpeg": "what becomes of a script around ffmpeg",
     "files": "pictures and pipes",
     "progress": "what --progress json and -progress write",

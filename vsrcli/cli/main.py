@@ -47,19 +47,24 @@ _BENCH = """Examples:
   vsr bench -m espcn --frames 0 --precision fp32 --precision bf16 --engine openvino"""
 _USAGE, _INTERRUPTED = 2, 130
 
-_COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "upscale": ("upscale.upscale", {"cls": Grouped, "epilog": _UPSCALE}),
-    "batch": ("batch.batch", {"cls": Grouped, "epilog": _BATCH}),
-    "preview": ("preview.preview", {"cls": Grouped, "epilog": _PREVIEW}),
-    "probe": ("probe.probe", {"cls": Grouped}),
-    "models": ("models.app", {}),
-    "doctor": ("doctor.doctor", {}),
-    "bench": ("bench.bench", {"cls": Grouped, "epilog": _BENCH}),
-    "eval": ("evaluate.evaluate", {"cls": Grouped}),
-    "help": ("help.help_", {}),
-    "completion": ("help.completion", {}),
+_COMMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "upscale": ("upscale.upscale", "Upscale a video.", {"cls": Grouped, "epilog": _UPSCALE}),
+    "batch": ("batch.batch", "Upscale many videos.", {"cls": Grouped, "epilog": _BATCH}),
+    "preview": (
+        "preview.preview",
+        "Compare models in one picture or clip.",
+        {"cls": Grouped, "epilog": _PREVIEW},
+    ),
+    "probe": ("probe.probe", "Say what a file is, and what it becomes.", {"cls": Grouped}),
+    "models": ("models.app", "List, show, verify and import models.", {}),
+    "doctor": ("doctor.doctor", "Say what works on this machine.", {}),
+    "bench": ("bench.bench", "Measure speed here.", {"cls": Grouped, "epilog": _BENCH}),
+    "eval": ("evaluate.evaluate", "Measure the quality of a model.", {"cls": Grouped}),
+    "help": ("help.help_", "Explain a topic.", {}),
+    "completion": ("help.completion", "Print a completion script.", {}),
 }
-"""Name -> module and function (or Typer app) in this package, and what typer is told besides."""
+"""Name -> module and function (or Typer app) in this package, a line on it, and what typer is told
+besides."""
 
 
 def _app(arguments: list[str]) -> typer.Typer:
@@ -73,13 +78,13 @@ def _app(arguments: list[str]) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_root)
     for name in arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS:
-        place, options = _COMMANDS[name]
+        place, line, options = _COMMANDS[name]
         module, _, attribute = place.partition(".")
         command = getattr(import_module(f"vsrcli.cli.{module}"), attribute)
         if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
+            app.add_typer(command, name=name, short_help=line)
         else:
-            app.command(name, **options)(command)
+            app.command(name, short_help=line, **options)(command)
     return app
 
 
@@ -110,7 +115,8 @@ def run(arguments: list[str]) -> int:
         code = _INTERRUPTED
     except stops.Stop as exc:
         _tell(arguments, exc, exc.code, exc.word)
-        return say(_with_notes(f"{exc.word}; nothing was written", exc), exc.code)
+        written = "there is no output yet" if hasattr(exc, "__notes__") else "nothing was written"
+        return say(_with_notes(f"{exc.word}; {written}", exc), exc.code)
     except SystemExit as exc:
         if not isinstance(exc.__context__, BrokenPipeError):  # typer's answer to that
             raise

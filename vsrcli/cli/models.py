@@ -33,7 +33,7 @@ def _default(context: typer.Context, as_json: Json = False) -> None:
         raise UsageError(f"--json stands behind the command: vsr models {name} --json")
 
 
-@app.command("list")
+@app.command("list", short_help="List the models.")
 def list_(as_json: Json = False) -> None:
     """List the models, with their gain over bicubic on Set5 x4."""
     from vsrcli.models import list_models
@@ -56,7 +56,7 @@ def list_(as_json: Json = False) -> None:
     print_lines("", "dB and gain over bicubic: PSNR-Y on Set5, x4. More: vsr models show ID")
 
 
-@app.command("show")
+@app.command("show", short_help="Show the card of a model.")
 def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="An id, or a model folder.")],
     as_json: Json = False,
@@ -87,7 +87,7 @@ def show(
     _print_measured(model)
 
 
-@app.command("verify")
+@app.command("verify", short_help="Check cards, checksums and graphs.")
 def verify(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help="Default: every model.")
@@ -113,7 +113,7 @@ def verify(
         )
 
 
-@app.command("import")
+@app.command("import", short_help="Import a published checkpoint.")
 def import_(
     checkpoint: Annotated[
         Path,

@@ -55,19 +55,35 @@ class RunOptions:
             autocompletion=model_ids,
         ),
     ] = None
-    scale: Annotated[int | None, typer.Option("-s", "--scale", help="2, 3 or 4.")] = None
+    scale: Annotated[
+        int | None,
+        typer.Option("-s", "--scale", help="2, 3 or 4; by default 4 if the model has it."),
+    ] = None
     width: Annotated[int | None, typer.Option(help="Output width instead of --scale.")] = None
     height: Annotated[int | None, typer.Option(help="Output height instead of --scale.")] = None
     encoder: Annotated[
         str | None,
-        typer.Option("-c:v", "--encoder", help="Default libx264.", rich_help_panel=_PICTURE),
+        typer.Option(
+            "-c:v",
+            "--encoder",
+            help="Default libx264, where the container takes it.",
+            rich_help_panel=_PICTURE,
+        ),
     ] = None
     crf: Annotated[
-        float | None, typer.Option("-crf", "--crf", help="Default 16.", rich_help_panel=_PICTURE)
+        float | None,
+        typer.Option(
+            "-crf", "--crf", help="Default 16 for libx264, 19 for NVENC.", rich_help_panel=_PICTURE
+        ),
     ] = None
     preset: Annotated[
         str | None,
-        typer.Option("-preset", "--preset", help="Default medium.", rich_help_panel=_PICTURE),
+        typer.Option(
+            "-preset",
+            "--preset",
+            help="Default medium for libx264 and libx265.",
+            rich_help_panel=_PICTURE,
+        ),
     ] = None
     bitrate: Annotated[
         str | None,
