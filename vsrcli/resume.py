@@ -309,8 +309,9 @@ def _locked(target: Path) -> IO[bytes]:
     try:
         folder.mkdir(exist_ok=True)
         lock = (folder / _LOCK).open("ab")
-    except (FileExistsError, FileNotFoundError) as exc:
-        if target.parent.is_dir() and not folder.exists():  # the run before removed it just now
+    except (FileNotFoundError, FileExistsError) as exc:
+        is_removed = isinstance(exc, FileNotFoundError) or not os.path.lexists(folder)
+        if is_removed and target.parent.is_dir():  # by the run before, just now
             return _locked(target)
         raise output_error(target, exc) from exc
     except OSError as exc:
