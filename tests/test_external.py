@@ -66,6 +66,18 @@ def test_times_colours_and_shape_are_kept(tmp_path: Path, vsr: Vsr, binary: str)
     assert (other.color, other.sar, other.pix_fmt) == (before.color, before.sar, "yuv420p10le")
 
 
+@pytest.mark.parametrize(("suffix", "rotation"), [(".mkv", 90), (".ts", 0)])
+def test_a_rotation_is_kept_or_its_loss_is_said(
+    tmp_path: Path, vsr: Vsr, binary: str, suffix: str, rotation: int
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=3, rotation=90, audio=()))
+    target = tmp_path / f"out{suffix}"
+    outcome = vsr("upscale", source, "-o", target, *BASE, "-c:v", "libx264", "--ffmpeg", binary)
+    assert outcome.code == 0
+    assert abs(facts(target).rotation) == rotation
+    assert ("holds no rotation" in outcome.err) == (not rotation)
+
+
 def test_ten_bits_stay_ten_and_the_loss_of_mastering_metadata_is_said(
     tmp_path: Path, vsr: Vsr, binary: str
 ) -> None:

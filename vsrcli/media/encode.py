@@ -139,8 +139,7 @@ def add_video(
     if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"
     _tag(context, told_color(encoded_color(info, pix_fmt, codec.name), info, size[1]))
-    if info.turn:
-        _turn(container, stream, info.turn.moved(size[0] / info.width, size[1] / info.height))
+    say_turn(container, stream, info, size)
     _open(context, codec)
     return stream
 
@@ -153,12 +152,17 @@ def lacks_shape(
     return wants and stream.codec_context.codec.canonical_name not in _SELF_SHAPED
 
 
-def _turn(
-    container: av.container.OutputContainer, stream: av.VideoStream, matrix: tuple[int, ...]
+def say_turn(
+    container: av.container.OutputContainer,
+    stream: av.VideoStream,
+    info: VideoInfo,
+    size: tuple[int, int],
 ) -> None:
     """Tells the container how a player turns the picture, or the user that it cannot be told."""
+    if info.turn is None:
+        return
     if container.format.name in _TURNED_IN:
-        stream.set_display_matrix(matrix)
+        stream.set_display_matrix(info.turn.moved(size[0] / info.width, size[1] / info.height))
         return
     log.warning(
         "%s holds no rotation, so the picture will not be turned; use --autorotate",

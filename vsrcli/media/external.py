@@ -26,7 +26,7 @@ import av
 from av.codec.codec import Codec, UnknownCodecError
 
 from vsrcli.errors import EncodeError
-from vsrcli.media.encode import Encoder, FrameWriter, StreamEncoder, add_video
+from vsrcli.media.encode import Encoder, FrameWriter, StreamEncoder, add_video, say_turn
 from vsrcli.media.ffmpeg import ffmpeg_binary
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
@@ -125,8 +125,7 @@ def open_writer(
                 f"a {container.format.name} file cannot hold {codec.name}; change -c:v or -o"
             ) from exc
     stream.time_base = info.time_base
-    if info.turn:
-        stream.set_display_matrix(info.turn.moved(size[0] / info.width, size[1] / info.height))
+    say_turn(container, stream, info, size)
     external = External((*command, "-f", muxer, "pipe:1"), codec.name, size, pix_fmt, info, header)
     return stream, FrameWriter(external, info)
 
