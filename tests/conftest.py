@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,14 @@ class Outcome:
 
 
 Vsr = Callable[..., Outcome]
+
+
+def pytest_configure() -> None:
+    """A suite in the background of a script was told to ignore Ctrl-C and hang-ups, and what it
+    starts would inherit that; tests send both."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ import pytest
 from clips import Clip, make
 from conftest import Outcome, Vsr
 from facts import facts
+from processes import started
 
 from vsrcli.batch import Failure, Warned, run_all
 from vsrcli.cli.batch_report import write_report
@@ -399,7 +400,7 @@ def test_the_same_command_goes_on_after_a_stop(tmp_path: Path) -> None:
     work = work_folder(target)
     order = [sys.executable, "-m", "vsrcli", "batch", *(str(tmp_path / f"{n}.mkv") for n in "abc")]
     order += ["--model", "bicubic", "-s", "2", "--preset", "slow", "--segment", "100"]
-    with subprocess.Popen(order, stderr=subprocess.PIPE, text=True) as process:
+    with started(order, stderr=subprocess.PIPE, text=True) as process:
         while not (work / "manifest.json").exists():
             assert process.poll() is None
             time.sleep(0.005)
@@ -427,7 +428,7 @@ def test_signals_stop_every_run_cleanly(tmp_path: Path, name: str, code: int) ->
     order = [sys.executable, "-m", "vsrcli", "batch", str(tmp_path), "--jobs", "2", "-o"]
     order += [str(tmp_path / "out"), "--preset", "slow", "--model", "bicubic"]
     order += ["--progress", "json", "--report", str(tmp_path / "r.json")]
-    with subprocess.Popen(
+    with started(
         order,
         bufsize=0,  # communicate() would not give what readline() has read ahead
         stdout=subprocess.PIPE,

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from clips import Clip, make
 from facts import facts
+from processes import started
 
 from vsrcli.media.images import read_rgb
 from vsrcli.models import find_model
@@ -76,7 +77,7 @@ def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     ) -> subprocess.CompletedProcess[str]:
         order = [str(EXAMPLES / name), *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(order, env=env | more, process_group=0, **pipes) as process:
+        with started(order, env=env | more, process_group=0, **pipes) as process:
             while stop_at and not stop_at.exists():
                 assert process.poll() is None
                 time.sleep(0.005)
@@ -132,7 +133,7 @@ def test_queue_names_the_output_by_the_file_alone(tmp_path: Path, shell: Shell) 
 def test_queue_goes_on_where_it_was_stopped(tmp_path: Path, shell: Shell) -> None:
     waiting, work = tmp_path / "in", tmp_path / "out" / ".a.mkv.vsr"
     waiting.mkdir()
-    make(waiting / "a.mkv", Clip(frames=300, size=(160, 90), audio=()))
+    make(waiting / "a.mkv", Clip(frames=600, size=(160, 90), audio=()))
     make(waiting / "b.mkv", Clip(frames=2))
     order = ("queue.sh", waiting, tmp_path / "out", "--preset", "slow", "--segment", 100)
     stopped = shell(*order, stop_at=work / "manifest.json")

@@ -17,6 +17,7 @@ import pytest
 from clips import VFR_TIMES, Clip, make
 from conftest import Vsr
 from facts import Facts, facts
+from processes import started
 
 FFMPEG = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
 VSR = [sys.executable, "-m", "vsrcli", "upscale"]
@@ -131,7 +132,7 @@ def test_reader_that_goes_away(tmp_path: Path, way: str) -> None:
     """One line and exit code 4, however much the encoder and the muxer still hold."""
     source = make(tmp_path / "in.nut", replace(RAW, frames=40, size=(96, 64)))
     order = [*VSR, source, "-o", "-", "-f", way, "-c:v", "rawvideo", *QUICK]
-    with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(order, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.read(1000)
@@ -157,7 +158,7 @@ def test_interrupt_while_the_pipe_is_silent(tmp_path: Path) -> None:
     source, out = make(tmp_path / "in.nut", replace(RAW, frames=30, audio=())), tmp_path / "out.mkv"
     order = [*VSR, "-", "-o", out, *QUICK[:-1], "json"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(order, **pipes) as process:
+    with started(order, **pipes) as process:
         process.stdin.write(source.read_bytes()[:-3000])
         process.stdin.flush()
         while json.loads(process.stdout.readline()).get("frame", 0) < 1:
@@ -176,7 +177,7 @@ def test_fifo_is_read_like_the_standard_input(tmp_path: Path) -> None:
     pictures = []
     for name, given in (("file", source), ("fifo", fifo)):
         out = tmp_path / f"{name}.mkv"
-        with subprocess.Popen([*VSR, given, "-o", out, *QUICK]) as process:
+        with started([*VSR, given, "-o", out, *QUICK]) as process:
             if given is fifo:
                 fifo.write_bytes(source.read_bytes())
             assert process.wait(30) == 0
@@ -190,7 +191,7 @@ def test_interrupt_while_a_fifo_is_silent(tmp_path: Path, opened: bool) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     order = [*VSR, fifo, "-o", tmp_path / "out.mkv", *QUICK]
-    with subprocess.Popen(order, stderr=subprocess.PIPE) as process, ExitStack() as stack:
+    with started(order, stderr=subprocess.PIPE) as process, ExitStack() as stack:
         if opened:
             stack.enter_context(fifo.open("wb"))
         with pytest.raises(subprocess.TimeoutExpired):
@@ -202,7 +203,7 @@ def test_interrupt_while_a_fifo_is_silent(tmp_path: Path, opened: bool) -> None:
 
 def test_interrupt_before_the_pipe_gives_anything(tmp_path: Path) -> None:
     order = [*VSR, "-", "-o", tmp_path / "out.mkv", *QUICK]
-    with subprocess.Popen(order, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(order, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1.5)
         process.send_signal(signal.SIGINT)
@@ -214,7 +215,7 @@ def test_interrupt_before_the_pipe_gives_anything(tmp_path: Path) -> None:
 def test_interrupt_while_nobody_reads_the_output(tmp_path: Path) -> None:
     source = make(tmp_path / "in.nut", replace(RAW, frames=30, audio=()))
     order = [*VSR, source, "-o", "-", "-f", "nut", *QUICK]
-    with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(order, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.read(1)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1.5)

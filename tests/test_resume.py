@@ -24,6 +24,7 @@ from clips import Clip, make
 from conftest import Vsr
 from facts import facts
 from kills import SEGMENT, campaign, order, same, shots_clip
+from processes import started
 from tiny_models import write_recurrent
 
 from vsrcli import resume
@@ -428,7 +429,7 @@ def test_signals_keep_finished_segments(
 ) -> None:
     source = shots_clip(tmp_path / "in.mp4", 400)
     target = tmp_path / "out.mp4"
-    with subprocess.Popen(order(source, target, "bicubic"), stderr=subprocess.PIPE) as process:
+    with started(order(source, target, "bicubic"), stderr=subprocess.PIPE) as process:
         while not (work_folder(target) / "manifest.json").exists():
             assert process.poll() is None
             time.sleep(0.005)

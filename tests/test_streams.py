@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from clips import Clip, make
+from processes import started
 
 from vsrcli import stops
 from vsrcli.cli.events import JsonEvents
@@ -59,7 +60,7 @@ def test_batch_outlives_its_terminal_for_as_long_as_it_takes_to_stop(tmp_path: P
     ours, theirs = os.openpty()
     order = [sys.executable, "-m", "vsrcli", "batch", "in.mkv", "-m", "bicubic", "--preset", "slow"]
     order += ["--report", "r.json"]
-    with subprocess.Popen(order, stderr=theirs, cwd=tmp_path, start_new_session=True) as process:
+    with started(order, stderr=theirs, cwd=tmp_path, start_new_session=True) as process:
         os.close(theirs)
         assert os.read(ours, 1)  # it shows its progress
         os.close(ours)
@@ -118,7 +119,7 @@ def test_stop_while_nobody_reads_the_events(
 ) -> None:
     make(tmp_path / "in.mkv", Clip(frames=2))
     order = [sys.executable, "-m", "vsrcli", *command, *QUICK.split(), "--progress", "json"]
-    with subprocess.Popen(order, stdout=full_pipe, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+    with started(order, stdout=full_pipe, stderr=subprocess.PIPE, cwd=tmp_path) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(2)
         process.send_signal(signal.SIGTERM)
@@ -131,7 +132,7 @@ def test_stop_while_nobody_opens_the_progress_fifo(tmp_path: Path) -> None:
     source, fifo = make(tmp_path / "in.mkv", Clip(frames=2)), tmp_path / "fifo"
     os.mkfifo(fifo)
     order = [sys.executable, "-m", "vsrcli", "upscale", source, *QUICK.split(), "-progress", fifo]
-    with subprocess.Popen(order, stderr=subprocess.PIPE) as process:
+    with started(order, stderr=subprocess.PIPE) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         process.send_signal(signal.SIGINT)

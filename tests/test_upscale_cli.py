@@ -16,6 +16,7 @@ import pytest
 from clips import Clip, Track, make
 from conftest import Vsr
 from facts import facts
+from processes import started
 
 from vsrcli.benchmark.process import run
 from vsrcli.media.encoders import check_encoders
@@ -381,7 +382,7 @@ def test_signals_leave_nothing_behind(tmp_path: Path, name: str, code: int, word
     target = tmp_path / "out.mp4"
     target.write_text("precious")
     order = (*VSR, "upscale", str(source), "-o", str(target), "-y", "--model", "bicubic")
-    with subprocess.Popen(
+    with started(
         (*order, "--progress", "json", "--preset", "slow"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -407,7 +408,7 @@ def test_a_closed_terminal_is_nothing_to_nohup(tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", Clip(frames=60, audio=()))
     order = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *VSR, "upscale", str(source)]
     order += ["--model", "bicubic", "--preset", "slow", "--progress", "json"]
-    with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(order, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert b'"start"' in process.stdout.readline()
         process.send_signal(signal.SIGHUP)
