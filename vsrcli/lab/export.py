@@ -16,7 +16,7 @@ from vsrcli.lab.card import Card, GraphCard, read_card, replace_card, sha256_of,
 from vsrcli.lab.emit import to_onnx
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.networks import LumaNet
-from vsrcli.lab.origin import UNSAID, Origin, origin_of
+from vsrcli.lab.origin import OUR_STILLS, UNSAID, Origin, origin_of
 from vsrcli.lab.recipe import Recipe
 from vsrcli.lab.restore.footprint import work_bytes
 from vsrcli.lab.sequence import EngineOptions
@@ -26,10 +26,7 @@ from vsrcli.runtime.engines import open_engine
 
 TOLERANCE = 1e-5
 ODD_SIZES = ((1, 1, 17, 29), (2, 1, 8, 5), (1, 1, 1, 1))
-TRAINED_ON = (
-    "sharp stills: 61 of T91 and General100 (from an MIT repository), 100 of the BSDS500 training "
-    "set (non-commercial research terms); one in twelve held back to validate"
-)
+TRAINED_ON = f"sharp stills: {OUR_STILLS}; one in twelve held back to validate"
 BICUBIC_ID = "bicubic"
 MEASURED_ON = {"set5": "set5", "bsd100_part": "bsd100-part"}
 """Names of figures on a card → folders of pictures."""

@@ -12,6 +12,11 @@ from vsrcli.lab.data import pictures
 
 OUR_PICTURES, OUR_CLIPS = 161, 43
 """What our own models were trained on."""
+OUR_STILLS = (
+    "61 pictures of T91 and General100 (published for research, taken from an MIT repository) and "
+    "100 of the BSDS500 training set (non-commercial research terms)"
+)
+"""The pictures, as cards name them."""
 UNKNOWN = "unknown"
 Data = Mapping[str, str | int]
 """Of one training: folder, pictures, clips, and what it began from."""

@@ -13,7 +13,7 @@ from vsrcli.errors import WeightsError
 from vsrcli.frames import IDENTITY, Color, Frame, Picture, frame_of
 from vsrcli.lab.card import Card, read_card, replace_card
 from vsrcli.lab.export import Exported, store
-from vsrcli.lab.origin import UNSAID, Origin, origin_of
+from vsrcli.lab.origin import OUR_STILLS, UNSAID, Origin, origin_of
 from vsrcli.lab.restore.network import SCALE, RealBasicVsr
 from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.recipe import FAMILY, Recipe
@@ -28,9 +28,8 @@ TOLERANCE = 1e-3
 HALO = 2
 """LR px around a place that the reconstruction looks at: 2 at 4x, 1 at 2x, 1 at 1x."""
 TRAINED_ON = (
-    "stills (61 of T91 and General100, 100 of the BSDS500 training set; research use) and real "
-    "clips under permissive licences, blurred, scaled, made noisy and compressed once; some held "
-    "back to validate"
+    f"sharp stills: {OUR_STILLS}; real clips under permissive licences; both blurred, scaled, made "
+    "noisy and compressed once, some held back to validate"
 )
 _FRAMES, _SIDE = 3, 32
 _LAYOUT = layout_of("gbrp16le")

@@ -16,7 +16,7 @@ from vsrcli.lab.card import Card, note_measured, read_card
 from vsrcli.lab.checkpoints import fitting, load_checkpoint
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.export import Exported, checked, store
-from vsrcli.lab.origin import UNSAID, Origin, origin_of
+from vsrcli.lab.origin import OUR_STILLS, UNSAID, Origin, origin_of
 from vsrcli.lab.temporal.cells import STATE, egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_SIGHT
 from vsrcli.lab.temporal.recipe import Recipe
@@ -26,9 +26,8 @@ from vsrcli.models.model import CARD
 from vsrcli.runtime.engines import open_engine
 
 STILLS = (
-    "synthetic camera motion over sharp stills: T91 and General100 (61, research use), the BSDS500 "
-    "training set (100, research use), frames of 43 permissively licensed clips; one in twelve "
-    "held back to validate"
+    f"synthetic camera motion over sharp stills: {OUR_STILLS}; frames of 43 permissively licensed "
+    "clips; one in twelve held back to validate"
 )
 CLIPS = "the clips themselves"
 PACK = "sequences of both blurred, made noisy, and compressed by H.264, H.265 and MPEG-4"
