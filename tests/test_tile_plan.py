@@ -201,6 +201,44 @@ def test_the_predicted_footprint_decides() -> None:
     assert (asked.width, asked.height) < (330, 230)
 
 
+@pytest.mark.parametrize("kind", ["espcn", "recurrent", "warmed up"])
+def test_a_run_goes_on_in_the_tiles_that_it_was_stopped_in(tmp_path: Path, kind: str) -> None:
+    """At a cut, too; in fewer bits, frames depend on them."""
+    model = MODELS["espcn"]
+    if kind != "espcn":
+        model = bordered(read_model(write_random_recurrent(tmp_path)), 3)
+    how = {"warm_up": 2} if kind == "warmed up" else {}
+    frames = moving(layout_of("yuv420p"), (64, 96), 5)
+    with opened(model, 4, "yuv420p", (64, 96), tile="40x24", **how) as driver:
+        wanted = run(driver, frames)
+    for at in (0, 1, 4):
+        with opened(model, 4, "yuv420p", (64, 96), tile="40x24", **how) as driver:
+            made = [out for each in frames[:at] for out in driver.push(each)]
+            carried = driver.save()
+            for out in made:
+                list(out.planes)  # a driver's frames are looked at before it is closed
+        with opened(model, 4, "yuv420p", (64, 96), tile=None, **how) as other:
+            inner = getattr(other, "_driver", other) if kind == "warmed up" else other
+            assert inner._tiling.is_whole
+            other.load(carried.arrays, frames[at - carried.held : at])
+            assert inner._tiling.tile == (40, 24)
+            assert_same(made + run(other, frames[at:]), wanted)
+
+
+def test_a_run_goes_on_in_smaller_tiles_where_memory_asks_for_them() -> None:
+    picture = Picture(layout=layout_of("yuv420p"), color=Color(), width=1920, height=1080)
+    graph = MODELS["espcn"].graph(4)
+    many, some, few = (
+        plan_tiling(MODELS["espcn"], graph, picture, wanted=None, free=free << 20)
+        for free in (64 << 10, 600, 300)
+    )
+    assert some.taken_up(few.saved()).tile == few.tile
+    assert many.taken_up(some.saved()).tile == some.tile
+    assert few.taken_up(some.saved()) is few
+    assert few.taken_up(many.saved()) is few
+    assert many.saved() == {}
+
+
 def test_options_are_checked(tmp_path: Path, vsr: Vsr) -> None:
     for text in ("12", "0x4", "x", "-1x5", "12x12x12", "on"):
         with pytest.raises(UsageError, match="--tile"):
@@ -265,13 +303,14 @@ def opened(
     tile: str | None = None,
     engine: str = "auto",
     precision: str = "auto",
+    warm_up: int = 0,
 ) -> Iterator[Driver]:
     layout, color = layout_of(pix_fmt), Color(siting=siting)
     picture = Picture(layout=layout, color=color, width=size[0], height=size[1])
     tuning = Tuning(tile=tile)
     driver = open_driver(
         model, scale, picture=picture, device="cpu", engine=engine, precision=precision, threads=1,
-        tuning=tuning,
+        warm_up=warm_up, tuning=tuning,
     )  # fmt: skip
     try:
         yield driver

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vsrcli.errors import OutOfMemoryError, UsageError
 from vsrcli.frames import Picture, Role
@@ -15,6 +20,8 @@ from vsrcli.runtime.tiles import Tile, rows_of_tiles
 
 log = logging.getLogger("vsr")
 OFF = "off"
+TILE = "tile"
+"""Of what a driver carries: (width, height) of its tiles, where pictures are cut."""
 _LEAST = 32
 """No side of a tile becomes smaller by halving, px."""
 _SHARE = 0.5
@@ -55,17 +62,35 @@ class Tiling:
     def halved(self) -> Tiling | None:
         """With the longer side of the tiles halved; None if that makes the windows no smaller."""
         width, height = self.tile or (self.picture.width, self.picture.height)
-        now = self.window()
         while max(width, height) > _LEAST:
             if width >= height:
                 width = -(-width // 2)
             else:
                 height = -(-height // 2)
             cut = replace(self, tile=(width, height))
-            smaller = cut.window()
-            if smaller.width * smaller.height < now.width * now.height:
+            if cut._area() < self._area():
                 return cut
         return None
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """What `taken_up` needs."""
+        return {TILE: np.array(self.tile)} if self.tile else {}
+
+    def taken_up(self, arrays: Mapping[str, NDArray[Any]]) -> Tiling:
+        """That of the run that saved the arrays, unless memory asks for smaller tiles by now."""
+        width, height = map(int, arrays.get(TILE, (0, 0)))
+        before = replace(self, tile=(width, height) if width else None, reason="")
+        is_cut_for_memory = bool(self.reason)
+        if before.tile == self.tile or (is_cut_for_memory and self._area() < before._area()):
+            return self
+        window = before.window()
+        log.info("as before the run was stopped: %dx%d at a time", window.width, window.height)
+        return before
+
+    def _area(self) -> int:
+        """Of a window, px."""
+        window = self.window()
+        return window.width * window.height
 
     def smaller(self, exc: Exception) -> Tiling:
         """What to go on with when memory ran out; says so. Raises OutOfMemoryError if nothing."""

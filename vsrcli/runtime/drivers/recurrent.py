@@ -18,7 +18,7 @@ from vsrcli.runtime.drivers import Carried
 from vsrcli.runtime.drivers.cell import Cell, WholeCell
 from vsrcli.runtime.drivers.tiled_cell import TiledCell
 from vsrcli.runtime.engines import Array, Setup
-from vsrcli.runtime.tile_plan import Tiling
+from vsrcli.runtime.tile_plan import TILE, Tiling
 
 log = logging.getLogger("vsr")
 
@@ -63,13 +63,16 @@ class RecurrentDriver:
         self._begun = False
 
     def save(self) -> Carried:
-        if not self._begun:
-            return Carried()
-        return Carried(arrays=self._cell.save(), held=len(self._waiting))
+        """At a cut, too: the next shot goes through in tiles like those before it."""
+        carried = self._cell.save() if self._begun else {}
+        return Carried(arrays=carried | self._tiling.saved(), held=len(self._waiting))
 
     def load(self, arrays: Mapping[str, Array], held: Sequence[Frame]) -> None:
         self.reset()
-        if not arrays:
+        tiling = self._tiling.taken_up(arrays)
+        if tiling is not self._tiling:
+            self._recut(tiling)
+        if set(arrays) <= {TILE}:
             return
         self._cell.load(arrays)
         self._waiting.extend(held)
@@ -100,12 +103,17 @@ class RecurrentDriver:
 
     def _shrink(self, exc: Exception) -> None:
         """Smaller tiles from now on; what was carried goes on."""
-        self._tiling = self._tiling.smaller(exc)
+        tiling = self._tiling.smaller(exc)
         carried = self._cell.save() if self._begun else {}
-        self._cell.close()
-        self._cell = self._open()
+        self._recut(tiling)
         if carried:
             self._cell.load(carried)
+
+    def _recut(self, tiling: Tiling) -> None:
+        """Empty engines for other tiles."""
+        self._cell.close()
+        self._tiling = tiling
+        self._cell = self._open()
 
     def _open(self) -> Cell:
         tiles, picture = self._tiling.rows(), self._tiling.picture

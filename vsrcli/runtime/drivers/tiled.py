@@ -7,14 +7,16 @@ made anew in smaller tiles, each when somebody asks for its planes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsrcli import stops
 from vsrcli.errors import OutOfMemoryError
 from vsrcli.frames import Arriving, Frame, Picture, Plane
-from vsrcli.runtime.drivers import Driver, Memoryless
+from vsrcli.runtime.drivers import Carried, Driver, Memoryless
 from vsrcli.runtime.tile_plan import Tiling
 from vsrcli.runtime.tiles import cut, paste
 
@@ -59,10 +61,12 @@ class TiledFrames(Memoryless):
                 self._shrink(exc)
 
     def _shrink(self, exc: Exception) -> None:
-        self._tiling = self._tiling.smaller(exc)
+        self._recut(self._tiling.smaller(exc))
+
+    def _recut(self, tiling: Tiling) -> None:
         self._driver.close()
-        self._driver = self._open(self._tiling.window())
-        self._rows = self._tiling.rows()
+        self._tiling = tiling
+        self._driver, self._rows = self._open(tiling.window()), tiling.rows()
 
     def _upscale(self, frame: Frame) -> Sequence[Plane]:
         if len(self._rows) == len(self._rows[0]) == 1:
@@ -78,6 +82,15 @@ class TiledFrames(Memoryless):
                 for i, plane in enumerate(made.planes):
                     paste(plane, large[i], tile, sub=layout.subsampling(i), scale=self.scale)
         return large
+
+    def save(self) -> Carried:
+        """The tiles: frames differ in a code value by those they go through."""
+        return Carried(arrays=self._tiling.saved())
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], held: Sequence[Frame]) -> None:
+        tiling = self._tiling.taken_up(arrays)
+        if tiling is not self._tiling:
+            self._recut(tiling)
 
     def close(self) -> None:
         self._driver.close()

@@ -49,20 +49,18 @@ class WarmUp:
 
     def save(self) -> Carried:
         """An opening is only held; nothing has run yet."""
-        if not self._warm:
-            return Carried(held=len(self._opening))
         inner = self._driver.save()
+        if not self._warm:
+            return replace(inner, held=len(self._opening))
         return replace(inner, arrays={**inner.arrays, _UNWANTED: np.array(self._unwanted)})
 
     def load(self, arrays: Mapping[str, NDArray[Any]], held: Sequence[Frame]) -> None:
         self.reset()
         self._warm = _UNWANTED in arrays
-        if not self._warm:
-            self._opening = list(held)
-            return
+        self._opening = [] if self._warm else list(held)
+        self._unwanted = int(arrays.get(_UNWANTED, 0))
         inner = {name: array for name, array in arrays.items() if name != _UNWANTED}
-        self._unwanted = int(arrays[_UNWANTED])
-        self._driver.load(inner, held)
+        self._driver.load(inner, held if self._warm else ())
 
     def close(self) -> None:
         self._driver.close()
