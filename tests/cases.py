@@ -340,8 +340,9 @@ def _by_ffmpeg(container: str, order: tuple[str, ...]) -> Callable[[Path], Path]
 
 
 def _refusals() -> Iterator[Case]:
-    clear = Clip(frames=3, codec="ffv1", pix_fmt="yuva420p", audio=())
-    yield _made("alpha in H.264", ".mkv", clear, refused=8)
+    glass = ("-f", "lavfi", "-i", "color=red@0.5:96x64:25:d=0.2,format=yuva420p", "-c:v", "ffv1")
+    made = _by_ffmpeg(".mkv", glass)
+    yield Case(name="transparency into H.264", suffix=".mkv", source=made, refused=8)
 
     def cut(folder: Path) -> Path:
         whole = make(folder / "whole.mkv", Clip(frames=100))

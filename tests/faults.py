@@ -51,7 +51,7 @@ class Failing:
         return self.stream.encode(frame)
 
 begin = FrameWriter.__init__
-FrameWriter.__init__ = lambda self, stream, info: begin(self, Failing(stream), info)
+FrameWriter.__init__ = lambda self, stream, *rest: begin(self, Failing(stream), *rest)
 sys.exit(run(["upscale", *sys.argv[2:]]))
 """
 """`vsr upscale` with an encoder that fails after so many frames, or when it is flushed."""

@@ -93,9 +93,39 @@ def test_lost_transparency_is_refused(tmp_path: Path, vsr: Vsr) -> None:
     outcome = vsr(*order)
     assert outcome.code == 8
     (line,) = outcome.lines
-    assert "libx264 cannot hold transparency" in line
+    assert "frame 0 is transparent, which libx264 cannot hold" in line
     assert "--alpha drop" in line
     assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "pix_fmt", "end"), [("gif", "rgb8", 0), ("apng", "rgba", 8), ("qtrle", "argb", 8)]
+)
+def test_what_is_opaque_needs_no_place_for_transparency(
+    tmp_path: Path, vsr: Vsr, name: str, pix_fmt: str, end: int
+) -> None:
+    """A GIF, which always has an alpha plane, becomes an mp4; a clear corner ends the run."""
+    source = tmp_path / f"in.{'mov' if name == 'qtrle' else name}"
+    rgba = np.dstack([picture(0, (96, 64)), np.full((64, 96), 255, np.uint8)])
+    clear = rgba.copy()
+    clear[:8, :8, 3] = 0
+    for last, code in ((rgba, 0), (clear, end)):
+        with av.open(str(source), "w") as out:
+            stream = out.add_stream(name, rate=25)
+            stream.width, stream.height, stream.pix_fmt = 96, 64, pix_fmt
+            for index, pixels in enumerate((rgba, rgba, last)):
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgba")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                out.mux(stream.encode(frame.reformat(format=pix_fmt)))
+            out.mux(stream.encode(None))
+        order = ("upscale", source, "-m", "bicubic", "-s", 2, "-o", tmp_path / "out.mp4")
+        outcome = vsr(*order, "-y")
+        assert outcome.code == code, outcome.err
+        if code:
+            assert "frame 2 is transparent, which libx264 cannot hold" in outcome.lines[-1]
+        said = vsr(*order, "-y", "--dry-run")
+        assert said.code == 0
+        assert "stop at a frame that is transparent" in " ".join((said.out + said.err).split())
 
 
 @pytest.mark.parametrize("options", [("--alpha", "drop"), ("--pix-fmt", "yuv420p")])
@@ -119,6 +149,9 @@ def test_alpha_is_dropped_on_request(
 
 
 def test_probe_says_that_alpha_is_refused(tmp_path: Path, vsr: Vsr) -> None:
-    outcome = vsr("probe", make_clip(tmp_path / "in.mkv", "ffv1", "yuva420p"), "--no-speed")
+    source = make_clip(tmp_path / "in.mkv", "ffv1", "yuva420p")
+    outcome = vsr("probe", source, "--no-speed")
     assert outcome.code == 0
-    assert "will refuse this: libx264 cannot hold transparency" in " ".join(outcome.out.split())
+    said = " ".join(outcome.out.split())
+    assert "will refuse this: frame 0 is transparent, which libx264 cannot hold" in said
+    assert vsr("upscale", source, "-m", "bicubic", "-s", 2, "--dry-run").code == 8

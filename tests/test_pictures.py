@@ -151,7 +151,7 @@ def test_transparency_that_jpeg_cannot_hold(tmp_path: Path, vsr: Vsr, upscale: V
     source, out = still(tmp_path / "in.png", "rgba"), tmp_path / "out.jpg"
     outcome = vsr("upscale", source, "-o", out, "--model", "bicubic")
     assert (outcome.code, out.exists()) == (8, False)
-    assert "mjpeg cannot hold transparency; use .png, .webp or .tif" in outcome.err
+    assert "transparent, which mjpeg cannot hold; use .png, .webp or .tif" in outcome.err
     upscale(source, "-o", out, "--alpha", "drop")
     opaque = av.VideoFrame.from_ndarray(np.full((6, 8, 4), 255, np.uint8), format="rgba")
     with av.open(str(tmp_path / "opaque.png"), "w") as file:

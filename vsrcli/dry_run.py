@@ -22,7 +22,7 @@ from vsrcli.memory_needs import peak_bytes
 from vsrcli.models import Model, Temporal
 from vsrcli.paths import is_pipe, is_plain
 from vsrcli.pipeline import expected_frames, open_source
-from vsrcli.probe import Outcome, collected_warnings
+from vsrcli.probe import Outcome, check_alpha, collected_warnings
 from vsrcli.resume import unfinished
 from vsrcli.runtime.bare_onnx import resolve_model
 from vsrcli.runtime.devices import choose_device
@@ -82,6 +82,8 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
         outlet = open_outlet(target, job.format)
         job = replace(job, video=outlet.settings(job.video))
         outcome = _outcome(job, source, size, target, outlet.format)
+        if not job.video.pix_fmt:
+            check_alpha(samples[0], outcome.encoder, outcome.pix_fmt)
         speed = _speed(job, model, size, source, samples, decode_s)
     done = unfinished(target) if is_plain(target) else 0
     return Prospect(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vsrcli.errors import EncodeError, UsageError
 from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, Speeds, measure_speeds
+from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_MODEL, Job
 from vsrcli.media.frame_count import Census, take_census
 from vsrcli.media.info import SourceInfo, VideoInfo
@@ -21,9 +22,11 @@ from vsrcli.media.plan import StreamPlan, plan_streams
 from vsrcli.media.settings import (
     VideoOptions,
     check_even,
+    check_opaque,
     choose_format,
     default_codec,
     encoder_named,
+    loses_alpha,
 )
 from vsrcli.media.source import Source
 from vsrcli.memory_needs import Need, memory_needs
@@ -91,7 +94,7 @@ def probe_source(
         info = source.info
         model = find_model(DEFAULT_MODEL)
         size = choose_size(Job(source=path, model=model.id, scale=scale), model, info.video)
-        outcome = _outcome(source, model, size)
+        outcome = _outcome(source, model, size, census)
         needs = tuple(memory_needs(info.video.picture, models, scale=size.factor))
         tilings = _tilings(info.video, models, size.factor)
         speeds = None
@@ -127,7 +130,7 @@ def _tilings(video: VideoInfo, models: Sequence[Model], factor: int) -> dict[str
     return found
 
 
-def _outcome(source: Source, model: Model, size: Size) -> Outcome:
+def _outcome(source: Source, model: Model, size: Size, census: Census) -> Outcome:
     video = source.info.video
     target = default_target(source.path, model.id, size)
     container = container_of(target)
@@ -136,6 +139,7 @@ def _outcome(source: Source, model: Model, size: Size) -> Outcome:
     try:
         pix_fmt = choose_format(codec, video.layout, None)
         check_even(codec, pix_fmt, size.width, size.height)
+        check_alpha(census.samples[0], codec.name, pix_fmt)
     except EncodeError as exc:
         log.warning("vsr upscale will refuse this: %s", exc)
     plans = plan_streams(source.container, video=video.index, container=container, audio="copy")
@@ -147,6 +151,14 @@ def _outcome(source: Source, model: Model, size: Size) -> Outcome:
         size=size,
         streams=tuple(plans),
     )
+
+
+def check_alpha(first: Frame, encoder: str, pix_fmt: str) -> None:
+    """Raises EncodeError where a run would at its first frame; warns that a later one may do it."""
+    if loses_alpha(first.layout, pix_fmt):
+        check_opaque(first, encoder)
+        log.warning("vsr upscale will stop at a frame that is transparent, which %s cannot hold, "
+                    "without --alpha drop", encoder)  # fmt: skip
 
 
 def _remarks(video: VideoInfo, census: Census) -> Iterator[str]:

@@ -29,10 +29,12 @@ from vsrcli.media.settings import (
     STILLS,
     VideoOptions,
     check_even,
+    check_opaque,
     choose_format,
     default_codec,
     encoded_color,
     encoder_named,
+    loses_alpha,
     private_options,
     told_color,
     warn_of_lost_hdr,
@@ -207,8 +209,9 @@ def _refused(name: str, exc: Exception) -> EncodeError:
 class FrameWriter:
     """Turns frames into encoded packets of one stream."""
 
-    def __init__(self, encoder: Encoder, info: VideoInfo) -> None:
+    def __init__(self, encoder: Encoder, info: VideoInfo, options: VideoOptions) -> None:
         self._encoder, self._info = encoder, info
+        self._has_to_be_opaque = not options.pix_fmt and loses_alpha(info.layout, encoder.pix_fmt)
         self._reformatter, self._attached = VideoReformatter(), Attached()
         self._saw_captions = False
         self._exif = Exif(encoder.name, self._attached)
@@ -232,6 +235,8 @@ class FrameWriter:
 
     def encode(self, frame: Frame, pts: int) -> list[SidePacket]:
         """Packets that are ready. `pts` is in the frame's time base. Raises EncodeError."""
+        if self._has_to_be_opaque:
+            check_opaque(frame, self._encoder.name)
         picture = self._picture(frame)
         if self.last_pts is not None and pts <= self.last_pts:
             raise EncodeError(

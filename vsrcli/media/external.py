@@ -110,7 +110,7 @@ def open_writer(
     codec = codec_of(options, container.format.name)
     if isinstance(codec, Codec):
         stream = add_video(container, info, options, size=size, threads=threads)
-        return stream, FrameWriter(StreamEncoder(stream), info)
+        return stream, FrameWriter(StreamEncoder(stream), info, options)
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
     check_even(codec, pix_fmt, *size)
     command = _command(codec, info, options, pix_fmt, size[1], threads)
@@ -127,7 +127,7 @@ def open_writer(
     stream.time_base = info.time_base
     say_turn(container, stream, info, size)
     external = External((*command, "-f", muxer, "pipe:1"), codec.name, size, pix_fmt, info, header)
-    return stream, FrameWriter(external, info)
+    return stream, FrameWriter(external, info, options)
 
 
 def try_encoder(name: str, size: tuple[int, int]) -> None:

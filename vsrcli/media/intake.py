@@ -12,7 +12,7 @@ from av.codec.codec import UnknownCodecError
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame, Layout, Role
 from vsrcli.media.info import VideoInfo
-from vsrcli.media.pixels import layout_of
+from vsrcli.media.pixels import layout_of, without_alpha
 from vsrcli.media.rotation import Turn
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -69,7 +69,7 @@ class Intake:
     def frame(self, frame: Frame, turn: Turn | None) -> Frame:
         """A decoded frame as it goes on."""
         if not self.alpha and frame.layout.planes_of(Role.ALPHA):
-            frame = replace(frame, planes=frame.planes[:-1], layout=_opaque(frame.layout))
+            frame = replace(frame, planes=frame.planes[:-1], layout=without_alpha(frame.layout))
         return turn.apply(frame) if turn and self.turns(turn, frame.layout) else frame
 
     def turns(self, turn: Turn, layout: Layout) -> bool:
@@ -91,7 +91,7 @@ class Intake:
         frames = round(info.frames * rate / info.rate)
         info = replace(info, rate=rate, frames=frames)
         if not self.alpha and info.layout.planes_of(Role.ALPHA):
-            info = replace(info, layout=_opaque(info.layout))
+            info = replace(info, layout=without_alpha(info.layout))
         turn = info.turn
         if turn is None or not self.turns(turn, info.layout):
             return info
@@ -106,11 +106,6 @@ class Intake:
             rotation=0,
             turn=None,
         )
-
-
-def _opaque(layout: Layout) -> Layout:
-    """The layout without its alpha, which is the last plane."""
-    return layout_of(layout.name.replace("yuva", "yuv").replace("gbrap", "gbrp"))
 
 
 def _has_own_rates(encoder: str | None) -> bool:

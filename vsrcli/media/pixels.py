@@ -59,6 +59,11 @@ def layout_of(pix_fmt: str) -> Layout:
     )
 
 
+def without_alpha(layout: Layout) -> Layout:
+    """The layout without its alpha, which is the last plane."""
+    return layout_of(layout.name.replace("yuva", "yuv").replace("gbrap", "gbrp"))
+
+
 def full_name(pix_fmt: str) -> str:
     """The name with the byte order, which FFmpeg lets one leave out: yuv420p10le for yuv420p10.
     What is no such name stays."""

@@ -11,10 +11,10 @@ import av
 from av.codec.codec import Codec, UnknownCodecError
 
 from vsrcli.errors import EncodeError
-from vsrcli.frames import BT601, IDENTITY, UNSPECIFIED, Color, Layout, Role, assumed_matrix
+from vsrcli.frames import BT601, IDENTITY, UNSPECIFIED, Color, Frame, Layout, Role, assumed_matrix
 from vsrcli.media.hdr import encoder_parameters
 from vsrcli.media.info import VideoInfo
-from vsrcli.media.pixels import best_format, full_name, layout_of
+from vsrcli.media.pixels import best_format, full_name, layout_of, without_alpha
 
 log = logging.getLogger("vsr")
 _X26X = {"libx264", "libx264rgb", "libx265"}
@@ -115,11 +115,7 @@ def encoder_named(name: str) -> Codec:
 
 
 def choose_format(codec: Offer, layout: Layout, wanted: str | None) -> str:
-    """The pixel format to encode.
-
-    Raises EncodeError if the encoder lacks the one asked for, or if transparency would be lost
-    without a word of the user.
-    """
+    """The pixel format to encode. Raises EncodeError if the encoder lacks the one asked for."""
     offered, name = _offered(codec), _PLAIN_NAMES.get(codec.name, codec.name)
     if wanted:
         wanted = full_name(wanted)
@@ -129,16 +125,32 @@ def choose_format(codec: Offer, layout: Layout, wanted: str | None) -> str:
     if not offered or layout.name in offered:
         return layout.name
     chosen = best_format(offered, layout)
-    if layout.planes_of(Role.ALPHA) and not any(
-        c.is_alpha for c in av.VideoFormat(chosen).components
-    ):
-        able = "-c:v prores_ks (.mov), ffv1 (.mkv) or libvpx-vp9 (.webm)"
-        able = ".png, .webp or .tif" if codec.name in STILLS else able
-        raise EncodeError(f"{name} cannot hold transparency; use {able}, or --alpha drop")
+    if loses_alpha(layout, chosen):
+        log.info("%s cannot hold transparency: all frames have to be opaque", name)
+        layout = without_alpha(layout)
     if layout_of(chosen) != layout:  # packed formats hold the same samples
         level = logging.INFO if codec.name in STILLS else logging.WARNING
         log.log(level, "%s cannot encode %s: converted to %s", name, layout.name, chosen)
     return chosen
+
+
+def loses_alpha(layout: Layout, pix_fmt: str) -> bool:
+    """Whether a format has no place for the transparency of a layout."""
+    has_place = any(c.is_alpha for c in av.VideoFormat(pix_fmt).components)
+    return bool(layout.planes_of(Role.ALPHA)) and not has_place
+
+
+def check_opaque(frame: Frame, encoder: str) -> None:
+    """Raises EncodeError for a frame that shows what would be behind it, which the encoder loses:
+    that takes a word of the user."""
+    (index,) = frame.layout.planes_of(Role.ALPHA)
+    if int(frame.planes[index].min()) < frame.layout.peak:
+        able = "-c:v prores_ks (.mov), ffv1 (.mkv) or libvpx-vp9 (.webm)"
+        able = ".png, .webp or .tif" if encoder in STILLS else able
+        raise EncodeError(
+            f"frame {frame.index} is transparent, which {_PLAIN_NAMES.get(encoder, encoder)} "
+            f"cannot hold; use {able}, or --alpha drop"
+        )
 
 
 def _offered(codec: Offer) -> list[str]:

@@ -16,7 +16,7 @@ import av
 
 from vsrcli import stops
 from vsrcli.errors import InputError
-from vsrcli.frames import Frame, Role
+from vsrcli.frames import Frame
 from vsrcli.media.damage import Damage
 from vsrcli.media.decoded import PlainFrames
 from vsrcli.media.deinterlace import Deinterlacer
@@ -32,7 +32,6 @@ from vsrcli.media.rate import Grid
 from vsrcli.media.transport_stream import Witness
 from vsrcli.media.truncation import AV_TIME_BASE, ending_of
 from vsrcli.media.unopened import why_not_opened
-from vsrcli.paths import is_picture, numbered
 
 log = logging.getLogger("vsr")
 _INTERLEAVE_S = 5
@@ -166,24 +165,11 @@ class Source:
             self._explain_no_frames()
         assert frame is not None
         assert self._plain is not None
-        self._drop_empty_alpha(frame)
         first, notes = self._plain.first, self._plain.notes
         info = describe(self.path, self.container, self.stream, first, notes)
         rate = self.grid.rate if self.grid else None
         video = self.intake.video(info.video, self._fields.factor, rate)
         return replace(info, video=replace(video, time_base=frame.time_base))
-
-    def _drop_empty_alpha(self, frame: Frame) -> None:
-        """A single picture shows at once whether anything in it is transparent."""
-        is_single = is_picture(self.path) and not numbered(self.path)
-        if not (is_single and frame.layout.planes_of(Role.ALPHA)):
-            return
-        if frame.planes[-1].min() == (1 << frame.layout.bits) - 1:
-            self.intake = replace(self.intake, alpha=False)
-            self._head = [
-                self.intake.frame(item, None) if isinstance(item, Frame) else item
-                for item in self._head
-            ]
 
     def _pull_frame(self) -> Frame | None:
         for item in self._tail:
