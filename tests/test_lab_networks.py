@@ -19,6 +19,7 @@ from vsrcli.lab.export import export, parity, random_inputs
 from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.importers.forms import FORMS
 from vsrcli.lab.networks import FAMILIES, build
+from vsrcli.lab.networks.sesr import LinearBlock
 from vsrcli.lab.optim import lr_factor, orthogonal
 from vsrcli.lab.recipe import load_recipe
 from vsrcli.lab.train import average_net, start, train
@@ -34,6 +35,7 @@ SMALL = {
     "esr-cnn": {"channels": 2, "depth": 3, "features": 4},
     "espcn": {"depth": 5, "features": 4},
     "fsrcnn": {"depth": 6, "features": 4, "layers": 2},
+    "sesr": {"blocks": 2, "features": 4},
 }
 PUBLISHED_PARAMS = [
     ("esr-max", 2, {"kernel": 7, "channels": 13}, 2548),
@@ -79,6 +81,27 @@ def test_attention_graph_holds_for_large_logits(gain):
     low, high = product_range(list(np.split(net.filter.weight.detach().numpy(), 3))[1:], 0.0)
     assert (high - low > 160) or gain == 5
     assert parity(to_onnx(net).SerializeToString(), net, random_inputs()) < 1e-4
+
+
+def test_sesr_has_its_published_size_when_it_is_collapsed():
+    """The kernels of SESR-M3, M5 and M11 at x2 and M5 at x4; nothing is left of the wide ones."""
+    for scale, blocks, kernels in ((2, 3, 8912), (2, 5, 13520), (2, 11, 27344), (4, 5, 18320)):
+        net = build("sesr", scale, {"blocks": blocks})
+        biases, slopes = 16 * (blocks + 1) + scale**2, blocks + 1
+        assert net.params() == kernels + biases + slopes
+        stored = [each for each in to_onnx(net).graph.initializer if len(each.dims) in (1, 4)]
+        floats = sum(int(np.prod(each.dims)) for each in stored if each.data_type == 1)
+        assert floats == kernels + biases  # slopes are attributes
+
+
+def test_linear_block_is_one_convolution():
+    """The collapsed kernel gives what the wide one, the narrow one and the way around them give."""
+    torch.manual_seed(0)
+    block = LinearBlock(6, 6, 3, padding="zeros", short=True)
+    x = torch.rand(2, 6, 9, 7)
+    wide = torch.nn.functional.conv2d(x, block.wide, padding=1)
+    narrow = torch.nn.functional.conv2d(wide, block.narrow[:, :, None, None], block.bias)
+    assert (block(x) - (narrow + x)).abs().max() < 1e-5
 
 
 def test_receptive_border_is_exact():

@@ -6,7 +6,7 @@
   unpack what those made; half as many convolutions again cost less than that.
 - Softmax over channel groups is exp(a)·v / exp(a) summed by a 1x1 convolution of ones: ONNX's own
   Softmax on that axis is ten times slower. No maximum is subtracted where the weights prove that
-  exp cannot overflow for inputs in 0..1 (`logit_range`).
+  exp cannot overflow for inputs in 0..1 (`product_range`).
 - PReLU with one slope is LeakyRelu, which runtimes fuse into the convolution before it.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vsrcli.lab.graph import GraphBuilder, shuffled
-from vsrcli.lab.networks import Espcn, EsrCnn, EsrMax, EsrTm, EsrTr, Fsrcnn, LumaNet
+from vsrcli.lab.networks import Espcn, EsrCnn, EsrMax, EsrTm, EsrTr, Fsrcnn, LumaNet, Sesr
 
 Array = NDArray[np.float32]
 Attention = EsrTm | EsrTr | EsrCnn
@@ -137,6 +137,29 @@ def _emit_fsrcnn(graph: GraphBuilder, x: str, net: Fsrcnn) -> str:
     return _layers(graph, x, net.net.children())
 
 
+def _emit_sesr(graph: GraphBuilder, x: str, net: Sesr) -> str:
+    """Blocks as the convolutions that they are. The body keeps its size, so that nothing is cut out
+    of wide tensors for the sums: what its padding of zeros spoils is cut off the few phases."""
+    first, *body, last = net.blocks()
+    pads = [first.pad, *[each.wide.shape[2] // 2 for each in body], last.pad]
+    y, early = x, ""
+    for block, pad, slope in zip((first, *body), pads, net.slopes(), strict=False):
+        y = graph.conv(y, numbers(block.weight()), numbers(block.bias), pad=pad)
+        y = graph.add("LeakyRelu", y, alpha=slope)
+        early = early or y
+    y = graph.add("Add", y, early)
+    y = graph.conv(y, numbers(last.weight()), numbers(last.bias), pad=pads[-1])
+    if net.padding == "replicate":
+        spoilt = len(body)
+        y, x = _inside(graph, y, spoilt), _inside(graph, x, net.border)
+    return graph.add("Add", y, x)
+
+
+def _inside(graph: GraphBuilder, x: str, edge: int) -> str:
+    """Without `edge` px a side."""
+    return graph.add("Slice", x, graph.ints(edge, edge), graph.ints(-edge, -edge), graph.ints(2, 3))
+
+
 EMITTERS: dict[type[LumaNet], Callable[[GraphBuilder, str, Any], str]] = {
     EsrMax: _emit_max,
     EsrTm: _emit_one_layer,
@@ -144,6 +167,7 @@ EMITTERS: dict[type[LumaNet], Callable[[GraphBuilder, str, Any], str]] = {
     EsrCnn: _emit_cnn,
     Espcn: _emit_espcn,
     Fsrcnn: _emit_fsrcnn,
+    Sesr: _emit_sesr,
 }
 
 

@@ -6,9 +6,10 @@ from vsrcli.lab.networks.base import LumaNet, Padding
 from vsrcli.lab.networks.espcn import Espcn
 from vsrcli.lab.networks.esr import EsrCnn, EsrMax, EsrTm, EsrTr
 from vsrcli.lab.networks.fsrcnn import Fsrcnn
+from vsrcli.lab.networks.sesr import Sesr
 
 FAMILIES: dict[str, type[LumaNet]] = {
-    net.family: net for net in (EsrMax, EsrTm, EsrTr, EsrCnn, Espcn, Fsrcnn)
+    net.family: net for net in (EsrMax, EsrTm, EsrTr, EsrCnn, Espcn, Fsrcnn, Sesr)
 }
 
 
@@ -19,4 +20,15 @@ def build(
     return FAMILIES[family](scale=scale, padding=padding, **shape)
 
 
-__all__ = ["FAMILIES", "Espcn", "EsrCnn", "EsrMax", "EsrTm", "EsrTr", "Fsrcnn", "LumaNet", "build"]
+__all__ = [
+    "FAMILIES",
+    "Espcn",
+    "EsrCnn",
+    "EsrMax",
+    "EsrTm",
+    "EsrTr",
+    "Fsrcnn",
+    "LumaNet",
+    "Sesr",
+    "build",
+]
