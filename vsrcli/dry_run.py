@@ -16,13 +16,12 @@ from vsrcli.media.frame_count import centre
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.outlet import open_outlet
 from vsrcli.media.plan import plan_streams
-from vsrcli.media.settings import check_even, choose_format
 from vsrcli.media.source import Source
 from vsrcli.memory_needs import peak_bytes
 from vsrcli.models import Model, Temporal
 from vsrcli.paths import is_pipe, is_plain
 from vsrcli.pipeline import expected_frames, open_source
-from vsrcli.probe import Outcome, check_alpha, collected_warnings
+from vsrcli.probe import Outcome, collected_warnings, encoded_format
 from vsrcli.resume import unfinished
 from vsrcli.runtime.bare_onnx import resolve_model
 from vsrcli.runtime.devices import choose_device
@@ -81,9 +80,7 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
             check_target(target, job.source, overwrite=job.overwrite)
         outlet = open_outlet(target, job.format)
         job = replace(job, video=outlet.settings(job.video))
-        outcome = _outcome(job, source, size, target, outlet.format)
-        if not job.video.pix_fmt:
-            check_alpha(samples[0], outcome.encoder, outcome.pix_fmt)
+        outcome = _outcome(job, source, size, target, outlet.format, samples[0])
         speed = _speed(job, model, size, source, samples, decode_s)
     done = unfinished(target) if is_plain(target) else 0
     return Prospect(
@@ -112,14 +109,14 @@ def _samples(source: Source) -> tuple[list[Frame], float]:
     return samples, (time.perf_counter() - began) / len(samples)
 
 
-def _outcome(job: Job, source: Source, size: Size, target: Path, container: str) -> Outcome:
-    video = source.info.video
+def _outcome(
+    job: Job, source: Source, size: Size, target: Path, container: str, first: Frame
+) -> Outcome:
     codec = codec_of(job.video, container)
-    pix_fmt = choose_format(codec, video.layout, job.video.pix_fmt)
-    check_even(codec, pix_fmt, size.width, size.height)
+    pix_fmt = encoded_format(codec, first, size, job.video.pix_fmt)
     plans = plan_streams(
         source.container,
-        video=video.index,
+        video=source.info.video.index,
         container=container,
         audio=job.audio,
         wanted=source.wanted,

@@ -20,6 +20,7 @@ from vsrcli.media.info import SourceInfo, VideoInfo
 from vsrcli.media.outlet import container_of
 from vsrcli.media.plan import StreamPlan, plan_streams
 from vsrcli.media.settings import (
+    Offer,
     VideoOptions,
     check_even,
     check_opaque,
@@ -135,12 +136,10 @@ def _outcome(source: Source, model: Model, size: Size, census: Census) -> Outcom
     target = default_target(source.path, model.id, size)
     container = container_of(target)
     codec = encoder_named(default_codec(container))
-    pix_fmt = video.layout.name
     try:
-        pix_fmt = choose_format(codec, video.layout, None)
-        check_even(codec, pix_fmt, size.width, size.height)
-        check_alpha(census.samples[0], codec.name, pix_fmt)
+        pix_fmt = encoded_format(codec, census.samples[0], size)
     except EncodeError as exc:
+        pix_fmt = video.layout.name
         log.warning("vsr upscale will refuse this: %s", exc)
     plans = plan_streams(source.container, video=video.index, container=container, audio="copy")
     return Outcome(
@@ -153,12 +152,16 @@ def _outcome(source: Source, model: Model, size: Size, census: Census) -> Outcom
     )
 
 
-def check_alpha(first: Frame, encoder: str, pix_fmt: str) -> None:
-    """Raises EncodeError where a run would at its first frame; warns that a later one may do it."""
-    if loses_alpha(first.layout, pix_fmt):
-        check_opaque(first, encoder)
+def encoded_format(codec: Offer, first: Frame, size: Size, wanted: str | None = None) -> str:
+    """The pixel format of a run's output. Raises EncodeError where the run would, by its first
+    frame; warns of what may end it later."""
+    pix_fmt = choose_format(codec, first.layout, wanted)
+    check_even(codec, pix_fmt, size.width, size.height)
+    if not wanted and loses_alpha(first.layout, pix_fmt):
+        check_opaque(first, codec.name)
         log.warning("vsr upscale will stop at a frame that is transparent, which %s cannot hold, "
-                    "without --alpha drop", encoder)  # fmt: skip
+                    "without --alpha drop", codec.name)  # fmt: skip
+    return pix_fmt
 
 
 def _remarks(video: VideoInfo, census: Census) -> Iterator[str]:
