@@ -145,7 +145,7 @@ def test_queue_goes_on_where_it_was_stopped(tmp_path: Path, shell: Shell) -> Non
     again = shell(*order)
     assert again.returncode == 0, again.stderr
     assert {path.name for path in (waiting / "done").iterdir()} == {"a.mkv", "b.mkv"}
-    assert len(facts(tmp_path / "out" / "a.mkv").pts) == 300
+    assert len(facts(tmp_path / "out" / "a.mkv").pts) == 600
 
 
 @posix
