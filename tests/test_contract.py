@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from test_engines import needs_openvino
 
 from vsrcli.frames import Color, Frame, Layout, Picture, Plane
 from vsrcli.media.pixels import layout_of
@@ -18,7 +19,7 @@ from vsrcli.runtime.drivers import Driver, open_driver
 
 IDS = (
     *("bicubic", "esr-max", "esr-max-fast", "esr-tm", "esr-tr", "esr-tr-fast", "esr-cnn"),
-    *("espcn", "espcn-fast", "fsrcnn"),
+    *("espcn", "espcn-fast", "fsrcnn", "sesr"),
 )
 SCALES = (2, 3, 4)
 MODELS = {m.id: m for m in list_models() if _PACKAGE.parent in m.folder.parents}
@@ -32,12 +33,17 @@ each_graph = pytest.mark.parametrize(("name", "scale"), ALL)
 
 @contextmanager
 def driver_of(
-    model: Model, scale: int, pix_fmt: str, size: tuple[int, int], full_range: bool | None = None
+    model: Model,
+    scale: int,
+    pix_fmt: str,
+    size: tuple[int, int],
+    full_range: bool | None = None,
+    **how: str,
 ) -> Iterator[Driver]:
     """A model on the CPU, ready for pictures of this format and size."""
     color = Color(full_range=full_range)
     picture = Picture(layout=layout_of(pix_fmt), color=color, width=size[0], height=size[1])
-    driver = open_driver(model, scale, picture=picture, device="cpu", threads=1)
+    driver = open_driver(model, scale, picture=picture, device="cpu", threads=1, **how)
     try:
         yield driver
     finally:
@@ -155,6 +161,25 @@ def test_flat_picture_stays_flat(name: str, scale: int, pix_fmt: str, full_range
             inner = out.planes[0][8 * scale : -8 * scale, 8 * scale : -8 * scale].astype(int)
             within = CONSTANT_WITHIN * (255 / 200 if full_range else 1)  # stretched by 255 / 219
             assert np.abs(inner - level).max() <= max(1, within * layout.peak)
+
+
+INT8 = [(m.id, g.scale) for m in MODELS.values() if m.id in IDS
+        for g in m.graphs if g.precision == "int8"]  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", pytest.param("openvino", marks=needs_openvino)])
+@pytest.mark.parametrize(("name", "scale"), INT8)
+def test_int8_stays_near(name: str, scale: int, engine: str) -> None:
+    """On a drawing of hard edges, which costs it more than pictures do."""
+    whole = drawing(96 * 2)[: 192 // scale * scale, : 192 // scale * scale]
+    small = (shrunk(whole, scale) * 219 + 16).round().clip(0, 255).astype(np.uint8)
+    layout, size = layout_of("gray"), (small.shape[1], small.shape[0])
+    made = []
+    for precision in ("fp32", "int8"):
+        with driver_of(MODELS[name], scale, "gray", size, engine=engine, precision=precision) as d:
+            (out,) = d.push(frame_of((small,), layout, size))
+            made.append(out.planes[0] / 255)
+    assert 34 < psnr(*made) < 70
 
 
 @each_graph

@@ -31,7 +31,7 @@ from vsrcli.runtime.engines import Setup, is_installed
 from vsrcli.runtime.tile_plan import Tiling, plan_tiling
 from vsrcli.runtime.tiles import Tile, spans_of
 
-LUMA = ["bicubic", "esr-max", "esr-tm", "esr-cnn", "espcn", "fsrcnn"]
+LUMA = ["bicubic", "esr-max", "esr-tm", "esr-cnn", "espcn", "fsrcnn", "sesr"]
 FORMATS = [("yuv420p", Siting.LEFT), ("yuv420p10le", Siting.TOPLEFT), ("yuv411p", Siting.LEFT),
            ("gbrp", Siting.LEFT), ("yuva420p", Siting.CENTER)]  # fmt: skip
 
