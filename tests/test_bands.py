@@ -36,7 +36,7 @@ def upscaled(driver: FrameDriver, pix_fmt: str) -> Frame:
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "gbrp", "yuva420p"])
-@pytest.mark.parametrize("name", ["bicubic", "esr-max", "espcn"])
+@pytest.mark.parametrize("name", ["bicubic", "esr-max", "espcn", "sesr"])
 def test_bands_join_to_the_whole(name: str, pix_fmt: str) -> None:
     """A border that is not known keeps planes whole. 3 of 4 bands end with a halo below them."""
     model = MODELS[name]
@@ -58,9 +58,10 @@ def test_a_halo_that_is_too_small_shows() -> None:
 
 
 def test_more_threads_than_bands_work_inside_them() -> None:
-    driver = opened(MODELS["espcn"], "yuv420p", 4, 8)
-    assert driver._bands.workers == 2
-    driver.close()
+    for name, border, workers in (("espcn", 4, 4), ("sesr", 9, 2)):  # of 64 rows; of 12 borders
+        driver = opened(MODELS[name], "yuv420p", border, 8)
+        assert driver._bands.workers == workers
+        driver.close()
     deep = Picture(layout=layout_of("yuv420p10le"), color=Color(), width=SIZE[0], height=SIZE[1])
     graphs = open_bicubic(deep, 2, but=[0], threads=8)
     assert isinstance(graphs, _Graphs)

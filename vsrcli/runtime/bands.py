@@ -24,8 +24,10 @@ from vsrcli.runtime.engines import Array, Engine, Setup
 from vsrcli.runtime.graphs import PHASES, SOURCE, TARGET, shuffle
 from vsrcli.runtime.tiles import Span, spans_of
 
-_HALOS = 32
-"""Halos that a band is high at least: then no more than a sixteenth is computed twice."""
+_HALOS, _FEW_HALOS = 32, 12
+"""Halos that a band is high at least, so that no more than a sixteenth is computed twice; and a
+sixth where a thread would have no band else: threads that share one wait for each other after every
+operator, the longer the more others work on the machine."""
 _LEAST = 64
 """Rows that a band has at least; fewer would not repay the call."""
 
@@ -49,8 +51,7 @@ class Bands:
         self._scale = scale
         height, self._width = size
         threads = setup.workers
-        is_cut = halo and not setup.is_gpu
-        most = max(1, height // max(_HALOS * halo, _LEAST)) if is_cut else 1
+        most = _most_bands(height, halo, threads) if halo and not setup.is_gpu else 1
         self.workers = min(threads, most)
         rows = -(-height // (most // self.workers * self.workers))
         self._spans = spans_of(height, rows, halo=halo, step=1)
@@ -134,3 +135,10 @@ class Bands:
         self._pool.shutdown()
         for engine in self._engines:
             engine.close()
+
+
+def _most_bands(height: int, halo: int, threads: int) -> int:
+    """How many bands a plane is cut into at most."""
+    cheap = height // max(_HALOS * halo, _LEAST)
+    one_each = min(threads, height // max(_FEW_HALOS * halo, _LEAST))
+    return max(1, cheap, one_each)
