@@ -34,7 +34,7 @@ def best_model() -> str:
         model.id: graph.measured.get("set5_gain_db", 0.0)
         for model in list_models()
         for graph in model.graphs
-        if graph.scale == SCALE
+        if graph.scale == SCALE and graph.precision == "fp32"
     }
     return max(gains, key=lambda name: gains[name])
 
