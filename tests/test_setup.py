@@ -114,8 +114,8 @@ def test_what_is_asked_for_is_done(
 ) -> None:
     assert chosen(frame_model, engine="openvino") == ("openvino", "cpu", "fp32")
     assert chosen(frame_model, precision="bf16") == ("openvino", "cpu", "bf16")
-    assert chosen(frame_model, precision="int8") == ("onnxruntime", "cpu", "int8")
-    assert chosen(frame_model, engine="openvino", precision="int8")[0] == "openvino"
+    assert chosen(frame_model, precision="int8") == ("openvino", "cpu", "int8")
+    assert chosen(frame_model, bits=10, precision="int8") == ("onnxruntime", "cpu", "int8")
     assert chosen(recurrent, precision="int8") == ("openvino", "cpu", "int8")
 
 

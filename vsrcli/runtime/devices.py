@@ -72,17 +72,19 @@ def choose_setup(
     bidirectional models, and on one with bf16 arithmetic for single-frame ones whose card knows
     what that costs. `precision` auto is bf16 then, but without such arithmetic, and for a
     single-frame model that it costs anything to be seen: more than `MOST_LOSS_DB`, or whose planes
-    have more than 8 bits. The int8 graphs of recurrent models run there too, which has AMX's int8
-    units. On CUDA it is fp16 for models that use time, on planes of at most 10 bits.
+    have more than 8 bits. int8 graphs run there too, on such planes or of models that use time: it
+    has AMX's int8 units. On CUDA it is fp16 for models that use time, on planes of at most 10 bits.
 
     Raises DeviceError if the engine cannot do what is asked for.
     """
     uses_time = model is not None and model.temporal is not Temporal.FRAME
     known = model.graph(scale).bf16_change if model and scale and not uses_time else None
-    is_narrow = uses_time or (known is not None and known >= -MOST_LOSS_DB and bits <= 8)
+    is_free = known is not None and known >= -MOST_LOSS_DB
+    is_narrow = uses_time or (is_free and bits <= 8)
+    takes_int8 = has_bf16() and (uses_time or bits <= 8)
     if engine == "auto" and device in ("auto", "cpu") and is_installed("openvino"):
         is_faster = has_avx512() if uses_time else has_bf16() and known is not None
-        own = {"auto": is_faster, "bf16": has_bf16(), "int8": has_bf16() and uses_time}
+        own = {"auto": is_faster, "bf16": has_bf16(), "int8": takes_int8}
         if own.get(precision) and choose_device(device) == "cpu":
             engine = "openvino"
     if engine == "openvino":
