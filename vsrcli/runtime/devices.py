@@ -72,8 +72,9 @@ def choose_setup(
     bidirectional models, and on one with bf16 arithmetic for single-frame ones whose card knows
     what that costs. `precision` auto is bf16 then, but without such arithmetic, and for a
     single-frame model that it costs anything to be seen: more than `MOST_LOSS_DB`, or whose planes
-    have more than 8 bits. int8 graphs run there too, on such planes or of models that use time: it
-    has AMX's int8 units. On CUDA it is fp16 for models that use time, on planes of at most 10 bits.
+    have more than 8 bits. int8 graphs run there too, those of single-frame models on planes of 8
+    bits: it has AMX's int8 units. On CUDA it is fp16 for models that use time, on planes of at most
+    10 bits.
 
     Raises DeviceError if the engine cannot do what is asked for.
     """
