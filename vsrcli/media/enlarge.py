@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import av
@@ -15,6 +16,9 @@ _KERNEL = "flags=bicubic:param0=0:param1=0.5"
 """Keys' cubic with a = -0.5, as in `runtime.resample`."""
 _STEPS = 1 << 16
 """Of a sample, in which libswscale counts where it is."""
+_SHARE = 8
+"""Threads of a run for each one that enlarges: two together take more of the cores than one alone,
+which is done long before the encoder, who needs them."""
 _LEAST, _MOST = 8, 2048
 """Samples to a side: of fewer the kernel is cut short, of more a third adds up to 0.03 px."""
 
@@ -22,8 +26,8 @@ _LEAST, _MOST = 8, 2048
 class Enlarger:
     """Enlarges the planes of pictures of one layout and size by a whole factor.
 
-    Samples keep their place on the luma grid; edges repeat. For one thread at a time; `threads`
-    work on a picture, 0: one a core.
+    Samples keep their place on the luma grid; edges repeat. For one thread at a time; of a run's
+    `threads` (0: one a core) an eighth works on a picture.
     """
 
     device = "libswscale cpu"
@@ -35,7 +39,8 @@ class Enlarger:
         width = -(-picture.width // layout.chroma_w) * layout.chroma_w
         height = -(-picture.height // layout.chroma_h) * layout.chroma_h
         self._padded = [layout.size(i, width, height) for i in range(len(layout.roles))]
-        self._graph = _graph(layout, (width, height), scale, picture.color.siting, threads)
+        share = max(1, (threads or os.cpu_count() or 1) // _SHARE)
+        self._graph = _graph(layout, (width, height), scale, picture.color.siting, share)
 
     @staticmethod
     def is_exact(picture: Picture, scale: int) -> bool:
