@@ -25,6 +25,7 @@ from vsrcli.media.exif import Exif
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import EXACT, LANCZOS, to_av
+from vsrcli.media.scheduling import usual_scheduling
 from vsrcli.media.settings import (
     STILLS,
     VideoOptions,
@@ -175,7 +176,8 @@ def say_turn(
 def _open(context: av.VideoCodecContext, codec: Codec) -> None:
     """Opens the encoder before anything is written. Raises EncodeError for settings it refuses."""
     try:
-        context.open(strict=False)
+        with usual_scheduling():
+            context.open(strict=False)
     except (av.FFmpegError, ValueError) as exc:
         if not isinstance(exc, PermissionError):  # a hardware encoder without its hardware
             check_even(codec, context.pix_fmt or "", context.width, context.height)

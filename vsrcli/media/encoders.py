@@ -17,6 +17,7 @@ from vsrcli.frames import Frame
 from vsrcli.media.encode import HARDWARE
 from vsrcli.media.external import open_writer, try_encoder
 from vsrcli.media.info import VideoInfo
+from vsrcli.media.scheduling import usual_scheduling
 from vsrcli.media.settings import VideoOptions
 
 ENCODERS = (
@@ -78,7 +79,8 @@ def _why_not(name: str) -> str:
     except UnknownCodecError:
         return "not in this build of FFmpeg"
     try:
-        packets = _encode_two(codec)
+        with usual_scheduling():
+            packets = _encode_two(codec)
     except (av.FFmpegError, ValueError) as exc:
         hint = next((text for part, text in HARDWARE.items() if part in name), "")
         return hint or f"cannot be opened: {getattr(exc, 'strerror', None) or exc}"
