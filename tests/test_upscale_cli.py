@@ -83,6 +83,16 @@ def test_ffmpegs_other_words_are_understood(tmp_path: Path, vsr: Vsr) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mkv"]
 
 
+def test_rate_before_an_input_with_times_is_refused(tmp_path: Path, vsr: Vsr) -> None:
+    """In ffmpeg it would give the frames new times and leave none out; there is no such option."""
+    source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    outcome = vsr("upscale", "-r", 50, "-i", source, "-s", 2, *BICUBIC, target)
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert outcome.err.startswith("vsr: -r before -i would give the frames other times")
+    assert "ffmpeg -r 50 -i IN" in outcome.err
+    assert vsr("upscale", "-r", 50, "-i", source, "-s", 2, *BICUBIC, "-o", target).code == 0
+
+
 def test_what_ffmpeg_is_asked_for_and_is_done_anyway_is_no_error(tmp_path: Path, vsr: Vsr) -> None:
     source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mp4"
     outcome = vsr(

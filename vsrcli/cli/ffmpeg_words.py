@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from vsrcli.errors import UsageError
+
 _SAME: Mapping[str, tuple[str, ...]] = {
     "-an": ("-c:a", "none"),
     "-sn": ("-map", "-0:s"),
@@ -63,6 +65,11 @@ _SOUND = (
 _BEFORE = (
     "let ffmpeg do that on the way: ffmpeg {given} -i IN -map 0 -c copy -f nut - | "
     "vsr upscale - -o OUT"
+)
+_RETIMED = (
+    "-r before -i would give the frames other times; behind it, or as --fps, it drops and repeats "
+    "some. The former is ffmpeg's: ffmpeg -r {rate} -i IN -map 0 -c copy -c:v rawvideo -f nut - | "
+    "vsr upscale - -o OUT, or --input-option framerate={rate} for a bare stream (h264, hevc)"
 )
 _FILTER = (
     "scale is --width or --height, fps is --fps, yadif and bwdif are --deinterlace, transpose is "
@@ -156,6 +163,13 @@ def _level(word: str, value: str) -> Meaning | None:
     """FFmpeg's number for how much is said, or its word after flags, repeat+level+error."""
     name = _LEVELS.get(value, value.rpartition("+")[2])
     return None if name == value else Meaning(words=(word, name), with_value=True)
+
+
+def check_rate(rate: str, source: str) -> None:
+    """Raises UsageError for an -r of an input that has times of its own, as numbered pictures have
+    none."""
+    if "%" not in source:
+        raise UsageError(_RETIMED.format(rate=rate))
 
 
 def instead(word: str, value: str) -> str:

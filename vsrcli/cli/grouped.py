@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from typer.core import TyperCommand
 
-from vsrcli.cli.ffmpeg_words import instead, meaning
+from vsrcli.cli.ffmpeg_words import check_rate, instead, meaning
 from vsrcli.errors import UsageError
 
 _FIRST = "Options"
@@ -44,7 +44,9 @@ class Grouped(TyperCommand):
             arg = rest.popleft()
             value = rest[0] if rest else ""
             words: tuple[str, ...] = (arg,)
-            if arg == "-f" and "--input-format" in takes and _is_of_input(args, rest):
+            if arg == "-r" and (source := _input_after(args, rest)):
+                check_rate(value, source)
+            if arg == "-f" and "--input-format" in takes and _input_after(args, rest):
                 words = ("--input-format",)
             elif meant := meaning(arg, value, takes):
                 words = meant.words
@@ -87,9 +89,13 @@ def _too_many(name: str, command: str) -> str:
     return f"what is {name}? See {command} --help"
 
 
-def _is_of_input(args: Sequence[str], rest: Collection[str]) -> bool:
-    """As in ffmpeg, whose options stand before the file they are of: -f FORMAT -i IN OUT."""
-    return "-i" in rest and not any(arg.startswith(("-o", "--output")) for arg in args)
+def _input_after(args: Sequence[str], rest: Iterable[str]) -> str:
+    """The input that an option here is of, as in ffmpeg, whose options stand before their file:
+    -f FORMAT -i IN OUT. Empty where there is none, or -o says the output."""
+    words = list(rest)
+    if "-i" not in words[:-1] or any(arg.startswith(("-o", "--output")) for arg in args):
+        return ""
+    return words[words.index("-i") + 1]
 
 
 def _check_word(word: str, value: str, options: Mapping[str, bool], command: str) -> None:
