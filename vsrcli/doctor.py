@@ -10,6 +10,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from vsrcli import __version__
+from vsrcli.cores import usable_cores
 from vsrcli.errors import VsrError
 from vsrcli.media.encoders import EncoderCheck, check_encoders, check_external, ffmpeg_versions
 from vsrcli.media.hwaccel import check_accelerators
@@ -141,13 +142,6 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = ""
     return found
-
-
-def usable_cores() -> int:
-    """Those that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _kib_as_mib(text: str | None) -> int | None:

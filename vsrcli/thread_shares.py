@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vsrcli.cores import allowed_cores, usable_cores
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
@@ -23,7 +25,10 @@ def shares(threads: int, *, light: bool) -> Shares:
     few threads to give them some, their one each hardly counts.
     """
     if not threads:
-        return Shares()
+        # FFmpeg and its encoders see what cores there are for them, but not for how much time.
+        cores = usable_cores()
+        limit = cores if cores < allowed_cores() else 0
+        return Shares(decode=limit, infer=limit, encode=limit)
     encode = threads // (2 if light else 4)
     decode = threads // 8
     return Shares(

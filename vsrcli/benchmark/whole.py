@@ -13,7 +13,7 @@ from pathlib import Path
 from vsrcli.benchmark.alone import made_frames, open_case
 from vsrcli.benchmark.cases import CRF, Case, Plan, Size, Stages
 from vsrcli.benchmark.process import Ran, run
-from vsrcli.doctor import usable_cores
+from vsrcli.cores import usable_cores
 from vsrcli.errors import InputError, VsrError
 from vsrcli.frames import Frame, landed
 from vsrcli.job import Job

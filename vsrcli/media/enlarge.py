@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import av
 import numpy as np
 
+from vsrcli.cores import usable_cores
 from vsrcli.frames import Layout, Picture, Plane, Role, Siting
 from vsrcli.media.filter_chain import open_chain
 from vsrcli.media.pixels import OwnPlanes, planes_of, to_av
@@ -39,7 +39,7 @@ class Enlarger:
         width = -(-picture.width // layout.chroma_w) * layout.chroma_w
         height = -(-picture.height // layout.chroma_h) * layout.chroma_h
         self._padded = [layout.size(i, width, height) for i in range(len(layout.roles))]
-        share = max(1, (threads or os.cpu_count() or 1) // _SHARE)
+        share = max(1, (threads or usable_cores()) // _SHARE)
         self._graph = _graph(layout, (width, height), scale, picture.color.siting, share)
 
     @staticmethod

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from vsrcli.cores import usable_cores
 from vsrcli.errors import DeviceError
 from vsrcli.runtime.engines.base import Array, Engine, Port, Tensor
 
@@ -42,7 +42,7 @@ class Setup:
     @property
     def workers(self) -> int:
         """Threads that a driver may keep busy at once: those of the engine, or one for a GPU."""
-        return 1 if self.is_gpu else self.threads or os.cpu_count() or 1
+        return 1 if self.is_gpu else self.threads or usable_cores()
 
     def with_threads(self, threads: int) -> Setup:
         """The same with so many threads an engine."""
@@ -67,7 +67,7 @@ class Setup:
         Raises DeviceError if the device or the engine is not usable, WeightsError if the graph is
         not.
         """
-        threads = self.threads or os.cpu_count() or 1
+        threads = self.threads or usable_cores()
         if self.engine == "openvino":
             if not is_installed("openvino"):
                 raise DeviceError(
