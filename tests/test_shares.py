@@ -8,45 +8,7 @@ import pytest
 from clips import Clip, make
 
 from vsrcli import Job, pipeline, upscale
-from vsrcli.cores import usable_cores
-from vsrcli.runtime.engines import Setup
 from vsrcli.thread_shares import Shares, shares
-
-
-def control_groups(folder: Path, lines: str, files: dict[str, str]) -> None:
-    """What /proc and /sys say of them, there."""
-    (folder / "own").write_text(lines)
-    for name, text in files.items():
-        (folder / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "groups" / name).write_text(f"{text}\n")
-
-
-V1 = "4:memory:/a\n1:cpu,cpuacct:/a/b\n0::/\n"
-
-
-@pytest.mark.parametrize(
-    ("lines", "files", "cores"),
-    [
-        ("0::/\n", {"cpu.max": "200000 100000"}, 2),
-        ("0::/a/b\n", {"a/b/cpu.max": "max 100000", "a/cpu.max": "250000 100000"}, 3),
-        ("0::/outside\n", {"cpu.max": "10000 100000"}, 1),
-        ("0::/a\n", {"a/cpu.max": "max 100000"}, 8),
-        ("0::/a\n", {"a/cpu.max": "6400000 100000"}, 8),
-        (V1, {"cpu/a/b/cpu.cfs_quota_us": "-1", "cpu/a/b/cpu.cfs_period_us": "100000"}, 8),
-        (V1, {"cpu/a/cpu.cfs_quota_us": "150000", "cpu/a/cpu.cfs_period_us": "50000"}, 3),
-        ("", {}, 8),
-    ],
-)
-def test_a_container_s_share_of_time_counts_as_cores(
-    lines: str, files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    control_groups(tmp_path, lines, files)
-    monkeypatch.setattr("vsrcli.cores._OWN", tmp_path / "own")
-    monkeypatch.setattr("vsrcli.cores._GROUPS", tmp_path / "groups")
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert usable_cores() == cores == Setup().workers
-    limit = 0 if cores == 8 else cores
-    assert shares(0, light=True) == Shares(decode=limit, infer=limit, encode=limit)
 
 
 @pytest.mark.parametrize("light", [True, False])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from math import ceil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-_OWN = Path("/proc/self/cgroup")
-_GROUPS = Path("/sys/fs/cgroup")
+from vsrcli.control_groups import control_groups
 
 
 def allowed_cores() -> int:
@@ -25,32 +24,13 @@ def usable_cores() -> int:
 
 
 def _quotas() -> Iterator[int]:
-    """Cores' worth of time, of the process's control group and of each around it.
-
-    Source: Linux's Documentation/admin-guide/cgroup-v2.rst, cpu.max; of version 1
-    scheduler/sched-bwc.rst.
-    """
-    try:
-        lines = _OWN.read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            for folder in _upwards(_GROUPS, path):
-                yield from _as_cores(*_words(folder / "cpu.max"))
-        elif "cpu" in controllers.split(","):
-            for folder in _upwards(_GROUPS / "cpu", path):
-                quota, period = folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"
-                yield from _as_cores(*_words(quota), *_words(period))
-
-
-def _upwards(root: Path, path: str) -> Iterator[Path]:
-    """A control group's folder and those around it. In a container the root is its own, and the
-    path may be that of the machine outside."""
-    inside = PurePosixPath(path.lstrip("/"))
-    for part in (inside, *inside.parents):
-        yield root / part
+    """Cores' worth of time, of each control group: microseconds in a period of so many."""
+    for group in control_groups("cpu"):
+        found = _words(group / "cpu.max")
+        found += _words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us")
+        quota, period = found or ("max", "")  # which is no quota, as -1 is
+        if quota.isdecimal() and int(period) > 0:
+            yield ceil(int(quota) / int(period))
 
 
 def _words(file: Path) -> list[str]:
@@ -58,9 +38,3 @@ def _words(file: Path) -> list[str]:
         return file.read_text(encoding="utf-8").split()
     except OSError:
         return []
-
-
-def _as_cores(quota: str = "max", period: str = "100000") -> Iterator[int]:
-    """Microseconds in so many; "max" and -1 are no quota."""
-    if quota.isdecimal() and int(period) > 0:
-        yield ceil(int(quota) / int(period))

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
+from vsrcli.control_groups import control_groups
+
+_LIMITS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""(limit, use) of the control group that a container runs in, versions 2 and 1."""
+"""A control group's limit, its use, and what of that is given back when it is needed: files of
+versions 2 and 1, and a field of memory.stat."""
 
 
 def free_bytes(device: str) -> int | None:
@@ -57,10 +57,11 @@ def _free_here() -> Iterator[int]:
             yield status.free
     if available := _field("/proc/meminfo", "MemAvailable"):
         yield available
-    for limit, use in _CGROUPS:
-        most, used = _number(limit), _number(use)
-        if most is not None and used is not None:
-            yield max(0, most - used + _field("/sys/fs/cgroup/memory.stat", "inactive_file"))
+    for group in control_groups("memory"):
+        for limit, use, cache in _LIMITS:
+            most, used = _number(group / limit), _number(group / use)
+            if most is not None and used is not None:
+                yield max(0, most - used + _field(group / "memory.stat", cache))
     if sys.platform != "win32":
         import resource
 
@@ -69,7 +70,7 @@ def _free_here() -> Iterator[int]:
             yield max(0, most - _field("/proc/self/status", "VmSize"))
 
 
-def _field(path: str, name: str) -> int:
+def _field(path: str | Path, name: str) -> int:
     """A number of a /proc file in bytes; 0 if it is not there."""
     try:
         for line in Path(path).read_text(encoding="utf-8").splitlines():
@@ -81,9 +82,9 @@ def _field(path: str, name: str) -> int:
     return 0
 
 
-def _number(path: str) -> int | None:
+def _number(path: Path) -> int | None:
     try:
-        return int(Path(path).read_text(encoding="ascii"))
+        return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):  # "max" stands for no limit
         return None
 
