@@ -248,7 +248,9 @@ class Source:
         for packet in self._packets_read():
             stops.check()
             if packet.stream.index in self._over:
-                if (time_of(packet) or 0) > self._deadline:
+                # Until the picture is over, too, more of it may come, or be left in the decoder.
+                is_late = (time_of(packet) or 0) > self._deadline
+                if is_late and self.stream.index in self._over:
                     return
                 continue
             if packet.stream.index != self.stream.index:
@@ -271,6 +273,10 @@ class Source:
                 clock.set(frame)
                 yield from self._fields.push(frame)
         stops.check()  # a pipe ends for one, too
+        for frame in self._left_in_decoder():
+            self._damage.shown(frame)
+            clock.set(frame)
+            yield from self._fields.push(frame)
         if witness:
             self._damage.unseen(witness.lost(None), None)
         self._damage.ended()
@@ -298,6 +304,13 @@ class Source:
             return []
         except av.FFmpegError as exc:
             self._damage.failed(packet, exc)
+            return []
+
+    def _left_in_decoder(self) -> list[av.VideoFrame]:
+        """What reading that ended in an error has left there; after a file's end there is none."""
+        try:
+            return self._said((self._decoder or self.stream.codec_context).decode(None))
+        except av.FFmpegError:  # among them that all is out
             return []
 
     def _said(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
