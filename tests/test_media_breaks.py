@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import subprocess
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +16,10 @@ import pytest
 from clips import Clip, make
 from conftest import Vsr
 from facts import facts
+
+from vsrcli.frames import Frame
+from vsrcli.media.packet import SidePacket
+from vsrcli.media.source import Source
 
 FFMPEG = (imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y")
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2")
@@ -128,6 +135,75 @@ def test_sound_that_cannot_be_decoded(
     outcome = vsr("upscale", source, "-o", tmp_path / "out.mov", *quick, *options)
     assert outcome.code == code
     assert "the sound of stream #1" in outcome.err
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 3), (("--on-error", "skip"), 0)])
+def test_a_subtitle_that_cannot_be_decoded(
+    tmp_path: Path, vsr: Vsr, options: tuple[str, ...], code: int
+) -> None:
+    cues = tmp_path / "cues.srt"
+    cues.write_text(
+        "1\n00:00:00,200 --> 00:00:00,400\none\n\n2\n00:00:00,500 --> 00:00:01,000\ntwo\n"
+    )
+    source = ffmpeg(tmp_path / "in.mkv", *PICTURE, "-i", cues, *H264, "-c:s", "srt")
+    source.write_bytes(source.read_bytes().replace(b"two", b"tw\xf6"))  # Latin-1
+    quick = ("--model", "bicubic", "--scale", 2, "--preset", "ultrafast")
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mp4", *quick, *options)
+    assert outcome.code == code
+    assert "the subtitle of stream #1 at 0.500 s cannot be decoded" in outcome.err
+    assert not code or outcome.err.count("\n") == 1
+
+
+def test_sound_of_several_frames_a_packet_keeps_its_times(tmp_path: Path, upscale: Vsr) -> None:
+    """Of which only the first says when it is."""
+    plain = ffmpeg(tmp_path / "plain.aac", *SOUND, "-c:a", "aac")
+    with av.open(str(plain)) as file:
+        parts = [bytes(packet) for packet in file.demux(audio=0) if packet.size]
+    clip = ffmpeg(tmp_path / "clip.mp4", *PICTURE, *H264)
+    source = tmp_path / "in.nut"
+    with av.open(str(plain)) as sound, av.open(str(clip)) as film, av.open(str(source), "w") as out:
+        picture = out.add_stream_from_template(film.streams.video[0])
+        stream = out.add_stream_from_template(sound.streams.audio[0])
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = picture
+                out.mux(packet)
+        for index in range(0, len(parts) - 2, 3):
+            packet = av.Packet(b"".join(parts[index : index + 3]))
+            packet.pts = packet.dts = index * 1024
+            packet.time_base, packet.stream = Fraction(1, 48000), stream
+            out.mux(packet)
+    upscale(source, "-o", tmp_path / "out.mkv", "-c:a", "aac")
+    shown = times(tmp_path / "out.mkv", "audio")
+    assert len(shown) > 80
+    assert all(abs(b - a - Fraction(1024, 48000)) <= Fraction(1, 1000) for a, b in pairwise(shown))
+
+
+def test_a_picture_that_ends_before_the_part_keeps_its_last_frames(
+    tmp_path: Path, upscale: Vsr
+) -> None:
+    """Which the decoder's threads still hold when the sound has passed the part's end."""
+    sound = ("-f", "lavfi", "-i", "sine=d=20:r=48000")
+    source = ffmpeg(tmp_path / "in.mp4", *PICTURE, *sound, *H264)
+    upscale(source, "-o", tmp_path / "out.mp4", "-t", 5, "--threads", 64)
+    assert len(times(tmp_path / "out.mp4", "video")) == 50
+
+
+def test_what_came_before_reading_failed_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = ffmpeg(tmp_path / "in.mp4", *PICTURE, *H264, "-bf", 2)
+
+    def broken(source: Source) -> Iterator[SidePacket]:
+        try:
+            yield from itertools.islice(source.container.demux(), 40)
+            raise OSError(errno.EIO, "Input/output error")
+        except OSError as exc:
+            source._damage.stopped(exc)
+
+    monkeypatch.setattr(Source, "_packets_read", broken)
+    with Source(clip, on_error="skip", threads=8) as source:
+        assert sum(isinstance(item, Frame) for item in source.items()) == 40
 
 
 def test_overlapping_subtitles_begin_when_they_should(tmp_path: Path, upscale: Vsr) -> None:

@@ -11,7 +11,7 @@ import av
 from av.subtitles.stream import SubtitleStream
 
 from vsrcli.errors import EncodeError, InputError
-from vsrcli.media.packet import SidePacket, said_time
+from vsrcli.media.packet import SidePacket, said_time, time_of
 
 log = logging.getLogger("vsr")
 _MS = Fraction(1, 1000)
@@ -47,11 +47,11 @@ def open_converter(
     *,
     on_error: str,
 ) -> Converter:
-    """A converter of an audio or text subtitle stream; adds its stream to the container. Sound that
+    """A converter of an audio or text subtitle stream; adds its stream to the container. What
     cannot be decoded raises InputError where `on_error` is fail, else it is left out."""
     if isinstance(source, av.AudioStream):
         return Audio(source, container, encoder, on_error=on_error)
-    return TextSubtitles(cast(SubtitleStream, source), container, encoder)
+    return TextSubtitles(cast(SubtitleStream, source), container, encoder, on_error=on_error)
 
 
 class TextSubtitles:
@@ -61,9 +61,14 @@ class TextSubtitles:
     """
 
     def __init__(
-        self, source: SubtitleStream, container: av.container.OutputContainer, encoder: str
+        self,
+        source: SubtitleStream,
+        container: av.container.OutputContainer,
+        encoder: str,
+        *,
+        on_error: str,
     ) -> None:
-        self._source = source
+        self._source, self._on_error = source, on_error
         self.stream = cast(SubtitleStream, container.add_stream(encoder))
         context = source.codec_context
         context.open(strict=False)
@@ -74,10 +79,14 @@ class TextSubtitles:
         self._held: SidePacket | None = None
 
     def feed(self, packet: SidePacket) -> Iterator[SidePacket]:
-        subtitle = self._source.codec_context.decode2(packet)
-        if subtitle is None:  # mov_text fills gaps with empty packets
+        try:
+            subtitle = self._source.codec_context.decode2(packet)
+            if subtitle is None:  # mov_text fills gaps with empty packets
+                return
+            out = self.stream.codec_context.encode_subtitle(subtitle)
+        except (av.FFmpegError, ValueError) as exc:  # letters that are not UTF-8
+            _leave_out("subtitle", packet, self._on_error, exc)
             return
-        out = self.stream.codec_context.encode_subtitle(subtitle)
         out.stream = self.stream
         out.time_base, out.pts, out.dts = packet.time_base, packet.pts, packet.pts
         out.duration = packet.duration
@@ -98,6 +107,14 @@ def _ended(packet: SidePacket, after: SidePacket) -> SidePacket:
     if packet.pts is not None and after.pts is not None and packet.duration:
         packet.duration = max(0, min(packet.duration, after.pts - packet.pts))
     return packet
+
+
+def _leave_out(what: str, packet: SidePacket, on_error: str, exc: Exception) -> None:
+    """Says that it could not be decoded. Raises InputError where that is not to be passed over."""
+    line = f"the {what} of stream #{packet.stream.index} at {said_time(packet)} cannot be decoded"
+    if on_error == "fail":
+        raise InputError(f"{line}; use --on-error skip to go on without it") from exc
+    log.warning("%s: left out", line)
 
 
 def _layout(layout: av.AudioLayout) -> str:
@@ -131,9 +148,13 @@ class Audio:
         """Format, layout and rate of the frames so far."""
 
     def feed(self, packet: SidePacket) -> Iterator[SidePacket]:
+        next_s = time_of(packet)
         for frame in self._decoded(packet):
-            if frame.pts is None:  # WMA and others without a parser
-                frame.pts, frame.time_base = packet.pts, packet.time_base
+            rate = frame.sample_rate
+            if frame.pts is None and next_s is not None:  # WMA, and what follows in a packet
+                frame.pts, frame.time_base = round(next_s * rate), Fraction(1, rate)
+            if frame.pts is not None and frame.time_base:
+                next_s = frame.pts * frame.time_base + Fraction(frame.samples, rate)
             kind = frame.format.name, frame.layout.name, frame.sample_rate
             if self._kind not in (None, kind):  # as broadcasts change from stereo to 5.1
                 yield from self._encode(None)
@@ -145,11 +166,7 @@ class Audio:
         try:
             return cast(list[av.AudioFrame], packet.decode())
         except av.FFmpegError as exc:
-            at = said_time(packet)
-            line = f"the sound of stream #{self._source.index} at {at} cannot be decoded"
-            if self._on_error == "fail":
-                raise InputError(f"{line}; use --on-error skip to go on without it") from exc
-            log.warning("%s: left out", line)
+            _leave_out("sound", packet, self._on_error, exc)
             return []
 
     def _new_resampler(self) -> av.AudioResampler:
