@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +17,20 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Vsr
+from numpy.typing import NDArray
 from test_contract import MODELS, frame_of
 from test_recurrent_runs import read, write
 from tiny_models import write_model
 from tiny_recurrent import write_random_recurrent
 
 from vsrcli.errors import DeviceError, OutOfMemoryError, UsageError
-from vsrcli.frames import Color, Frame, Layout, Picture, Siting, landed
+from vsrcli.frames import Arriving, Color, Frame, Layout, Picture, Siting, landed
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import Model, Tuning
 from vsrcli.models.model import read_model
 from vsrcli.runtime.cpu import has_bf16
-from vsrcli.runtime.drivers import Driver, open_driver
+from vsrcli.runtime.drivers import Driver, Memoryless, open_driver
+from vsrcli.runtime.drivers.tiled import TiledFrames
 from vsrcli.runtime.drivers.tiled_cell import TiledCell
 from vsrcli.runtime.engines import Setup, is_installed
 from vsrcli.runtime.tile_plan import Tiling, plan_tiling
@@ -179,6 +184,48 @@ def test_memory_that_runs_out_within_a_frame(
             with pytest.raises(DeviceError, match="within a frame; use a smaller --tile"):
                 driver.push(frames[2])
         assert not left
+
+
+def test_memory_that_runs_out_in_two_threads_at_once() -> None:
+    """One waits for the planes of a frame, the other pushes the next."""
+    layout, waits = layout_of("gray"), threading.Event()
+
+    class Short(Memoryless):
+        """Has too little for whole pictures: at the second, and when the first arrives."""
+
+        scale, device, pushed = 1, "none", 0
+
+        def __init__(self, part: Picture) -> None:
+            self._is_whole = part.width == 128
+
+        def push(self, frame: Frame) -> list[Frame]:
+            self.pushed += 1
+            if self._is_whole and self.pushed == 2:
+                assert waits.wait(5)
+                raise OutOfMemoryError("at the next frame")
+            return [frame.scaled(Arriving(lambda: self._arrive(frame)), 1)]
+
+        def _arrive(self, frame: Frame) -> list[NDArray[Any]]:
+            if self._is_whole:
+                waits.set()
+                time.sleep(0.2)
+                raise OutOfMemoryError("at the first frame")
+            return [frame.planes[0].copy()]
+
+        def close(self) -> None: ...
+
+    picture = Picture(layout=layout, color=Color(), width=128, height=128)
+    driver = TiledFrames(Short, Tiling(picture=picture, halo=4, step=1))
+    first, second = moving(layout, (128, 128), 2)
+    (begun,) = driver.push(first)
+    with ThreadPoolExecutor(2) as pool:
+        sums = [
+            pool.submit(lambda: int(begun.planes[0].sum())),
+            pool.submit(lambda: int(driver.push(second)[0].planes[0].sum())),
+        ]
+        assert [each.result(10) for each in sums] == [
+            frame.planes[0].sum() for frame in (first, second)
+        ]
 
 
 def test_the_predicted_footprint_decides() -> None:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
-from functools import cached_property
 from math import prod
+from threading import Lock
 from typing import Any, overload
 
 import numpy as np
@@ -149,11 +149,18 @@ class Arriving(Sequence[Plane]):
 
     def __init__(self, collect: Callable[[], Sequence[Plane]]) -> None:
         self._collect = collect
+        # Not a cached_property: in Python 3.11 all of a class share one lock, while what collects
+        # one may wait for a thread that waits for another; later ones might collect it twice.
+        self._lock = Lock()
+        self._planes: Sequence[Plane] | None = None
 
-    @cached_property
+    @property
     def landed(self) -> Sequence[Plane]:
         """What `collect` gave, once it is there."""
-        return self._collect()
+        with self._lock:
+            if self._planes is None:
+                self._planes = self._collect()
+            return self._planes
 
     @overload
     def __getitem__(self, index: int) -> Plane: ...
