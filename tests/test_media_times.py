@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,26 @@ def test_ntsc_rate_stays_exact(tmp_path: Path, upscale: Vsr) -> None:
     after = facts(tmp_path / "out.mp4")
     assert after.pts == [i * Fraction(1001, 30000) for i in range(12)]
     assert after.rate == Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize(
+    ("rate", "step"),
+    [
+        ("29.97003", Fraction(1001, 30000)),
+        ("23.976024", Fraction(1001, 24000)),
+        ("7.123457", Fraction(1_000_000, 7_123_457)),
+    ],
+)
+def test_rates_with_many_decimals_make_an_even_grid(
+    tmp_path: Path, upscale: Vsr, rate: str, step: Fraction
+) -> None:
+    """Such a rate and such a start have no common time base that FFmpeg could hold."""
+    source = make(tmp_path / "in.ts", Clip(start_s=Fraction(12347, 90000)))
+    upscale(source, "-o", tmp_path / "out.mp4", "--fps", rate)
+    shown = facts(tmp_path / "out.mp4").pts
+    off = Fraction(1, 1_000_000)
+    assert all(abs(b - a - step) < off for a, b in pairwise(shown))
+    assert abs(len(shown) - Fraction(12, 25) / step) < 1
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])

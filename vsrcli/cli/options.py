@@ -14,6 +14,9 @@ import typer
 
 from vsrcli.errors import UsageError
 
+_NTSC, _ALIKE = Fraction(1001, 1000), 2e-6
+"""From the rates of North American television to whole ones, and how well a decimal says one."""
+
 
 class LogLevel(StrEnum):
     """FFmpeg's words for how much is said."""
@@ -141,11 +144,14 @@ def frame_rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
     named = {"ntsc": "30000/1001", "pal": "25", "film": "24", "ntsc-film": "24000/1001"}
-    usual = {"23.976": "24000/1001", "23.98": "24000/1001"}
-    usual |= {"29.97": "30000/1001", "59.94": "60000/1001", "119.88": "120000/1001"}
+    named["23.98"] = "24000/1001"
     try:
+        rate = Fraction(named.get(text, text))
+        whole = round(rate * _NTSC)
+        if "." in text and whole and abs(rate * _NTSC / whole - 1) < _ALIKE:
+            rate = whole / _NTSC  # 23.976 and 23.976024 are 24000/1001
         # Containers hold no finer ones; what becomes 0 is refused with it.
-        return Fraction(named.get(text) or usual.get(text) or text).limit_denominator(1_000_000)
+        return rate.limit_denominator(1_000_000)
     except (ValueError, ZeroDivisionError) as exc:
         raise UsageError(f"--fps {text!r} is not a rate; use 25 or 30000/1001") from exc
 

@@ -15,6 +15,8 @@ from typing import TypeVar
 from vsrcli.frames import Frame
 
 T = TypeVar("T")
+_MOST, _FINE = (1 << 31) - 1, 10_000_000
+"""Ticks a second: what FFmpeg's numbers hold, and enough."""
 
 
 class Grid:
@@ -53,7 +55,7 @@ class Grid:
         if until <= slot:
             self.dropped += 1
             return
-        base = _common(1 / self.rate, self._start)
+        base = self._base()
         step = round(1 / (self.rate * base))
         self.repeated += until - slot - 1
         yield replace(
@@ -63,6 +65,14 @@ class Grid:
             duration=step,
             shown=until - slot,
         )
+
+    def _base(self) -> Fraction:
+        """A time base of the grid that FFmpeg can hold, if need be off by less than 0.1 us."""
+        base = _common(1 / self.rate, self._start)
+        if base.denominator <= _MOST:
+            return base
+        numerator = self.rate.numerator
+        return Fraction(1, numerator * max(1, _FINE // numerator))
 
     def _slot(self, frame: Frame) -> int:
         return self._slot_at(Fraction(frame.pts * frame.time_base))
