@@ -247,7 +247,13 @@ def _resume(run: _Run, place: ResumePoint) -> None:
     if place.damaged or not source.span.whole:
         return
     entry = find_entry(
-        lambda: Source(run.job.source, on_error="skip", intake=source.intake, maps=run.job.maps),
+        lambda: Source(
+            run.job.source,
+            on_error="skip",
+            intake=source.intake,
+            maps=run.job.maps,
+            reading=run.job.reading,
+        ),
         number=place.frame - 1,
         time_s=place.time_s,
         digest=place.digest,

@@ -263,6 +263,8 @@ class Source:
                 continue  # Theora's word for the frame before, once more
             self._packets += packet.size > 0
             if packet.size and self._packets <= self._skipped:
+                if witness:
+                    witness.begin_anew()
                 continue
             if is_untimed:
                 packet.pts = None

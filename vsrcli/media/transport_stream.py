@@ -27,6 +27,10 @@ class Witness:
         self._between, self._pid = between, pid
         self._read: int | None = None
 
+    def begin_anew(self) -> None:
+        """What came so far does not matter: the next position begins the count."""
+        self._read = None
+
     def lost(self, position: int | None) -> int:
         """Units that were left out since the last position; the first begins the count.
 
