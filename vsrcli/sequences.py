@@ -113,7 +113,7 @@ class _Feed(Generic[T]):
 
     def __init__(self, items: Iterator[T]) -> None:
         self._items = items
-        self.ahead: list[T] = []
+        self.ahead: deque[T] = deque()
         """Taken and not returned, in order."""
 
     def __iter__(self) -> Self:
@@ -125,5 +125,6 @@ class _Feed(Generic[T]):
         return item
 
     def returned(self, item: T) -> None:
-        """It has come out of the stage that this feeds."""
-        self.ahead = [other for other in self.ahead if other is not item]
+        """It has come out of the stage that this feeds, which keeps the order."""
+        while self.ahead.popleft() is not item:
+            pass

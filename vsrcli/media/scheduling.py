@@ -26,7 +26,15 @@ def usual_scheduling() -> Iterator[None]:
     try:
         yield
     finally:
-        for thread in map(int, os.listdir(_TASKS)):
-            with suppress(ProcessLookupError):  # it has ended
+        for thread in _threads():
+            with suppress(OSError):  # it has ended
                 if os.sched_getscheduler(thread) != policy:
                     os.sched_setscheduler(thread, policy, parameters)
+
+
+def _threads() -> list[int]:
+    """Of this process; without /proc that which asks alone."""
+    try:
+        return [int(name) for name in os.listdir(_TASKS)]
+    except OSError:
+        return [0]
