@@ -40,7 +40,7 @@ from vsrcli.media.source import Source
 from vsrcli.models.model import read_model
 from vsrcli.pipeline import upscale
 from vsrcli.progress import Finishing, Stage
-from vsrcli.resume import ResumePoint, open_work, sweep, work_folder
+from vsrcli.resume import ResumePoint, open_work, sweep, unfinished, work_folder
 from vsrcli.runtime.drivers import open_driver
 from vsrcli.segments import in_segments
 from vsrcli.sequences import PRIMER, Border, Cut, split_segments, split_shots
@@ -389,6 +389,28 @@ def test_a_run_killed_between_the_output_and_its_other_name_leaves_nothing(tmp_p
     target.hardlink_to(work.part)
     sweep(target)
     assert not work.folder.exists()
+
+
+def test_a_run_killed_while_its_file_went_to_the_disk_is_gone_on_with(tmp_path: Path) -> None:
+    """Though the next one is stopped before it adds to it, and there is an older target."""
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"another film")
+    work = open_work(target, {"a": "b"}, resume=None)
+    work.next_file().write_bytes(b"packets")
+    work.add(place=ResumePoint(frame=1, time_s=Fraction(0), digest=""), frames=1, state={})
+    work.part.write_bytes(b"film")
+    work.seal()
+    work._lock.close()
+
+    def go_on() -> None:
+        with open_work(target, {"a": "b"}, resume=True) as work:
+            assert (work.frames, unfinished(target)) == (1, 1)
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        sweep(target)
+        with pytest.raises(KeyboardInterrupt):
+            go_on()
 
 
 def test_a_run_killed_while_it_tidied_up_leaves_nothing(tmp_path: Path) -> None:

@@ -203,9 +203,14 @@ class Work:
         os.replace(temporary, path)
         _sync_folder(self.folder)
 
-    def begin(self, identity: Identity, segments: list[Segment]) -> None:
-        """Takes these segments over and removes whatever else lies in the folder."""
+    def begin(self, identity: Identity, segments: list[Segment], *, is_sealed: bool) -> None:
+        """Takes these segments over and removes whatever else lies in the folder.
+
+        `is_sealed` is what the manifest says that they come from.
+        """
         self._identity, self.segments, self._begun = identity, segments, len(segments)
+        if segments and is_sealed:  # before the part goes, without which `sweep` takes it for over
+            self._write_manifest(segments)
         wanted = {_LOCK, _MANIFEST} if segments else {_LOCK}
         wanted |= {name for s in segments for name in (s.file, s.state)}
         for path in self.folder.iterdir():
@@ -275,7 +280,7 @@ def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bo
                     f"{target} is unfinished: {_count(sum(s.frames for s in segments))} are done. "
                     "Add --resume to go on, or --no-resume to start anew"
                 )
-        work.begin(identity, segments)
+        work.begin(identity, segments, is_sealed=bool(found and found.get("sealed")))
     except BaseException as exc:
         work._lock.close()
         if isinstance(exc, OSError):
