@@ -402,6 +402,8 @@ def test_a_run_killed_while_its_file_went_to_the_disk_is_gone_on_with(tmp_path: 
     work.seal()
     work._lock.close()
 
+    assert unfinished(target) == 1
+
     def go_on() -> None:
         with open_work(target, {"a": "b"}, resume=True) as work:
             assert (work.frames, unfinished(target)) == (1, 1)
@@ -423,7 +425,9 @@ def test_a_run_killed_while_it_tidied_up_leaves_nothing(tmp_path: Path) -> None:
     work._lock.close()
     sweep(target)
     assert work.folder.exists()  # there is no output yet
+    assert unfinished(target) == 1
     target.write_bytes(b"film")
+    assert unfinished(target) == 0
     sweep(target)
     assert not work.folder.exists()
 

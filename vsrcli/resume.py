@@ -291,21 +291,30 @@ def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bo
 
 def unfinished(target: Path) -> int:
     """How many frames of a target an earlier run has kept, as its manifest says."""
-    found = _read(work_folder(target)) or {}
-    return 0 if found.get("sealed") else _frames(found)
+    found = _read(work_folder(target))
+    return 0 if found is None or _is_over(target, found) else _frames(found)
 
 
 def sweep(target: Path) -> None:
     """Removes the work folder of a run that was killed after its output was in place."""
     folder = work_folder(target)
-    if not (target.exists() and folder.is_dir()):
-        return
-    found = _read(folder)
-    is_over = found is None or bool(found.get("sealed"))
-    part = folder / f"{_PART}{target.suffix}"
-    if is_over and (not part.exists() or part.samefile(target)):
+    if folder.is_dir() and _is_over(target, _read(folder)):
         with suppress(OutputError):
             _remove(folder, _locked(target))
+
+
+def _is_over(target: Path, found: Mapping[str, Any] | None) -> bool:
+    """Whether the run that left this manifest, or none, has put its output in place.
+
+    A target that is there beside the whole file in the making is an older one.
+    """
+    if found is not None and not found.get("sealed"):
+        return False
+    part = work_folder(target) / f"{_PART}{target.suffix}"
+    try:
+        return part.samefile(target)
+    except FileNotFoundError:
+        return target.exists()
 
 
 def _locked(target: Path) -> IO[bytes]:
