@@ -230,13 +230,35 @@ def test_resume_without_unfinished_work_is_a_plain_run(
 
 def test_keep_work_leaves_the_segments(tmp_path: Path, source: Path, vsr: Vsr) -> None:
     target = tmp_path / "out.mp4"
-    assert vsr("upscale", source, "-o", target, *OPTIONS, *SOFT, "--keep-work").code == 0
-    first = facts(target)
+    command = ("upscale", source, "-o", target, *OPTIONS, *SOFT)
+    assert vsr(*command, "--keep-work").code == 0
+    first, kept = facts(target), left(work_folder(target))
     assert len(list(work_folder(target).glob("*.packets"))) >= 3
-    again = vsr("upscale", source, "-o", target, *OPTIONS, *SOFT, "--resume", "-y")
-    assert (again.code, again.err) == (0, "")
+    for refused in (vsr(*command), vsr(*command, "--resume")):
+        assert (refused.code, "exists; use -y" in refused.err) == (4, True)
+    asked = vsr(*command, "-y")
+    assert (asked.code, asked.lines) == (
+        RESUME,
+        [
+            f"vsr: {target} has kept work: 72 frames are done. "
+            "Add --resume to go on, or --no-resume to start anew"
+        ],
+    )
+    assert left(work_folder(target)) == kept
+    again = vsr(*command, "--resume", "-y", "--progress", "json")
+    assert again.code == 0, again.err
+    assert json.loads(again.out.splitlines()[-1])["resumed"] == 72
     assert same(facts(target), first) == ""
     assert left(tmp_path) == ["in.mp4", "out.mp4"]
+
+
+def test_kept_work_stays_kept_when_asked_again(tmp_path: Path, source: Path, vsr: Vsr) -> None:
+    target = tmp_path / "out.mp4"
+    command = ("upscale", source, "-o", target, *OPTIONS, *SOFT, "--resume", "-y", "--keep-work")
+    for resumed in (0, 72, 72):
+        outcome = vsr(*command, "--progress", "json")
+        assert json.loads(outcome.out.splitlines()[-1])["resumed"] == resumed
+        assert unfinished(target) == 72
 
 
 def test_short_clips_are_one_segment(tmp_path: Path, vsr: Vsr) -> None:
@@ -438,7 +460,8 @@ def test_a_run_that_is_refused_tidies_up_after_one_killed(
     """Killed between the output in place and the end: the next run finds the output there."""
     target = tmp_path / "out.mp4"
     assert vsr("upscale", source, "-o", target, *OPTIONS, *SOFT, "--keep-work").code == 0
-    assert work_folder(target).is_dir()
+    manifest = work_folder(target) / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "kept": False}))
     outcome = vsr("upscale", source, "-o", target, *OPTIONS, *SOFT, "--resume")
     assert outcome.code == 4
     assert "exists" in outcome.err

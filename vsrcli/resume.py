@@ -193,6 +193,7 @@ class Work:
             "format": FORMAT,
             "run": dict(self._identity),
             "sealed": sealed,
+            "kept": sealed and self._keep,
             "segments": [_plain(segment) for segment in segments],
         }
         path, temporary = self.folder / _MANIFEST, self.folder / f"{_MANIFEST}.new"
@@ -274,11 +275,12 @@ def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bo
         found = _read(work.folder)
         segments = [] if found is None or resume is False else _segments(found, work.folder)
         if segments and found is not None:
-            _check(found["run"], identity, target, frames=sum(s.frames for s in segments))
+            done = _count(sum(s.frames for s in segments))
+            state = f"{target} {'has kept work' if found.get('kept') else 'is unfinished'}"
+            _check(found["run"], identity, state=f"{state} ({done} done)")
             if resume is None:
                 raise ResumeError(
-                    f"{target} is unfinished: {_count(sum(s.frames for s in segments))} are done. "
-                    "Add --resume to go on, or --no-resume to start anew"
+                    f"{state}: {done} are done. Add --resume to go on, or --no-resume to start anew"
                 )
         work.begin(identity, segments, is_sealed=bool(found and found.get("sealed")))
     except BaseException as exc:
@@ -304,11 +306,12 @@ def sweep(target: Path) -> None:
 
 
 def _is_over(target: Path, found: Mapping[str, Any] | None) -> bool:
-    """Whether the run that left this manifest, or none, has put its output in place.
+    """Whether the run that left this manifest, or none, has put its output in place and needs its
+    work no more.
 
     A target that is there beside the whole file in the making is an older one.
     """
-    if found is not None and not found.get("sealed"):
+    if found is not None and (found.get("kept") or not found.get("sealed")):
         return False
     part = work_folder(target) / f"{_PART}{target.suffix}"
     try:
@@ -374,15 +377,18 @@ def _segments(found: Mapping[str, Any], folder: Path) -> list[Segment]:
     return segments
 
 
-def _check(before: Mapping[str, str], now: Identity, target: Path, *, frames: int) -> None:
-    """Raises ResumeError that names what differs; what was not said before may be said now."""
+def _check(before: Mapping[str, str], now: Identity, *, state: str) -> None:
+    """Raises ResumeError that names what differs; what was not said before may be said now.
+
+    `state` is what has become of the run before, in words.
+    """
     changed = [key for key in before if before[key] != now.get(key)]
     if not changed:
         return
     told = ", ".join(_difference(key, before.get(key), now.get(key)) for key in changed[:3])
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     raise ResumeError(
-        f"{target} is unfinished ({_count(frames)} done) and this run differs: {told}{more}. "
+        f"{state} and this run differs: {told}{more}. "
         "Put that back and add --resume, or use --no-resume to start anew"
     )
 
