@@ -40,7 +40,7 @@ from vsrcli.media.source import Source
 from vsrcli.models.model import read_model
 from vsrcli.pipeline import upscale
 from vsrcli.progress import Finishing, Stage
-from vsrcli.resume import ResumePoint, open_work, sweep, unfinished, work_folder
+from vsrcli.resume import ResumePoint, Work, open_work, sweep, unfinished, work_folder
 from vsrcli.runtime.drivers import open_driver
 from vsrcli.segments import in_segments
 from vsrcli.sequences import PRIMER, Border, Cut, split_segments, split_shots
@@ -73,8 +73,6 @@ def broken_off(tmp_path: Path, source: Path, vsr: Vsr) -> Path:
 @contextmanager
 def stopped_after(segments: int) -> Iterator[None]:
     """The disk is full once so many segments are kept."""
-    from vsrcli.resume import Work
-
     add = Work.add
 
     def full(work: Work, **fields: object) -> None:
@@ -595,6 +593,35 @@ def test_what_a_disk_refuses_is_said_at_the_next_border_or_the_end(
     with pytest.raises(OutputError, match="the disk is full"):
         run()
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", ["json.dump", "_sync_folder"])
+def test_a_disk_that_is_full_at_the_very_end_is_said(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr, step: str
+) -> None:
+    """When the manifest is to say that the file is whole, or just has said it."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def at_the_end(work: Work) -> None:
+        work._settle()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(f"vsrcli.resume.{step}", full)
+            seal(work)
+
+    seal, target = Work.seal, tmp_path / "out.mp4"
+    target.write_bytes(b"another film")
+    monkeypatch.setattr(Work, "seal", at_the_end)
+    outcome = vsr("upscale", source, "-o", target, *OPTIONS, *SOFT, "-y")
+    assert outcome.code == 4
+    assert outcome.lines == [
+        f"vsr: the disk is full while writing {target}; free space and run it again; "
+        "72 frames are kept: --resume goes on after them"
+    ]
+    assert not list(work_folder(target).glob("part*"))
+    sweep(target)
+    assert unfinished(target) == 72
 
 
 LAYOUT = layout_of("gray")

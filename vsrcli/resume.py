@@ -97,7 +97,7 @@ class Work:
         self._adding: Future[None] | None = None
         self._lock, self._keep = lock, keep
         self._identity: Identity = {}
-        self._sealed = self._finished = False
+        self._finished = False
 
     @property
     def frames(self) -> int:
@@ -173,8 +173,14 @@ class Work:
         """
         self._settle()
         if self.segments:
-            self._write_manifest(self.segments, sealed=True)
-            self._sealed = True
+            try:
+                self._write_manifest(self.segments, sealed=True)
+            except OSError as exc:
+                raise output_error(self.target, exc) from exc
+
+    def _is_sealed(self) -> bool:
+        """As it is on the disk, where a seal may have come though the disk refused something."""
+        return bool((_read(self.folder) or {}).get("sealed"))
 
     def finish(self) -> None:
         """The output is in place: nothing is left to resume."""
@@ -226,7 +232,7 @@ class Work:
     ) -> None:
         self._disk.shutdown()  # what is being added counts, or has failed
         with suppress(OSError):
-            if self._sealed and not self._finished:  # it could not be put in place
+            if self._is_sealed() and not self._finished:  # it could not be put in place
                 self._write_manifest(self.segments)
             self.part.unlink(missing_ok=True)
         counted = _frames(_read(self.folder) or {})
