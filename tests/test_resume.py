@@ -302,6 +302,36 @@ def test_a_part_of_the_source_resumes(tmp_path: Path, source: Path, vsr: Vsr) ->
     assert same(facts(target), facts(alone)) == ""
 
 
+@pytest.mark.parametrize("segments", [1, 2, 3])
+def test_a_lower_rate_resumes_after_its_first_frames(
+    tmp_path: Path, vsr: Vsr, segments: int
+) -> None:
+    """Of ten frames it leaves one, so that few come before a frame whose number is high."""
+    source = make(tmp_path / "in.mkv", Clip(frames=100, rate=Fraction(50), size=(24, 16), audio=()))
+    model = ("-m", "bicubic", "-s", 2, "--segment", 1, "--fps", 5)
+    order = ("upscale", source, *model, "-c:v", "ffv1", "--progress", "none")
+    alone, target = tmp_path / "alone.mkv", tmp_path / "out.mkv"
+    assert vsr(*order, "-o", alone).code == 0
+    with stopped_after(segments):
+        assert vsr(*order, "-o", target).code == 4
+    outcome = vsr(*order, "-o", target, "--resume")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert facts(target) == facts(alone)
+
+
+def test_work_that_does_not_say_how_many_frames_there_were_resumes(
+    source: Path, broken_off: Path, vsr: Vsr
+) -> None:
+    """As of versions before."""
+    manifest = work_folder(broken_off) / "manifest.json"
+    data = json.loads(manifest.read_text())
+    for segment in data["segments"]:
+        del segment["place"]["primer"]
+    manifest.write_text(json.dumps(data))
+    outcome = vsr("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--resume")
+    assert (outcome.code, outcome.err) == (0, "")
+
+
 def test_a_model_that_holds_more_than_a_segment_resumes(tmp_path: Path, vsr: Vsr) -> None:
     """At some borders nothing has come out, so they are no places to go on from."""
     source = make(tmp_path / "in.mkv", Clip(frames=24, size=(24, 16), audio=()))

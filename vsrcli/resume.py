@@ -55,6 +55,10 @@ class ResumePoint:
     """Presentation time of the frame before it."""
     digest: str
     """Of the planes of the frame before it, so that going on at the wrong place is noticed."""
+    primer: int | None = None
+    """Frames before it that the search for cuts is shown, fewer than usual where there were no
+    more. `frame` does not tell: at a lower rate (--fps) the numbers have gaps. None in work of
+    versions that did not note it."""
     held: int = 0
     """Frames before it that the model has taken and not given back."""
     damaged: int = 0

@@ -73,7 +73,8 @@ def in_segments(
 
 def reach(place: ResumePoint) -> int:
     """How many frames before a place a run needs to go on there as if it had not stopped."""
-    return min(place.frame, max(PRIMER, place.held))
+    primer = min(place.frame, PRIMER) if place.primer is None else place.primer
+    return max(primer, place.held)
 
 
 def checkpoint(border: Border, driver: Driver) -> Checkpoint:
@@ -84,6 +85,7 @@ def checkpoint(border: Border, driver: Driver) -> Checkpoint:
         frame=border.frame.index,
         time_s=Fraction(before.pts * before.time_base),
         digest=before.digest(),
+        primer=border.primer,
         held=carried.held,
     )
     return Checkpoint(place=place, state=carried.arrays)

@@ -31,6 +31,8 @@ class Border:
     """The one after it."""
     before: Frame
     """The last of the segment that ends."""
+    primer: int
+    """Frames before it that the search for cuts is shown: PRIMER, or all if there were fewer."""
     is_cut: bool
     """A new shot starts here, so that nothing is carried over the border."""
 
@@ -92,7 +94,7 @@ def split_segments(
             elif unseen:
                 unseen -= 1
             elif _is_due(count, length, is_cut=is_cut) and knows_enough(recent):
-                yield Border(frame=item, before=recent[-1], is_cut=is_cut)
+                yield Border(frame=item, before=recent[-1], primer=len(recent), is_cut=is_cut)
                 again = [item, *feed.ahead]
                 break
             else:
