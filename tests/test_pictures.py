@@ -23,8 +23,10 @@ from tiny_recurrent import write_random_recurrent
 from vsrcli.errors import OutputError
 from vsrcli.job import Job
 from vsrcli.media.exif import Exif, read_exif
+from vsrcli.media.outlet import SequenceOutlet
 from vsrcli.media.pixels import EXACT
 from vsrcli.media.side_data import Attached
+from vsrcli.paths import Numbered
 from vsrcli.pipeline import upscale as run
 from vsrcli.progress import Finishing, Stage
 
@@ -303,6 +305,28 @@ def test_a_video_as_numbered_pictures_and_back(
         seen = rgba(folder / name)[..., :3]
         small = seen.reshape(32, 2, 48, 2, 3).mean(axis=(1, 3))
         assert np.abs(small - picture(number, (48, 32))).mean() < 12
+
+
+def test_pictures_that_were_counted_are_not_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    stat = Path.stat
+
+    def noted(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        looked.append(path.name)
+        return stat(path, follow_symlinks=follow_symlinks)
+
+    outlet = SequenceOutlet(Numbered(path=tmp_path / "out" / "%03d.png"), first=98)
+    with outlet.open({}):
+        (growing,) = tmp_path.glob(".out.*.part")
+        monkeypatch.setattr(Path, "stat", noted)
+        assert outlet.bytes() == 0
+        for number in range(98, 102):
+            (growing / f"{number:03d}.png").write_bytes(bytes(number))
+            assert outlet.bytes() == sum(range(98, number + 1))
+    assert max(looked.count(name) for name in looked) == 2  # once before it was there
+    outlet.discard()
 
 
 def numbered(folder: Path, *numbers: int) -> Path:

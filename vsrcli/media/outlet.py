@@ -11,6 +11,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
@@ -259,18 +260,24 @@ class SequenceOutlet:
         folder = pictures.path.absolute().parent
         where = folder if folder.exists() else folder.parent
         self._temp = where / f".{folder.name}.{uuid.uuid4().hex[:8]}.part"
+        self._growing = replace(pictures, path=self._temp / pictures.path.name)
+        self._next, self._bytes = first, 0  # the first number that is not counted yet
 
     def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
         self._temp.mkdir()
-        path = replace(self._pictures, path=self._temp / self._pictures.path.name).pattern
         options = {"start_number": str(self._first)}
-        return av.open(path, "w", format=_PICTURES, container_options=options)
+        return av.open(self._growing.pattern, "w", format=_PICTURES, container_options=options)
 
     def settings(self, video: VideoOptions) -> VideoOptions:
         return still_settings(self._pictures.path.suffix, video)
 
     def bytes(self) -> int:
-        return sum(path.stat().st_size for path in self._temp.iterdir())
+        # Asked at every frame, of maybe 100,000: a picture does not change once it is written.
+        with suppress(FileNotFoundError):
+            while True:
+                self._bytes += self._growing.file(self._next).stat().st_size
+                self._next += 1
+        return self._bytes
 
     def frames(self, video: int) -> int | None:
         return sum(path.stat().st_size > 0 for path in self._temp.iterdir())
