@@ -224,6 +224,30 @@ def test_interrupt_while_nobody_reads_the_output(tmp_path: Path) -> None:
         assert process.stderr.read() == b"vsr: interrupted; nothing was written\n"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="select takes no pipes on Windows")
+@pytest.mark.parametrize("stopped", [False, True])
+def test_output_that_does_not_wait_for_its_reader(tmp_path: Path, stopped: bool) -> None:
+    """As a parent of another runtime may hand it on; all comes, and Ctrl-C ends the wait."""
+    source = make(tmp_path / "in.nut", replace(RAW, frames=30, size=(96, 64), audio=()))
+    order = [*VSR, source, "-o", "-", "-f", "nut", *QUICK]
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with (
+        started(order, stdout=writer, stderr=subprocess.PIPE) as process,
+        open(reader, "rb") as output,
+    ):
+        os.close(writer)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        if stopped:
+            process.send_signal(signal.SIGINT)
+        else:
+            (tmp_path / "out.nut").write_bytes(output.read())
+        assert process.wait(20) == (130 if stopped else 0), process.stderr.read()
+    if not stopped:
+        assert len(facts(tmp_path / "out.nut").pictures) == 30
+
+
 class Terminal:
     """A standard stream that is no pipe."""
 

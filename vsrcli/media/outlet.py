@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import shutil
 import sys
 import uuid
@@ -367,7 +368,7 @@ class _Stream:
         try:
             with stops.at_once():
                 while view:
-                    view = view[os.write(self._descriptor, view) :]
+                    view = view[self._write(view) :]
         except BaseException as exc:
             self.deaf = True
             if isinstance(exc, OSError) and is_reader_gone(exc):
@@ -377,6 +378,17 @@ class _Stream:
             self.raised = exc
         self.written += len(data)
         return len(data)
+
+    def _write(self, view: memoryview) -> int:
+        """How many bytes were taken; 0 after a wait for a reader of a pipe that does not wait."""
+        try:
+            return os.write(self._descriptor, view)
+        except BlockingIOError:
+            if os.name == "nt":  # its select knows sockets only
+                raise
+            stops.check()
+            select.select([], [self._descriptor], [], stops.POLL_S)
+            return 0
 
     def flush(self) -> None:
         pass
