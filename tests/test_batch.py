@@ -149,6 +149,8 @@ def test_folders_keep_their_shape_under_o(tmp_path: Path, batch: Vsr) -> None:
         ("{parent}/{stem}-{size}.mp4", ("--height", "1080"), "a-1080p.mp4"),
         ("{parent}/{stem}-{size}.mp4", ("--height", "100", "--width", "9"), "a-9x100.mp4"),
         ("{parent}/{stem}-{size}.mp4", ("--width", "640"), "a-640w.mp4"),
+        ("{parent:s}/{index:03d}.mp4", (), "001.mp4"),
+        ("{parent}/{folder:_>3}{stem:_<3}.mp4", (), "__.a__.mp4"),
     ],
 )
 def test_pattern_names_the_output(
@@ -160,10 +162,24 @@ def test_pattern_names_the_output(
     assert planned(vsr(*order))[0].endswith(f"-> {tmp_path / name}")
 
 
-@pytest.mark.parametrize("words", ["{stem}{what}", "{", "{stem!x}", "{0}", "{stem.x.y}"])
+@pytest.mark.parametrize(
+    "words", ["{stem}{what}", "{", "{stem!x}", "{0}", "{stem.x.y}", "{index:s}", "{stem:d}"]
+)
 def test_pattern_that_is_none_is_refused(words: str) -> None:
     with pytest.raises(UsageError, match="fields are"):
         pattern_of(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [("{index:s}.mp4", 2), ("{stem[1]}.mp4", 2), ("{index:{stem}}.mp4", 10)]
+)
+def test_pattern_that_does_not_fit_a_source_is_told_in_one_line(
+    tmp_path: Path, batch: Vsr, words: str, code: int
+) -> None:
+    outcome = batch(make(tmp_path / "a.mp4", TINY), "-o", words, "--progress", "none")
+    told = [line for line in outcome.lines if f"-o {words!r} is no pattern: " in line]
+    assert (outcome.code, len(told)) == (code, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_pattern_of_a_folder_with_braces() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from vsrcli.errors import OutputError, UsageError
@@ -45,27 +46,32 @@ def pattern_of(words: str | None) -> str:
         raise UsageError("-o is empty; name a folder or a pattern")
     if "{" not in words and not numbered(Path(words)):
         return f"{words.replace('}', '}}')}/{{folder}}/{DEFAULT_NAME}"
-    try:
-        words.format(**dict.fromkeys(FIELDS, "1"))
-    except (KeyError, ValueError, IndexError, AttributeError) as exc:
-        known = ", ".join(f"{{{name}}}" for name in FIELDS)
-        raise UsageError(f"-o {words!r} is no pattern: {exc}; fields are {known}") from exc
+    _filled(words, {**dict.fromkeys(FIELDS, "1"), "index": 1})
     return words
+
+
+def _filled(pattern: str, values: Mapping[str, str | int]) -> str:
+    """The pattern with these in place of its fields. Raises UsageError where they do not fit: the
+    name of one may make the width of another, {index:{stem}}."""
+    try:
+        return pattern.format(**values)
+    except (KeyError, ValueError, IndexError, AttributeError, TypeError, OverflowError) as exc:
+        known = ", ".join(f"{{{name}}}" for name in FIELDS)
+        raise UsageError(f"-o {pattern!r} is no pattern: {exc}; fields are {known}") from exc
 
 
 def target_of(job: Job, pattern: str, model: Model, *, folder: Path, index: int) -> Path:
     """The output of a job. `folder` is where its source lies below the folder that was named."""
-    return Path(
-        pattern.format(
-            stem=job.source.stem,
-            suffix=kept_suffix(job.source),
-            size=_size(job, model),
-            model=Path(model.id).name,
-            folder=folder,
-            parent=job.source.parent,
-            index=index,
-        )
-    )
+    values: dict[str, str | int] = {
+        "stem": job.source.stem,
+        "suffix": kept_suffix(job.source),
+        "size": _size(job, model),
+        "model": Path(model.id).name,
+        "folder": str(folder),
+        "parent": str(job.source.parent),
+        "index": index,
+    }
+    return Path(_filled(pattern, values))
 
 
 def _size(job: Job, model: Model) -> str:
