@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from threading import Thread
 
 import imageio_ffmpeg
 import pytest
@@ -18,6 +20,11 @@ from clips import VFR_TIMES, Clip, make
 from conftest import Vsr
 from facts import Facts, facts
 from processes import started
+
+from vsrcli.errors import InputError
+from vsrcli.job import Job
+from vsrcli.media.source import Source
+from vsrcli.pipeline import upscale as run
 
 FFMPEG = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
 VSR = [sys.executable, "-m", "vsrcli", "upscale"]
@@ -183,6 +190,55 @@ def test_fifo_is_read_like_the_standard_input(tmp_path: Path) -> None:
             assert process.wait(30) == 0
         pictures.append(facts(out).pictures)
     assert pictures[0] == pictures[1]
+
+
+@contextmanager
+def fed(fifo: Path, data: bytes) -> Iterator[None]:
+    """Somebody writes this to a FIFO, and goes when it is not wanted any more."""
+
+    def feed() -> None:
+        with suppress(BrokenPipeError):
+            fifo.write_bytes(data)
+
+    thread = Thread(target=feed, daemon=True)
+    thread.start()
+    yield
+    thread.join()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
+@pytest.mark.parametrize("kept", [None, 0, 9000])
+def test_fifo_is_closed_behind_a_run(tmp_path: Path, kept: int | None) -> None:
+    """However it ends: a program may make many of them."""
+    fifo, clip = tmp_path / "fifo", make(tmp_path / "in.nut", replace(RAW, audio=()))
+    os.mkfifo(fifo)
+    job = Job(source=fifo, target=tmp_path / "out.mkv", model="bicubic", scale=2, overwrite=True)
+    counts = []
+    for _ in range(3):
+        fails = nullcontext() if kept is None else pytest.raises(InputError)
+        with fed(fifo, clip.read_bytes()[:kept]), fails:
+            run(job)
+        counts.append(len(os.listdir("/proc/self/fd")))
+    assert counts[1] == counts[2]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_closed_fifo_leaves_other_descriptors_alone(tmp_path: Path) -> None:
+    """Its numbers may be other files' by then."""
+    fifo, clip = tmp_path / "fifo", make(tmp_path / "in.nut", replace(RAW, audio=()))
+    os.mkfifo(fifo)
+    with fed(fifo, clip.read_bytes()):
+        source = Source(fifo)
+        source.close()
+    others = [os.pipe() for _ in range(4)]
+    source.stop()
+    source.close()
+    for reader, writer in others:
+        os.set_blocking(reader, False)
+        with pytest.raises(BlockingIOError):
+            os.read(reader, 1)
+        os.close(reader)
+        os.close(writer)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")

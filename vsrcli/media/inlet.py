@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -65,6 +66,10 @@ class Inlet(Protocol):
         cannot be read again. Places are asked for in order. Raises OSError."""
         ...
 
+    def close(self) -> None:
+        """Frees the container and what it is read from; nothing may read any more."""
+        ...
+
 
 def open_inlet(path: Path, reading: Reading) -> Inlet:
     """The source opened. Raises InputError where it cannot be; FFmpeg's and the system's errors."""
@@ -119,6 +124,9 @@ class _File:
             file.seek(begin)
             return file.read(-1 if end is None else end - begin)
 
+    def close(self) -> None:
+        self.container.close()
+
 
 class _Pictures:
     """Numbered pictures, all of them there from the first to the last."""
@@ -155,11 +163,15 @@ class _Pictures:
     def between(self, begin: int, end: int | None) -> bytes:
         return b""
 
+    def close(self) -> None:
+        self.container.close()
+
 
 def _standard_input() -> int:
+    """A descriptor of its own, to be closed."""
     if sys.stdin.isatty():
         raise InputError("the standard input is a terminal; pipe a video into it")
-    return sys.stdin.fileno()
+    return os.dup(sys.stdin.fileno())
 
 
 class _Pipe:
@@ -171,6 +183,9 @@ class _Pipe:
         self._feed = _Feed(descriptor, name)
         try:
             self.container = _open(cast(BinaryIO, self._feed), reading, dict(reading.options))
+        except BaseException:
+            self._feed.release()
+            raise
         finally:
             self.check()
         if self.container.format.name != "mpegts":
@@ -190,6 +205,10 @@ class _Pipe:
     def between(self, begin: int, end: int | None) -> bytes:
         return self._feed.tape.between(begin, end) if self._feed.tape else b""
 
+    def close(self) -> None:
+        self.container.close()
+        self._feed.release()
+
 
 class _Feed:
     """A pipe as FFmpeg reads it. Waiting for bytes can be ended by `stop`."""
@@ -197,6 +216,8 @@ class _Feed:
     def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor, self.name = descriptor, name
         self._wake, self._waker = os.pipe()
+        self._open: tuple[int, ...] = (descriptor, self._wake, self._waker)
+        self._lock = threading.Lock()
         self.raised: BaseException | None = None
         self.head, self.given = b"", 0
         """The first bytes, and how many came in all."""
@@ -206,7 +227,7 @@ class _Feed:
         """What there is, at least a byte; nothing at the end."""
         data = b""
         try:
-            data = b"" if self.raised else self._read(size)
+            data = self._read(size) if self._open and not self.raised else b""
         except BaseException as exc:
             if isinstance(exc, Exception):
                 raise
@@ -228,7 +249,16 @@ class _Feed:
 
     def stop(self) -> None:
         """Ends the waiting, now and later."""
-        os.write(self._waker, b"\0")
+        with self._lock:
+            if self._open:
+                os.write(self._waker, b"\0")
+
+    def release(self) -> None:
+        """Closes the descriptors, once. Not `close`, which FFmpeg's container would call."""
+        with self._lock:  # a number that is closed may be another file's by the time of a write
+            descriptors, self._open = self._open, ()
+            for descriptor in descriptors:
+                os.close(descriptor)
 
 
 class _Tape:

@@ -83,7 +83,7 @@ class Source:
         try:
             self.info = self._first_look()
         except BaseException:
-            self.container.close()
+            self._inlet.close()
             self._inlet.check()
             raise
         self._inlet.check()
@@ -143,7 +143,7 @@ class Source:
             raise InputError(why_not_opened(self.path, exc)) from exc
         stream = picture(self.container, self._maps)
         if stream is None or getattr(stream, "codec_context", None) is None:
-            self.container.close()
+            self._inlet.close()
             raise InputError(
                 f"{self.path} has no video that can be decoded; `vsr probe` lists streams"
             )
@@ -180,7 +180,7 @@ class Source:
 
     def _retry_from_start(self) -> Frame | None:
         """Some containers seek past the wanted frame: then read from the beginning instead."""
-        self.container.close()
+        self._inlet.close()
         self._open()
         self._head, self.frames = [], 0
         self._tail = self._paced(seek=False)
@@ -376,7 +376,7 @@ class Source:
     def close(self) -> None:
         """Frees the decoder and the file. Frames already yielded stay valid."""
         self._tail.close()  # type: ignore[attr-defined]  # a generator
-        self.container.close()
+        self._inlet.close()
 
     def __enter__(self) -> Self:
         return self
