@@ -300,6 +300,9 @@ def test_a_lists_program_lies_beside_it(tmp_path: Path) -> None:
         ("l.json", "[1]", ("is no job list",)),
         ("l.csv", "input\na,b\n", ("more cells",)),
         ("l.csv", "input\ngr\xfcn.mp4\n", ("is not UTF-8",)),
+        ("l.csv", 'input\na\n"b\nc\n', ("l.csv is no CSV after line 2: ", "is a quote not")),
+        ("l.csv", 'input\na\n"b\n' + 30_000 * "c.mp4,\n", ("no CSV after line 2: ", "limit")),
+        ("l.csv", '"input\na\n', ("no CSV after line 0: ",)),
     ],
 )
 def test_bad_lists_are_told_in_one_line(

@@ -122,7 +122,13 @@ def _json(path: Path) -> list[dict[str, Any]]:
 
 
 def _csv(path: Path) -> list[dict[str, Any]]:
-    rows = list(csv.DictReader(_text(path).splitlines()))
+    reader = csv.DictReader(_text(path).splitlines(), strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as exc:  # not the line it says: an open quote takes in all that follow
+        raise UsageError(
+            f"{path} is no CSV after line {reader.line_num}: {exc}; is a quote not closed?"
+        ) from exc
     if any(None in row for row in rows):
         raise UsageError(f"{path} has a line with more cells than its heading")
     return [dict(row) for row in rows]
