@@ -22,6 +22,8 @@ DEFAULT_SEGMENT = 250
 AUDIO_MODES = ("copy", "aac", "none")
 ON_ERROR = ("fail", "skip", "repeat")
 ENGINES = ("auto", "onnxruntime", "openvino")
+_NULL = "\0"
+"""What job lists and configuration files can hold, and no path."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,10 @@ class Job:
     def __post_init__(self) -> None:
         if not self.source.name:
             raise InputError(f"{self.source} names no file; name a video file")
+        if _NULL in str(self.source):
+            raise InputError(f"{_no_name(self.source)}; name a video file")
+        for name, words in (("--model", self.model), ("--ffmpeg", self.video.ffmpeg or "")):
+            _require(_NULL not in words, f"{name}: {_no_name(words)}")
         if self.target is not None:
             check_name(self.target)
         _require(self.scale is None or self.scale >= 1, "--scale must be 1 or more")
@@ -127,8 +133,14 @@ def check_name(target: Path) -> None:
     """Raises OutputError for what no file can be called."""
     if not target.name:
         raise OutputError(f"{target} names no file; -o takes a file's name")
+    if _NULL in str(target):
+        raise OutputError(f"{_no_name(target)}; choose another -o")
     if is_too_long(target):
         raise OutputError(f"the file name {target.name} is too long; choose another -o")
+
+
+def _no_name(path: str | Path) -> str:
+    return f"{str(path)!r} has a null byte in it, which no file's name has"
 
 
 def _require(holds: bool, otherwise: str) -> None:
