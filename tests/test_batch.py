@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,9 @@ from facts import facts
 from processes import started
 
 from vsrcli.batch import Failure, Warned, run_all
-from vsrcli.cli.batch_report import write_report
+from vsrcli.cli.batch_report import check_report, write_report
 from vsrcli.cli.joblist import entries
-from vsrcli.errors import UsageError
+from vsrcli.errors import OutputError, UsageError
 from vsrcli.job import Job
 from vsrcli.models import find_folder
 from vsrcli.resume import ResumePoint, open_work, unfinished, work_folder
@@ -385,6 +387,54 @@ def test_report_that_cannot_be_is_refused_first(tmp_path: Path, batch: Vsr, name
     outcome = batch(source, "-o", tmp_path / "out", "--report", tmp_path / name)
     assert (outcome.code, len(outcome.lines)) == (4, 1)
     assert (source.stat().st_size, os.listdir(tmp_path / "out")) == (size, [])
+
+
+@pytest.mark.parametrize(
+    ("step", "number"), [("write_text", errno.EACCES), ("replace", errno.EBUSY)]
+)
+def test_report_is_written_in_place_where_no_other_can_take_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, number: int
+) -> None:
+    """A file in a folder that takes none, and one that is mounted by itself."""
+    method, report = getattr(Path, step), tmp_path / "r.json"
+
+    def refused(path: Path, *args: object, **words: object) -> object:
+        if path.suffix == ".part":
+            raise OSError(number, os.strerror(number))
+        return method(path, *args, **words)
+
+    monkeypatch.setattr(Path, step, refused)
+    with pytest.raises(OutputError):
+        write_report(report, [], began=0.0)
+    report.write_text("of the last batch, and longer than a new one" * 20)
+    write_report(report, [], began=0.0)
+    assert json.loads(report.read_text())["jobs"] == []
+    assert os.listdir(tmp_path) == ["r.json"]
+
+
+def test_full_disk_leaves_the_last_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str, encoding: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "r.json").write_text("of the last batch")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_report(tmp_path / "r.json", [], began=0.0)
+    assert (tmp_path / "r.json").read_text() == "of the last batch"
+
+
+@pytest.mark.parametrize(
+    ("shut", "is_refused"), [(("r.json",), False), (("",), False), (("", "r.json"), True)]
+)
+def test_a_report_needs_its_file_or_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shut: tuple[str, ...], is_refused: bool
+) -> None:
+    """Either can be written to, or the batch does not begin."""
+    (tmp_path / "r.json").write_text("of the last batch")
+    shut_paths = [tmp_path / name for name in shut]
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) not in shut_paths)
+    with pytest.raises(OutputError, match="takes no files") if is_refused else nullcontext():
+        check_report(tmp_path / "r.json", [])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -26,6 +27,8 @@ from vsrcli.stops import Stop
 
 log = logging.getLogger("vsr")
 _EVERY_S = 0.2
+_NOT_REPLACED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
+"""What the system says of a file that may be written to where none can take its place."""
 
 
 class Log(Protocol):
@@ -218,8 +221,12 @@ def check_report(path: Path, planned: Sequence[Planned]) -> None:
     batch."""
     if path.is_dir():
         raise OutputError(f"the report {path} cannot be written: it is a folder")
-    if not path.exists() and not takes_files(path.parent):
-        raise OutputError(f"the report {path} cannot be written: {path.parent} takes no files")
+    is_there = path.exists()
+    if not (is_there and os.access(path, os.W_OK)):  # in place, or else by another in its place
+        if not takes_files(path.parent):
+            raise OutputError(f"the report {path} cannot be written: {path.parent} takes no files")
+        if is_there and not path.is_file():
+            raise OutputError(f"the report {path} may not be written to")
     for job in planned:
         for other in (job.source, job.target):
             if other is not None and is_same(path, other):
@@ -227,8 +234,8 @@ def check_report(path: Path, planned: Sequence[Planned]) -> None:
 
 
 def write_report(path: Path, results: Sequence[Result], *, began: float) -> None:
-    """The report for programs, put in its place when whole; a device or a pipe gets it as it is.
-    Raises OutputError."""
+    """The report for programs, put in its place when whole; a device or a pipe, and a file that
+    cannot be replaced, gets it as it is. Raises OutputError."""
     document = {
         "v": SCHEMA,
         "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
@@ -236,17 +243,29 @@ def write_report(path: Path, results: Sequence[Result], *, began: float) -> None
         **counts(results),
         "jobs": [result_document(result) for result in results],
     }
-    is_file = not os.path.exists(path) or path.is_file()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part") if is_file else path
+    text = json.dumps(document, indent=2) + "\n"
     try:
-        part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        if is_file:
-            part.replace(path)
+        if os.path.exists(path) and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+        else:
+            _replace(path, text)
     except OSError as exc:
-        if is_file:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
         raise OutputError(f"the report {path} cannot be written: {exc.strerror}") from exc
+
+
+def _replace(path: Path, text: str) -> None:
+    """A file with this text, whole or not at all; written in place where its folder takes no files
+    or it is mounted by itself. Raises OSError."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as exc:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if exc.errno not in _NOT_REPLACED or not path.is_file():
+            raise
+        path.write_text(text, encoding="utf-8")
 
 
 def result_document(result: Result) -> dict[str, Any]:
