@@ -105,6 +105,18 @@ def test_what_ffmpeg_is_asked_for_and_is_done_anyway_is_no_error(tmp_path: Path,
     assert facts(target).size == (200, 100)
 
 
+@pytest.mark.parametrize("codec", ["-codec:v:0", "-c:v:0", "-vcodec:0"])
+def test_words_may_say_which_stream_as_in_ffmpeg(tmp_path: Path, vsr: Vsr, codec: str) -> None:
+    source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mkv"
+    outcome = vsr(
+        *("upscale", "-i", source, "-s", 2, *BICUBIC, "-c:s:0", "copy", "-codec:s:1", "copy"),
+        *("-c:d:0", "copy", "-codec:t", "copy", "-tag:v:0", "hvc1", codec, "ffv1", target),
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    with av.open(str(target)) as file:
+        assert file.streams.video[0].codec_context.name == "ffv1"
+
+
 def test_values_are_spelt_as_in_ffmpeg(tmp_path: Path, vsr: Vsr) -> None:
     source, target = make(tmp_path / "in.mp4", Clip(audio=())), tmp_path / "out.webm"
     order = ("upscale", "-y", "-v", 16, "-i", source, "-s", 2, *BICUBIC)
@@ -160,6 +172,8 @@ def test_a_format_before_the_input_is_the_inputs_as_in_ffmpeg(tmp_path: Path, vs
         ("-qscale:v", "--encoder-option qmin=x"),
         ("-c", "-c:v says how the new picture is encoded"),
         ("-c:s", "subtitles are copied"),
+        ("-codec:s:0", "subtitles are copied"),
+        ("-c:v:1", "-c:v says how the new picture is encoded"),
         ("-pass", "encoded once"),
         ("-safe", "--input-option safe=x"),
         ("-frames:v", "-t takes the length in seconds"),

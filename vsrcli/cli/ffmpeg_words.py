@@ -39,8 +39,8 @@ _ANYWAY: Mapping[str, Collection[str] | None] = {
     "-map_metadata": {"0"},
     "-map_chapters": {"0"},
     **dict.fromkeys(("-c:s", "-codec:s", "-scodec"), frozenset({"copy", "mov_text"})),
-    "-c:d": {"copy"},
-    "-c:t": {"copy"},
+    **dict.fromkeys(("-c:d", "-codec:d", "-dcodec"), frozenset({"copy"})),
+    **dict.fromkeys(("-c:t", "-codec:t"), frozenset({"copy"})),
     **dict.fromkeys(("-tag:v", "-vtag"), frozenset({"hvc1", "avc1"})),
     **dict.fromkeys(("-fps_mode", "-vsync"), _KEPT_TIMES),
     **dict.fromkeys(("-strict", "-stats_period", "-max_muxing_queue_size"), None),
@@ -54,6 +54,9 @@ _LEVELS = {
 _CONSTANT = {"cfr", "1"}
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _OF_PICTURE = re.compile(r"(:v)?(:0)?$")
+_WHICH = re.compile(r":0$|(?<=:[sdt]):\d+$")
+"""Which stream a word is for, where that says nothing new: the first, or any subtitle, data track
+or attachment, which are all treated alike."""
 
 _AFTER = (
     "let ffmpeg do that to the output, which copies it: ffmpeg -i OUT -map 0 -c copy {given} NEW"
@@ -106,7 +109,7 @@ _TOLD: Mapping[str, str] = {
     **dict.fromkeys(("-q", "-qscale"), _QUALITY),
     "-cq": _CQ,
     **dict.fromkeys(("-c", "-codec"), _CODEC),
-    **dict.fromkeys(("-c:s", "-scodec"), _SUBTITLES),
+    **dict.fromkeys(("-c:s", "-codec:s", "-scodec"), _SUBTITLES),
     **dict.fromkeys(("-frames", "-vframes"), _FRAMES),
     **dict.fromkeys(("-pass", "-passlogfile"), _ONCE),
     **dict.fromkeys(("-hwaccel_device", "-hwaccel_output_format", "-init_hw_device"), _GPU),
@@ -146,14 +149,14 @@ def meaning(word: str, value: str, options: Mapping[str, bool]) -> Meaning | Non
         return None
     if word in ("-fps_mode", "-vsync") and value in _CONSTANT:
         return Meaning(words=("--cfr",), with_value=True)
-    if word in _ANYWAY and "--encoder-option" in options:
-        fits = _ANYWAY[word]
+    of_all, plain = _WHICH.sub("", word), _OF_PICTURE.sub("", word)
+    if of_all in _ANYWAY and "--encoder-option" in options:
+        fits = _ANYWAY[of_all]
         return Meaning(words=(), with_value=True) if fits is None or value in fits else None
-    plain = _OF_PICTURE.sub("", word)
-    for said in (word.removesuffix(":0"), plain):
+    for said in (of_all, plain):
         if said in options:
             return Meaning(words=(said,))
-    same = _SAME.get(word, _SAME.get(plain))
+    same = _SAME.get(of_all, _SAME.get(plain))
     if same is not None and (not same or same[0] in options):
         return Meaning(words=same)
     return None
@@ -175,7 +178,7 @@ def check_rate(rate: str, source: str) -> None:
 def instead(word: str, value: str) -> str:
     """What does what this word of FFmpeg's would; empty if that is not known."""
     name, _, place = word.partition(":")
-    told = _TOLD.get(word) or _TOLD.get(name, "")
+    told = _TOLD.get(_WHICH.sub("", word)) or _TOLD.get(name, "")
     if place.startswith("a") and told != _AFTER:
         told = _SOUND
     given = [word] if name in _FLAGS or not value else [word, value]
