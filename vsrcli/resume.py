@@ -242,7 +242,8 @@ class Work:
         counted = _frames(_read(self.folder) or {})
         if counted and not (self._finished and not self._keep):
             if exc is not None:
-                exc.add_note(f"{_count(counted)} are kept: --resume goes on after them")
+                kept = "1 frame is" if counted == 1 else f"{counted} frames are"
+                exc.add_note(f"{kept} kept: --resume goes on after them")
             self._lock.close()
         else:
             _remove(self.folder, self._lock)
