@@ -35,6 +35,24 @@ def test_pixel_aspect_is_kept(
     assert "pixel aspect" not in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("size", "sides", "aspect"),
+    [
+        ((72, 58), ("-s", "192x108"), Fraction(64, 45) * Fraction(72 * 108, 58 * 192)),
+        ((72, 58), ("--height", 100), Fraction(64, 45)),  # rounded to 124
+        ((64, 36), ("--width", 128, "--height", 100), Fraction(64, 45) * Fraction(6400, 36 * 128)),
+    ],
+)
+def test_a_picture_of_another_shape_is_shown_in_its_own(
+    tmp_path: Path, upscale: Vsr, size: tuple[int, int], sides: tuple[object, ...], aspect: Fraction
+) -> None:
+    clip = Clip(frames=3, size=size, sar=Fraction(64, 45), audio=())
+    source = make(tmp_path / "in.mp4", clip)
+    upscale(source, "-o", tmp_path / "out.mp4", *sides)
+    after = facts(tmp_path / "out.mp4")
+    assert after.sar == aspect
+
+
 def test_avi_says_that_it_holds_no_pixel_aspect(tmp_path: Path, upscale: Vsr) -> None:
     """Of codecs that do not say it themselves."""
     source = make(tmp_path / "in.mp4", Clip(frames=3, sar=ASPECT, audio=()))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from vsrcli.frames import Color, Layout, Picture
 from vsrcli.media.hdr import Mastering
 from vsrcli.media.rotation import Turn
+
+_EVEN = 2
+"""Pixels that a side is off at most, where it was rounded to an even number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,14 @@ class VideoInfo:
     def picture(self) -> Picture:
         """What every frame of the stream looks like."""
         return Picture(layout=self.layout, color=self.color, width=self.width, height=self.height)
+
+    def shaped(self, width: int, height: int) -> VideoInfo:
+        """For an output of this size: as in ffmpeg it is shown in the shape of the source, so its
+        pixels have another where the sides are not as the source's, but for rounding."""
+        stretch = Fraction(self.width * height, self.height * width)
+        if abs(width * stretch - width) < _EVEN:
+            return self
+        return replace(self, sample_aspect=self.sample_aspect * stretch)
 
 
 @dataclass(frozen=True, kw_only=True)

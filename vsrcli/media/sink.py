@@ -79,7 +79,7 @@ class Sink:
         self._outlet = open_outlet(target, format_, part)
         video = self._outlet.settings(video)
         self._muxed, self._overwrite = 0, overwrite
-        self._info = source.info.video
+        self._info = source.info.video.shaped(*size)
         self._done = False
         self._size = size
         self._open_writer = partial(
