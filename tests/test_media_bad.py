@@ -17,6 +17,7 @@ from conftest import Outcome, Vsr
 from facts import facts
 
 from vsrcli.models import find_model
+from vsrcli.resume import work_folder
 
 USAGE, INPUT, OUTPUT, MODEL, WEIGHTS, DEVICE, ENCODER = 2, 3, 4, 5, 6, 7, 8
 LONG = Clip(frames=200, options=B_FRAMES)
@@ -226,6 +227,24 @@ def test_output_is_the_input(place: Place) -> None:
     link = place.folder / "link.mp4"
     link.symlink_to(place.source)
     place.refuse(OUTPUT, "is the input itself", options=("-o", link, "-y"))
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_output_through_a_link_is_the_file_behind_it(
+    place: Place, upscale: Vsr, is_there: bool
+) -> None:
+    """Where work is kept, too: the link may be on another disk. The link says the container."""
+    real, link = place.folder / "disk" / "film", place.folder / "link.mkv"
+    real.parent.mkdir()
+    if is_there:
+        real.write_bytes(b"old")
+    link.symlink_to(real)
+    upscale(place.source, "-o", link, "-y")
+    assert link.is_symlink()
+    with av.open(str(real)) as file:
+        assert "matroska" in file.format.name
+    assert [path.name for path in real.parent.iterdir()] == ["film"]
+    assert work_folder(link) == real.with_name(".film.vsr")
 
 
 def test_output_folder_is_missing(place: Place) -> None:

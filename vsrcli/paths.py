@@ -83,6 +83,12 @@ def is_same(one: Path, other: Path) -> bool:
         return one.absolute() == other.absolute()
 
 
+def behind(path: Path) -> Path:
+    """The file that a link stands for, there or not, and any other path itself. As with ffmpeg,
+    what is written to a link is written there."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 def is_plain(path: Path) -> bool:
     """One file that holds a video."""
     return not is_pipe(path) and not is_picture(path)

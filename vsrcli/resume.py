@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from vsrcli import locks
 from vsrcli.errors import OutputError, ResumeError, output_error
+from vsrcli.paths import behind
 
 FORMAT = 1
 """Of the manifest; raised when its meaning changes."""
@@ -81,6 +82,7 @@ class Segment:
 
 def work_folder(target: Path) -> Path:
     """Where the unfinished work of an output lies."""
+    target = behind(target)
     return target.with_name(f".{target.name}.vsr")
 
 

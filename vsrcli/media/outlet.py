@@ -23,7 +23,7 @@ from vsrcli import stops
 from vsrcli.errors import OutputError, is_reader_gone
 from vsrcli.media.inlet import format_named
 from vsrcli.media.settings import VideoOptions
-from vsrcli.paths import PICTURES, PIPE, Numbered, is_picture, numbered
+from vsrcli.paths import PICTURES, PIPE, Numbered, behind, is_picture, numbered
 
 MOV = ("mp4", "mov", "ipod", "3gp", "psp")
 _STREAMED = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
@@ -108,8 +108,8 @@ def open_outlet(target: Path, format_: str | None = None, part: Path | None = No
         _check_kind(target)
         return SequenceOutlet(pictures)
     if is_picture(target) and format_ is None:
-        return PictureOutlet(target, part)
-    return FileOutlet(target, format_, part)
+        return PictureOutlet(behind(target), part)
+    return FileOutlet(behind(target), container_of(target, format_), part)
 
 
 def container_of(path: Path, format_: str | None = None) -> str:
