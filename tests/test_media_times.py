@@ -144,6 +144,21 @@ def test_cuts_are_frame_exact(
     assert cut.pts == [at - shift for at in whole.pts[first:end]]
 
 
+@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+@pytest.mark.parametrize("frames", [12, 60])
+def test_a_cut_at_zero_loses_nothing(
+    tmp_path: Path, upscale: Vsr, suffix: str, frames: int
+) -> None:
+    codec = {".ts": "libx264", ".mpg": "mpeg2video"}[suffix]
+    clip = Clip(frames=frames, codec=codec, options={"g": "12"}, time_base=Fraction(1, 25))
+    source = make(tmp_path / f"in{suffix}", replace(clip, audio=(Track(codec="mp2"),)))
+    upscale(source, "-o", tmp_path / "out.mkv", "-ss", "0")
+    before, after = facts(source), facts(tmp_path / "out.mkv")
+    assert len(after.pts) == frames
+    assert after.of("audio")[0].packets == before.of("audio")[0].packets
+    assert min(after.pts[0], after.of("audio")[0].times[0][0]) == 0
+
+
 def test_a_cut_reads_little_more_than_it_needs(tmp_path: Path) -> None:
     path = make(tmp_path / "in.mkv", Clip(frames=250))
     with Source(path, span=Span(end_s=Fraction(1))) as source:

@@ -178,9 +178,9 @@ class Sink:
 
     def _time_shift(self) -> Fraction:
         """Seconds added to every timestamp: a cut starts at 0, and no frame lies before 0."""
-        if self._source.span.start_s is not None:
-            return -(self._source.begin_s + self._source.span.start_s)
-        first = self._source.first_time_s
+        first, start = self._source.first_time_s, self._source.span.start_s
+        if start is not None:
+            return -min(self._source.begin_s + start, first)
         return -first if first < 0 else Fraction(0)
 
     def _chapters(self, chapters: list[av.container.Chapter]) -> list[av.container.Chapter]:

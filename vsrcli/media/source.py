@@ -50,7 +50,7 @@ class Span:
     @property
     def whole(self) -> bool:
         """Nothing is cut off."""
-        return self.start_s is None and self.end_s is None
+        return not self.start_s and self.end_s is None
 
 
 class Source:
@@ -205,13 +205,14 @@ class Source:
         self._plain: PlainFrames | None = None  # made for the first frame
         self._passed_start = False  # a frame before the start was seen: the seek was early enough
         span, begin_s = self.span, self.begin_s
-        first_wanted = None if span.start_s is None else begin_s + span.start_s
+        # For a start at 0 a seek would miss the first pictures of a container without an index.
+        first_wanted = begin_s + span.start_s if span.start_s else None
         end_wanted = None if span.end_s is None else begin_s + span.end_s
         self._damage = Damage(self.path, self.stream, on_error=self.on_error, begin_s=first_wanted)
         self._over: set[int] = set()  # streams that have passed the end
         self._deadline = begin_s + (span.end_s or 0) + _INTERLEAVE_S
         timed = {self.stream.index, *(s.index for s in self.container.streams.audio)}
-        if first_wanted and seek and self._inlet.seekable:
+        if first_wanted is not None and seek and self._inlet.seekable:
             with suppress(av.FFmpegError):  # a raw stream is read from its beginning
                 self.container.seek(int(first_wanted * AV_TIME_BASE))
         for item in self._demux():
