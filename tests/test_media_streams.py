@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 
 import av
@@ -63,6 +64,21 @@ def test_attachments_keep_their_bytes(tmp_path: Path, upscale: Vsr) -> None:
     with av.open(str(tmp_path / "out.mkv")) as file:
         held = {s.metadata["filename"]: bytes(s.data) for s in file.streams.attachments}
     assert held == RICH.attachments
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("start", ["0", "0.2", "1.4"])
+def test_a_cut_keeps_the_cover(tmp_path: Path, upscale: Vsr, suffix: str, start: str) -> None:
+    film = make(tmp_path / "film.mkv", Clip(frames=50, options={"g": "5"}))
+    picture = ffmpeg(tmp_path / "cover.jpg", "-f", "lavfi", "-i", "color=red:s=32x32",
+                     "-frames:v", 1)  # fmt: skip
+    source = ffmpeg(tmp_path / "in.mp4", "-i", film, "-i", picture, "-map", 0, "-map", 1,
+                    "-c", "copy", "-disposition:v:1", "attached_pic")  # fmt: skip
+    outcome = upscale(source, "-o", tmp_path / f"out{suffix}", "-ss", start, "-t", "0.4")
+    (was,) = facts(source).of("video")
+    (now,) = facts(tmp_path / f"out{suffix}").of("video")
+    assert now.packets == was.packets == (sha256(picture.read_bytes()).hexdigest(),)
+    assert outcome.err == ""
 
 
 def test_mp4_keeps_what_it_can_and_names_the_rest(tmp_path: Path, upscale: Vsr) -> None:

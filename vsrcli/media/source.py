@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self, cast
 
 import av
+from av.stream import Disposition
 
 from vsrcli import stops
 from vsrcli.errors import InputError
@@ -256,6 +257,8 @@ class Source:
                 continue
             if packet.stream.index != self.stream.index:
                 if packet.size:
+                    if _is_timeless(packet.stream):  # after a seek FFmpeg says 0
+                        packet.pts = packet.dts = None
                     self._note_end(packet)
                     yield packet
                 continue
@@ -429,6 +432,12 @@ def _still_shown(packet: SidePacket, begin_s: Fraction) -> Iterator[SidePacket]:
         packet.pts = packet.dts = (packet.pts or 0) + late
         packet.duration -= late
         yield packet
+
+
+def _is_timeless(stream: av.stream.Stream) -> bool:
+    """A cover, which belongs to any part; not the pictures of chapters, which have instants."""
+    marks = Disposition.attached_pic, Disposition.timed_thumbnails
+    return [bool(stream.disposition & mark) for mark in marks] == [True, False]
 
 
 def _index(item: av.VideoFrame | SidePacket, video: av.VideoStream) -> int:
