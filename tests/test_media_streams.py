@@ -132,6 +132,43 @@ def test_two_audio_tracks_in_mp4(tmp_path: Path, upscale: Vsr) -> None:
     assert after.of("audio") == before.of("audio")
 
 
+@pytest.fixture(scope="module")
+def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its sound begins after what FFmpeg looks at to find out what streams are."""
+    return ffmpeg(tmp_path_factory.mktemp("late") / "in.ts",
+                  "-f", "lavfi", "-i", "testsrc2=s=64x48:r=4:d=12", "-itsoffset", 8,
+                  "-f", "lavfi", "-i", "sine=d=3", "-c:v", "libx264", "-c:a", "aac")  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts", ".avi"])
+@pytest.mark.parametrize("audio", ["copy", "aac"])
+def test_sound_that_was_not_found_is_left_out(
+    tmp_path: Path, upscale: Vsr, late: Path, suffix: str, audio: str
+) -> None:
+    outcome = upscale(late, "-o", tmp_path / f"out{suffix}", "-c:a", audio)
+    after = facts(tmp_path / f"out{suffix}")
+    assert (len(after.pts), after.others) == (48, ())
+    (line,) = outcome.lines
+    assert "stream #1 (audio, aac) is not kept" in line
+    assert "--input-option analyzeduration=20M" in line
+
+
+def test_sound_that_was_not_found_is_found_as_the_warning_says(
+    tmp_path: Path, upscale: Vsr, late: Path
+) -> None:
+    target = tmp_path / "out.mkv"
+    outcome = upscale(late, "-o", target, "--input-option", "analyzeduration=20M")
+    assert len(facts(target).of("audio")[0].packets) > 100
+    assert outcome.err == ""
+
+
+def test_a_rehearsal_tells_of_sound_that_was_not_found(
+    tmp_path: Path, upscale: Vsr, late: Path
+) -> None:
+    outcome = upscale(late, "-o", tmp_path / "out.mkv", "--dry-run")
+    assert "left out: its sound was not found near the beginning" in outcome.out
+
+
 def test_no_audio(tmp_path: Path, upscale: Vsr) -> None:
     source = make(tmp_path / "in.mp4", Clip(audio=()))
     upscale(source, "-o", tmp_path / "out.mp4")

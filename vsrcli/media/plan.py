@@ -113,6 +113,14 @@ class _Case:
             and not self.stream.codec_context.extradata
         )
 
+    @property
+    def formless(self) -> bool:
+        """Sound of unknown rate or channels: no packet of it came while FFmpeg looked."""
+        if not isinstance(self.stream, av.AudioStream) or self.stream.codec_context is None:
+            return False
+        context = self.stream.codec_context
+        return not (context.sample_rate and context.layout.nb_channels)
+
     def accepted(self) -> bool:
         """Whether the muxer takes this codec; asked of a muxer that writes nowhere."""
         if self.container == "mpegts":
@@ -238,6 +246,11 @@ def _audio(case: _Case) -> StreamPlan:
         return case.drop("-c:a none", expected=True)
     if case.usual == "none":
         return case.drop(f"{case.container} holds no sound", expected=True)
+    if case.formless:
+        return case.drop(
+            "its sound was not found near the beginning; --input-option analyzeduration=20M may "
+            "find it"
+        )
     is_unknown = case.stream.codec_context is None
     if is_unknown and (case.audio == "aac" or not case.accepted()):
         return case.drop("nothing here can decode it")
