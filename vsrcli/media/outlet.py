@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 import av
+from av.stream import Disposition
 
 from vsrcli import stops
 from vsrcli.errors import OutputError, is_reader_gone
@@ -75,8 +76,9 @@ class Outlet(Protocol):
         """How many were written so far."""
         ...
 
-    def frames(self, video: int) -> int | None:
-        """How many frames the closed output holds, read back; None where that cannot be."""
+    def frames(self, video: int, size: tuple[int, int]) -> int | None:
+        """How many frames the closed output holds, read back; None where that cannot be. `video` is
+        the number of their stream as it was written, `size` theirs."""
         ...
 
     def place(self, *, overwrite: bool) -> None:
@@ -207,12 +209,12 @@ class FileOutlet:
     def bytes(self) -> int:
         return self._temp.stat().st_size
 
-    def frames(self, video: int) -> int | None:
+    def frames(self, video: int, size: tuple[int, int]) -> int | None:
         if self.format == "rawvideo":  # which does not say how large its pictures are
             return None
         with av.open(str(self._temp.absolute())) as container:
             count = 0
-            for packet in container.demux(container.streams[video]):
+            for packet in container.demux(_stream_of(container, video, size)):
                 stops.check()
                 count += packet.size > 0
             return count
@@ -230,6 +232,18 @@ class FileOutlet:
 
     def discard(self) -> None:
         self._temp.unlink(missing_ok=True)
+
+
+def _stream_of(
+    container: av.container.InputContainer, video: int, size: tuple[int, int]
+) -> av.stream.Stream:
+    """The stream of a picture that was written as number `video`. MPEG's program streams number
+    theirs as they begin, and mp4 its covers after the rest."""
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    alike = [s for s in films if (s.width, s.height) == size]
+    if not alike:
+        return container.streams[video]
+    return next((s for s in alike if s.index == video), alike[0])
 
 
 class PictureOutlet(FileOutlet):
@@ -280,7 +294,7 @@ class SequenceOutlet:
                 self._next += 1
         return self._bytes
 
-    def frames(self, video: int) -> int | None:
+    def frames(self, video: int, size: tuple[int, int]) -> int | None:
         return sum(path.stat().st_size > 0 for path in self._temp.iterdir())
 
     def place(self, *, overwrite: bool) -> None:
@@ -333,7 +347,7 @@ class PipeOutlet:
     def bytes(self) -> int:
         return self._stream.written
 
-    def frames(self, video: int) -> int | None:
+    def frames(self, video: int, size: tuple[int, int]) -> int | None:
         return None
 
     def place(self, *, overwrite: bool) -> None:

@@ -365,7 +365,7 @@ class Sink:
             log.warning("the pixel aspect is not kept; write .mp4 or .mov to keep it")
 
     def _verify(self, frames: int) -> None:
-        held = self._outlet.frames(self._video.index)
+        held = self._outlet.frames(self._video.index, self._size)
         written = self._muxed if held is None else held
         if not frames == self.frames == written:
             raise EncodeError(
