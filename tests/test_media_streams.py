@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from clips import ASS, B_FRAMES, Clip, Text, Track, make
 from conftest import Vsr
@@ -261,6 +262,35 @@ def test_mxf_keeps_pictures_after_the_sound(tmp_path: Path, upscale: Vsr, rate: 
     for before, after, size in zip(sounds(source), sounds(target), (2, 3), strict=True):
         assert len(before) < len(after) == samples * size
         assert after == before + bytes(len(after) - len(before))
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "aac"])
+@pytest.mark.parametrize("late_s", [Fraction(1, 2), Fraction(-1, 2)])
+def test_mxf_keeps_sound_and_picture_together(
+    tmp_path: Path, upscale: Vsr, codec: str, late_s: Fraction
+) -> None:
+    """It has no times: what is before the picture is cut off, what is missing there is silent."""
+    picture_s, sound_s = max(late_s, Fraction(0)), max(-late_s, Fraction(0))
+    track = Track(codec=codec, rate=48000, start_s=sound_s)
+    source = make(tmp_path / "in.mov", Clip(frames=50, start_s=picture_s, audio=(track,)))
+    target = tmp_path / "out.mxf"
+    outcome = upscale(source, "-o", target, "-c:v", "mpeg2video")
+    assert len(facts(target).pts) == 50
+    assert ("0.50 s of sound before the first picture are left out" in outcome.err) == (late_s > 0)
+    before, after = heard(source)[round(picture_s * 48000) :], heard(target)
+    assert len(after) == 2 * 48000
+    length = min(len(before), len(after))
+    assert np.abs(after[:length] - before[:length]).max() < 1e-4
+    assert not after[length:].any()
+
+
+def heard(path: Path) -> np.ndarray:
+    """The first sound track from the instant 0."""
+    with av.open(str(path)) as file:
+        resampler = av.AudioResampler(format="fltp", layout="mono")
+        frames = [f for frame in file.decode(audio=0) for f in resampler.resample(frame)]
+    before = np.zeros(round(frames[0].pts * frames[0].time_base * 48000))
+    return np.concatenate([before, *(frame.to_ndarray()[0] for frame in frames)])
 
 
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])

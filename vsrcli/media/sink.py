@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -86,7 +87,8 @@ class Sink:
             open_writer, info=self._info, options=video, size=size, threads=threads
         )
         self._container = self._create(self._outlet.format)
-        self._silence = Silence(self._container)
+        self._shift = self._time_shift()
+        self._silence = Silence(self._container, source.first_time_s + self._shift)
         try:
             self.plans = self._add_streams(audio)
             self._start()
@@ -141,7 +143,6 @@ class Sink:
         )
         self._copies: dict[int, av.stream.Stream] = {}
         self._converters: dict[int, Converter] = {}
-        self._shift = self._time_shift()
         for plan in plans:
             self._add(plan, source.streams[plan.index])
         _say(plans)
@@ -297,12 +298,11 @@ class Sink:
         self._mux(packets)
 
     def _mux(self, packets: list[SidePacket]) -> None:
-        for packet in packets:
+        for packet in chain.from_iterable(map(self._silence.beside, packets)):
             stops.check()
             self._keep_order(packet)
             try:
                 self._muxed += packet.stream.index == self._video.index
-                self._silence.count(packet)
                 self._container.mux(packet)
                 self._outlet.check()
             except (av.FFmpegError, ValueError, OSError) as exc:
