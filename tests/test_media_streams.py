@@ -309,6 +309,21 @@ def test_mxf_gets_sound_at_the_one_rate_that_it_has(
     assert sum(frame.samples for frame in frames) == 48000
 
 
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
+@pytest.mark.parametrize("name", ["in.mkv", "in.avi", "in.nut"])
+def test_pcm_that_names_no_layout_is_copied_to_mp4(
+    tmp_path: Path, upscale: Vsr, name: str, codec: str
+) -> None:
+    sound = ("-c:v", "mpeg4", "-c:a", codec, "-ac", "2")
+    source = ffmpeg(tmp_path / name, "-i", make(tmp_path / "plain.mkv"), *sound)
+    with av.open(str(source)) as file:
+        assert file.streams.audio[0].layout.name == "2 channels"
+    assert upscale(source, "-o", tmp_path / "out.mp4").err == ""
+    assert sounds(tmp_path / "out.mp4") == sounds(source)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert file.streams.audio[0].layout.name == "stereo"
+
+
 def sounds(path: Path) -> list[bytes]:
     """The data of each sound track."""
     with av.open(str(path)) as file:

@@ -117,7 +117,7 @@ def _leave_out(what: str, packet: SidePacket, on_error: str, exc: Exception) -> 
     log.warning("%s: left out", line)
 
 
-def _layout(layout: av.AudioLayout) -> str:
+def usual_layout(layout: av.AudioLayout) -> str:
     """The layout's name; where the source says only how many channels, the usual one of so many."""
     return _USUAL.get(layout.name, layout.name)
 
@@ -137,7 +137,7 @@ class Audio:
         is_fixed = not {encoder, container.format.name}.isdisjoint(_OF_ONE_RATE)
         rate = _STUDIO_RATE if is_fixed else source.codec_context.sample_rate
         self.stream = cast(av.AudioStream, container.add_stream(encoder, rate=rate))
-        self._layout, self._rate = _layout(source.codec_context.layout), rate
+        self._layout, self._rate = usual_layout(source.codec_context.layout), rate
         self.stream.codec_context.layout = self._layout
         try:
             self.stream.codec_context.open()

@@ -20,7 +20,7 @@ import av
 from vsrcli import stops
 from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
-from vsrcli.media.convert import Converter, open_converter
+from vsrcli.media.convert import Converter, open_converter, usual_layout
 from vsrcli.media.display_size import write_display_size
 from vsrcli.media.encode import FrameWriter, frame_ticks, lacks_shape
 from vsrcli.media.external import open_writer
@@ -162,6 +162,7 @@ class Sink:
             target: av.stream.Stream = self._video
         elif plan.action is Action.COPY:
             target = self._container.add_stream_from_template(source)
+            _name_layout(target)
             self._copies[source.index] = target
         else:
             converter = open_converter(
@@ -406,6 +407,16 @@ def _said_already() -> Iterator[None]:
         yield
     finally:
         log.removeFilter(is_new)
+
+
+def _name_layout(target: av.stream.Stream) -> None:
+    """Gives copied sound of so many channels their usual places: mp4 and mov refuse PCM without,
+    and only when the file ends."""
+    context = target.codec_context
+    if isinstance(context, av.AudioCodecContext):
+        name = usual_layout(context.layout)
+        if name != context.layout.name:
+            context.layout = name
 
 
 def _copy_tags(source: av.stream.Stream, target: av.stream.Stream) -> None:
