@@ -324,6 +324,41 @@ def test_pcm_that_names_no_layout_is_copied_to_mp4(
         assert file.streams.audio[0].layout.name == "stereo"
 
 
+@pytest.mark.parametrize(
+    ("name", "layout", "kept"),
+    [
+        ("out.ts", "2.1", "2.1"),
+        ("out.ts", "4.0", "4.0"),
+        ("out.ts", "5.0", "5.0"),
+        ("out.webm", "6.1", "6.1"),
+        ("out.webm", "2.1", "3.0"),  # what Opus has of as many channels
+        ("out.mpg", "5.0", "stereo"),
+    ],
+)
+def test_the_encoder_of_sound_gets_a_layout_that_it_takes(
+    tmp_path: Path, upscale: Vsr, name: str, layout: str, kept: str
+) -> None:
+    sound = ("-c:v", "copy", "-c:a", "pcm_s16le", "-af", f"aformat=channel_layouts={layout}")
+    source = ffmpeg(tmp_path / "in.mkv", "-i", make(tmp_path / "plain.mkv"), *sound)
+    encoder = ("-c:v", "libvpx") if name == "out.webm" else ()
+    outcome = upscale(source, "-o", tmp_path / name, *encoder)
+    assert ("mixed to stereo" in outcome.err) == (kept == "stereo")
+    with av.open(str(tmp_path / name)) as file:
+        assert next(file.decode(audio=0)).layout.name == kept
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(192000, 96000), (12345, 12000), (44100, 44100)])
+def test_sound_is_resampled_to_a_rate_that_aac_has(
+    tmp_path: Path, upscale: Vsr, rate: int, kept: int
+) -> None:
+    source = make(tmp_path / "in.mkv", Clip(audio=(Track(codec="flac", rate=rate),)))
+    upscale(source, "-o", tmp_path / "out.mov")
+    with av.open(str(source)) as before, av.open(str(tmp_path / "out.mov")) as after:
+        assert after.streams.audio[0].rate == kept
+        lasts = [float(sum(f.samples for f in c.decode(audio=0))) for c in (before, after)]
+    assert lasts[1] / kept == pytest.approx(lasts[0] / rate, abs=0.1)
+
+
 def sounds(path: Path) -> list[bytes]:
     """The data of each sound track."""
     with av.open(str(path)) as file:

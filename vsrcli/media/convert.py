@@ -20,7 +20,11 @@ _OF_ONE_RATE = ("libopus", "mxf", "mxf_opatom", "mxf_d10")
 """Encoders and containers of sound at that rate alone."""
 _SINGLE = {"mov_text"}
 """Encoders of subtitles of which one is shown at a time."""
-_USUAL = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1"}
+_OF_COUNT = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+"""The layout that FFmpeg takes so many channels for."""
+_USUAL = {f"{count} channels": name for count, name in _OF_COUNT.items()}
+_OPUS = {3: "3.0", 4: "quad"}
+"""Those of Opus where they are others."""
 
 
 class Converter(Protocol):
@@ -122,8 +126,38 @@ def usual_layout(layout: av.AudioLayout) -> str:
     return _USUAL.get(layout.name, layout.name)
 
 
+def _fitting_rate(encoder: str, rate: int) -> int:
+    """The nearest rate that an encoder takes; some take all."""
+    return min(av.Codec(encoder, "w").audio_rates or [rate], key=lambda r: abs(r - rate))
+
+
+def _fitting_layout(encoder: str, rate: int, layout: av.AudioLayout) -> str:
+    """The layout as far as an encoder takes it: other places for as many channels, or stereo."""
+    usual, count = usual_layout(layout), layout.nb_channels
+    names = dict.fromkeys((usual, _OF_COUNT.get(count), _OPUS.get(count), "stereo"))
+    found = next((name for name in names if name and _opens(encoder, rate, name)), usual)
+    if found == "stereo" != usual:
+        log.warning("%s cannot hold sound of %d channels: mixed to stereo", encoder, count)
+    return found
+
+
+def _opens(encoder: str, rate: int, layout: str) -> bool:
+    """Whether an encoder takes such sound."""
+    context = cast(av.AudioCodecContext, av.CodecContext.create(encoder, "w"))
+    formats = context.codec.audio_formats
+    context.sample_rate, context.layout = rate, layout
+    if formats:
+        context.format = formats[0]
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
 class Audio:
-    """Re-encodes audio at the rate (Opus, MXF: 48 kHz) and layout that the source begins with."""
+    """Re-encodes audio at the rate (Opus, MXF: 48 kHz) and layout that the source begins with, or
+    at the nearest that the encoder takes."""
 
     def __init__(
         self,
@@ -135,9 +169,10 @@ class Audio:
     ) -> None:
         self._source, self._on_error = source, on_error
         is_fixed = not {encoder, container.format.name}.isdisjoint(_OF_ONE_RATE)
-        rate = _STUDIO_RATE if is_fixed else source.codec_context.sample_rate
+        begun = source.codec_context
+        rate = _STUDIO_RATE if is_fixed else _fitting_rate(encoder, begun.sample_rate)
         self.stream = cast(av.AudioStream, container.add_stream(encoder, rate=rate))
-        self._layout, self._rate = usual_layout(source.codec_context.layout), rate
+        self._layout, self._rate = _fitting_layout(encoder, rate, begun.layout), rate
         self.stream.codec_context.layout = self._layout
         try:
             self.stream.codec_context.open()
