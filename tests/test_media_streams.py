@@ -431,6 +431,19 @@ def test_data_that_a_container_cannot_hold_is_named(tmp_path: Path, upscale: Vsr
     assert line.endswith("stream #2 (data, bin_data) is not kept: matroska cannot hold it")
 
 
+@pytest.mark.parametrize("name", ["out.avi", "out.wmv"])
+def test_the_track_of_chapters_is_no_junk_elsewhere(
+    tmp_path: Path, upscale: Vsr, name: str
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(chapters=((0, 480, "One"),)))
+    with av.open(str(source)) as file:
+        assert [s.type for s in file.streams] == ["video", "audio", "data"]
+    outcome = upscale(source, "-o", tmp_path / name, "-c:v", "mpeg4")
+    assert "stream #2 (data, bin_data) is not kept" in outcome.err
+    with av.open(str(tmp_path / name)) as file:
+        assert [s.type for s in file.streams] == ["video", "audio"]
+
+
 def test_segments_of_a_picture_that_is_not_the_first_stream(tmp_path: Path, upscale: Vsr) -> None:
     """Each segment has an encoder of its own, whose packets belong to the stream of the first."""
     source = make(tmp_path / "in.mkv", Clip())

@@ -25,6 +25,8 @@ _TS_CODECS = {
     *("dvb_subtitle", "dvbsub", "dvb_teletext"),
 }
 _TS_DATA = {"klv", "timed_id3", "scte_35", "epg", "smpte_2038"}
+_NO_DATA = {"avi", "asf"}
+"""Containers whose muxer takes data tracks and writes pictures or tracks of no kind."""
 _TIMECODE_KEEPERS = {"mp4", "mov", "matroska"}
 """Containers that write the timecode of the picture's tags: as a track, or as a tag."""
 _LOSES = {
@@ -302,7 +304,7 @@ def _attachment(case: _Case) -> StreamPlan:
 def _data(case: _Case) -> StreamPlan:
     if "timecode" in case.stream.metadata and case.container in _TIMECODE_KEEPERS:
         return case.drop("the timecode is written anew", expected=True)
-    if case.stream.type == "data" and case.accepted():
+    if case.stream.type == "data" and case.container not in _NO_DATA and case.accepted():
         return case.copy()
     if case.chapters and case.plan.codec == "bin_data":
         return case.drop("chapters are written anew", expected=True)
