@@ -320,7 +320,7 @@ def test_unwritable_folder(place: Place, monkeypatch: pytest.MonkeyPatch) -> Non
 ENCODERS = {
     "missing": (("-c:v", "libnope"), "no encoder 'libnope'"),
     "of sound": (("-c:v", "aac"), "not a video encoder"),
-    "container": (("-c:v", "libx264", "-o", "out.webm"), "webm file cannot hold libx264"),
+    "container": (("-c:v", "libx264", "-o", "out.webm"), "webm cannot hold libx264"),
     "sound": (("-c:a", "aac", "-o", "out.webm"), "webm file cannot hold AAC"),
     "preset": (("--preset", "fastest"), "no preset 'fastest'"),
     "option": (("--encoder-option", "tuen=film"), "no option tuen"),

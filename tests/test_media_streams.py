@@ -242,6 +242,32 @@ def test_audio_that_a_container_cannot_hold_is_converted_and_said(
     assert line.startswith(f"vsr: warning: stream #1 (audio, aac) is converted to {encoder}")
 
 
+@pytest.mark.parametrize("codec", ["pcm_mulaw", "g722", "adpcm_ms", "adpcm_yamaha"])
+def test_sound_that_pyav_puts_into_no_matroska_loses_nothing(
+    tmp_path: Path, upscale: Vsr, codec: str
+) -> None:
+    sound = ("-c:v", "mpeg4", "-c:a", codec, "-ar", "16000")
+    source = ffmpeg(tmp_path / "in.mkv", "-i", make(tmp_path / "plain.mkv"), *sound)
+    outcome = upscale(source, "-o", tmp_path / "out.mkv")
+    assert "is converted to flac: PyAV writes no " in outcome.err
+    assert outcome.err.endswith(f"{codec} into matroska\n")
+    assert samples(tmp_path / "out.mkv") == samples(source)
+
+
+def samples(path: Path) -> bytes:
+    """The decoded sound."""
+    with av.open(str(path)) as file:
+        return b"".join(frame.to_ndarray().tobytes() for frame in file.decode(audio=0))
+
+
+def test_a_codec_that_pyav_puts_into_no_matroska_is_named(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(audio=()))
+    words = ("--model", "bicubic", "-s", "2", "-c:v", "huffyuv", "-o")
+    outcome = vsr("upscale", source, *words, tmp_path / "out.mkv")
+    assert "PyAV writes no huffyuv into matroska; change -c:v or -o" in outcome.err
+    assert vsr("upscale", source, *words, tmp_path / "out.avi").code == 0
+
+
 def test_audio_that_only_a_picture_lets_in_is_copied(tmp_path: Path) -> None:
     source = make(tmp_path / "in.mov", Clip(audio=(Track(codec="pcm_s16le", rate=48000), Track())))
     with av.open(str(source)) as file:

@@ -37,6 +37,7 @@ from vsrcli.media.settings import (
     encoder_named,
     loses_alpha,
     private_options,
+    refusal,
     told_color,
     warn_of_lost_hdr,
 )
@@ -123,7 +124,7 @@ def add_video(
         )
     except ValueError as exc:
         raise EncodeError(
-            f"a {container.format.name} file cannot hold {codec.name}; change -c:v or -o"
+            f"{refusal(container.format.name, codec.name)}; change -c:v or -o"
         ) from exc
     context = stream.codec_context
     stream.width, stream.height = size

@@ -38,6 +38,7 @@ from vsrcli.media.settings import (
     encoded_color,
     encoder_named,
     private_options,
+    refusal,
     told_color,
     warn_of_lost_hdr,
 )
@@ -122,7 +123,7 @@ def open_writer(
             stream = container.add_stream_from_template(source, opaque=True)
         except ValueError as exc:
             raise EncodeError(
-                f"a {container.format.name} file cannot hold {codec.name}; change -c:v or -o"
+                f"{refusal(container.format.name, codec.name)}; change -c:v or -o"
             ) from exc
     stream.time_base = info.time_base
     say_turn(container, stream, info, size)

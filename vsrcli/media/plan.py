@@ -15,6 +15,7 @@ from av.stream import Disposition
 
 from vsrcli.errors import EncodeError
 from vsrcli.media.describe import stream_info
+from vsrcli.media.settings import MATROSKA, refusal
 
 _TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 _TEXT_ENCODER = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
@@ -50,6 +51,8 @@ COVERED = {"mp4", "ipod", "matroska"}
 """Containers that hold a cover picture."""
 _SOUND = ("aac", "libopus")
 """Encoders for sound that a container cannot hold as it is, in this order, before its usual one."""
+_EXACT = {"u8", "u8p", "s16", "s16p"}
+"""Decoded samples that FLAC keeps as they are."""
 _USUAL_RATE = 48000
 _PICTURE_FIRST = {"mxf"}
 """Containers that take sound only after a picture."""
@@ -267,13 +270,21 @@ def _audio(case: _Case) -> StreamPlan:
         return case.convert("aac", f"its header comes too late for a pipe of {case.container}")
     if case.accepted():
         return case.copy()
-    encoder = next((e for e in (*_SOUND, case.usual) if case.takes(e)), None)
+    # Little of what matroska does not take here is worth more than 16 bits: that is kept exactly.
+    exact = ("flac",) if case.container == MATROSKA and _format(case) in _EXACT else ()
+    encoder = next((e for e in (*exact, *_SOUND, case.usual) if case.takes(e)), None)
     if encoder is None:
         return case.drop(f"{case.container} cannot hold it; write .mkv to keep it")
     kind = case.plan.codec
     if encoder == kind:
         kind += f" of {cast(av.AudioStream, case.stream).rate} Hz"
-    return case.convert(encoder, f"{case.container} cannot hold {kind}")
+    return case.convert(encoder, refusal(case.container, kind))
+
+
+def _format(case: _Case) -> str:
+    """How the samples of the sound are when they are decoded."""
+    kind = cast(av.AudioStream, case.stream).codec_context.format
+    return kind.name if kind else ""
 
 
 def _subtitle(case: _Case) -> StreamPlan:

@@ -17,6 +17,7 @@ from vsrcli.media.info import VideoInfo
 from vsrcli.media.pixels import best_format, full_name, layout_of, without_alpha
 
 log = logging.getLogger("vsr")
+MATROSKA = "matroska"
 _X26X = {"libx264", "libx264rgb", "libx265"}
 _NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 _QUALITY = dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1", *_X26X), "crf") | {
@@ -194,6 +195,14 @@ def told_color(color: Color, info: VideoInfo, lines: int) -> Color:
     return (
         replace(color, matrix=before) if is_guessed and before != assumed_matrix(lines) else color
     )
+
+
+def refusal(container: str, codec: str) -> str:
+    """Why a codec does not go into a container. Matroska holds any that Windows has a name for, but
+    PyAV asks FFmpeg for those alone that have a name of Matroska's own."""
+    if container == MATROSKA:
+        return f"PyAV writes no {codec} into matroska"
+    return f"{container} cannot hold {codec}"
 
 
 def default_codec(container: str) -> str:
