@@ -268,6 +268,19 @@ def test_a_codec_that_pyav_puts_into_no_matroska_is_named(tmp_path: Path, vsr: V
     assert vsr("upscale", source, *words, tmp_path / "out.avi").code == 0
 
 
+def test_a_second_picture_that_pyav_puts_into_no_matroska_is_named(
+    tmp_path: Path, upscale: Vsr
+) -> None:
+    plain = make(tmp_path / "plain.mp4", Clip(audio=()))
+    two = ("-i", plain, "-map", "0", "-map", "0", "-c:v:0", "copy", "-c:v:1", "huffyuv")
+    source = ffmpeg(tmp_path / "in.nut", *two)
+    outcome = upscale(source, "-o", tmp_path / "out.mkv")
+    reason = "PyAV writes no huffyuv into matroska; write .nut to keep it"
+    assert f"stream #1 (video, huffyuv) is not kept: {reason}" in outcome.err
+    assert upscale(source, "-o", tmp_path / "out.nut").err == ""
+    assert codecs(tmp_path / "out.nut", "video") == ["h264", "huffyuv"]
+
+
 def test_audio_that_only_a_picture_lets_in_is_copied(tmp_path: Path) -> None:
     source = make(tmp_path / "in.mov", Clip(audio=(Track(codec="pcm_s16le", rate=48000), Track())))
     with av.open(str(source)) as file:

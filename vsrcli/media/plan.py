@@ -301,7 +301,9 @@ def _video(case: _Case) -> StreamPlan:
     if not getattr(case.stream.codec_context, "pix_fmt", None):
         return case.drop("it holds no picture")
     if (cover and case.container not in COVERED) or not case.accepted():
-        other = ".mp4" if case.container == "matroska" else ".mkv"
+        if case.container == MATROSKA and not cover:
+            return case.drop(f"{refusal(MATROSKA, case.plan.codec)}; write .nut to keep it")
+        other = ".mp4" if case.container == MATROSKA else ".mkv"
         return case.drop(f"{case.container} cannot hold it; write {other} to keep it")
     return case.copy("" if cover else "copied at its own size")
 
