@@ -301,3 +301,49 @@ def test_a_picture_that_changes_midway_is_brought_to_the_first(
     for index in (5, 15, 20):
         seen = shrunk(rgb(tmp_path / "out.mkv", index), 2)
         assert np.abs(seen - picture(0, (96, 64)))[..., 1:].mean() < 6  # the ramps
+
+
+@pytest.mark.parametrize("matrix", [1, 5, 9, 2])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("out.mov", "prores_ks"),
+        ("out.mpg", "mpeg2video"),
+        ("out.avi", "mpeg4"),
+        ("out.avi", "utvideo"),
+        ("out.flv", "flv"),
+        ("out.webm", "libvpx"),
+    ],
+)
+def test_full_range_is_scaled_where_none_is_written(
+    tmp_path: Path, upscale: Vsr, name: str, codec: str, matrix: int
+) -> None:
+    """The samples of plain pictures, within a code value; what is not converted loses 20 of it."""
+    source = tmp_path / "in.mkv"
+    samples = (220, 60, 200)
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, 2
+        frame = av.VideoFrame(96, 64, "yuv420p")
+        for plane, value in zip(frame.planes, samples, strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        for index in range(3):
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    quality = ("--bitrate", "9M") if codec != "utvideo" else ()
+    outcome = upscale(source, "-o", tmp_path / name, "-c:v", codec, *quality)
+    warning = f"vsr: warning: {codec} holds limited range only: full range is scaled to it"
+    assert warning in outcome.lines
+    with av.open(str(tmp_path / name)) as file:
+        frame = next(file.decode(video=0))
+    assert frame.color_range in (0, 1)
+    deep = "10" in frame.format.name
+    for plane, value, steps, base in zip(
+        frame.planes, samples, (219, 224, 224), (16, 128, 128), strict=True
+    ):
+        lines = np.frombuffer(plane, np.uint16 if deep else np.uint8)
+        seen = lines.reshape(plane.height, -1)[: plane.height, : plane.width] / (4 if deep else 1)
+        zero = 0 if base == 16 else 128
+        assert np.abs(seen - (base + (value - zero) * steps / 255)).max() <= 1.05

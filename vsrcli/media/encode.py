@@ -40,6 +40,7 @@ from vsrcli.media.settings import (
     refusal,
     told_color,
     warn_of_lost_hdr,
+    warn_of_lost_range,
 )
 from vsrcli.media.side_data import Attached
 
@@ -116,6 +117,7 @@ def add_video(
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
     private = private_options(codec.name, options, info, pix_fmt)
     warn_of_lost_hdr(codec.name, info)
+    warn_of_lost_range(codec.name, info, pix_fmt)
     if codec.name == "libsvtav1":  # else it prints its settings on stderr
         os.environ.setdefault("SVT_LOG", "1")
     try:
@@ -307,9 +309,12 @@ class FrameWriter:
         full = _av_range(color.full_range) or 1
         if color == self._color:
             return {"src_color_range": full, "dst_color_range": full}
+        ranges = {"src_color_range": full, "dst_color_range": _av_range(self._color.full_range)}
+        if color.matrix == self._color.matrix:
+            picture.colorspace = UNSPECIFIED  # swscale refuses some, and none is converted
+            return ranges
         matrix = assumed_matrix(self._info.height) if color.matrix == UNSPECIFIED else color.matrix
         picture.colorspace = matrix
-        ranges = {"src_color_range": full, "dst_color_range": _av_range(self._color.full_range)}
         if self._color.matrix != IDENTITY:
             ranges["dst_colorspace"] = _sws_matrix(self._color.matrix)
         return ranges

@@ -45,6 +45,12 @@ _Y4M = (
 )
 _UNTAGGED_STILLS = {"mjpeg": True, "libwebp": False}
 """Pictures that are read as BT.601 whatever they were; whether of full range."""
+_LIMITED = {
+    *("prores", "mpeg1video", "mpeg2video", "mpeg2", "mpeg4", "libxvid", "msmpeg4", "msmpeg4v2"),
+    *("wmv1", "wmv2", "flv", "h261", "h263", "h263p", "libtheora", "libvpx", "vp8", "svq1", "asv1"),
+    *("asv2", "dvvideo", "speedhq", "cfhd", "snow", "utvideo", "huffyuv", "ffvhuff", "magicyuv"),
+}
+"""Encoders whose YUV is read as limited range whatever it was, by their names up to a "_"."""
 STILLS = {*_RGB_STILLS, *_UNTAGGED_STILLS}
 """Encoders of single pictures."""
 _USUAL_CODECS = {
@@ -184,7 +190,22 @@ def encoded_color(info: VideoInfo, pix_fmt: str, codec: str = "") -> Color:
         return color if is_rgb else replace(color, matrix=IDENTITY, full_range=True)
     if codec in _UNTAGGED_STILLS:
         return replace(color, matrix=BT601, full_range=_UNTAGGED_STILLS[codec])
-    return replace(color, matrix=assumed_matrix(info.height), full_range=False) if is_rgb else color
+    if is_rgb:
+        return replace(color, matrix=assumed_matrix(info.height), full_range=False)
+    return replace(color, full_range=False) if loses_range(info, pix_fmt, codec) else color
+
+
+def loses_range(info: VideoInfo, pix_fmt: str, codec: str) -> bool:
+    """Whether full-range samples go as YUV into an encoder that has limited range alone."""
+    is_grey = len(av.VideoFormat(pix_fmt).components) < 3  # read as full range everywhere
+    return bool(info.color.full_range) and codec.split("_")[0] in _LIMITED and not is_grey
+
+
+def warn_of_lost_range(name: str, info: VideoInfo, pix_fmt: str) -> None:
+    """Says that full-range YUV is scaled for an encoder that has limited range alone."""
+    is_yuv = not info.layout.planes_of(Role.RGB) and not av.VideoFormat(pix_fmt).is_rgb
+    if is_yuv and loses_range(info, pix_fmt, name):
+        log.warning("%s holds limited range only: full range is scaled to it", name)
 
 
 def told_color(color: Color, info: VideoInfo, lines: int) -> Color:
