@@ -12,6 +12,7 @@ from clips import INTERLACED, Clip, Track, make, picture
 from conftest import Vsr
 from facts import facts
 
+from vsrcli.media.decoded import PlainFrames
 from vsrcli.media.side_data import Attached
 
 KEPT = [
@@ -347,3 +348,63 @@ def test_full_range_is_scaled_where_none_is_written(
         seen = lines.reshape(plane.height, -1)[: plane.height, : plane.width] / (4 if deep else 1)
         zero = 0 if base == 16 else 128
         assert np.abs(seen - (base + (value - zero) * steps / 255)).max() <= 1.05
+
+
+def plain(seconds: int, pix_fmt: str, matrix: int, limits: int) -> av.VideoFrame:
+    """A frame of one colour, by these tags."""
+    rgb = np.full((48, 64, 3), (192, 48, 32), np.uint8)
+    frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+    if pix_fmt != "gbrp":
+        colors = {"dst_colorspace": {6: 5, 2: 5}.get(matrix, matrix)}
+        full = 2 if limits == 0 and "j" in pix_fmt else limits or 1
+        frame = frame.reformat(format="yuv420p", dst_color_range=full, **colors)
+        if "j" in pix_fmt:
+            named = av.VideoFrame(frame.width, frame.height, pix_fmt)
+            for to, plane in zip(named.planes, frame.planes, strict=True):
+                to.update(bytes(plane))
+            frame = named
+        frame.colorspace, frame.color_range = matrix, limits
+    else:
+        frame = frame.reformat(format=pix_fmt)
+    frame.pts, frame.time_base = seconds, Fraction(1)
+    return frame
+
+
+BT601 = ("yuv420p", 6, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "change"),
+    [
+        (BT601, ("yuv420p", 1, 1), "bt709, limited"),
+        (BT601, ("yuv420p", 1, 2), "bt709, full"),
+        (BT601, ("yuvj420p", 5, 2), "smpte170m, full"),
+        (("yuv420p", 1, 2), BT601, "smpte170m, limited"),
+        (("yuv420p", 9, 1), BT601, "smpte170m, limited"),
+        (("yuv420p", 2, 0), ("yuv420p", 1, 1), "bt709, limited"),
+        (BT601, ("yuv420p", 5, 1), ""),
+        (BT601, ("yuv420p", 2, 0), ""),
+        (("yuvj420p", 6, 2), ("yuvj420p", 6, 1), "smpte170m, limited"),
+        (("yuvj420p", 6, 2), ("yuvj420p", 6, 0), ""),
+        (BT601, ("gbrp", 0, 0), ""),
+        (("gbrp", 0, 0), ("yuv420p", 1, 2), ""),
+    ],
+)
+def test_colours_that_change_midway_are_brought_to_the_first(
+    caplog: pytest.LogCaptureFixture,
+    first: tuple[str, int, int],
+    later: tuple[str, int, int],
+    change: str,
+) -> None:
+    """Within a code value or two, and said once."""
+    begun = plain(0, *first)
+    frames = PlainFrames(begun)
+    wanted = [int(plane.mean()) for plane in frames.plain(begun).planes]
+    for seconds in (1, 2):
+        made = frames.plain(plain(seconds, *later))
+        for plane, value in zip(made.planes, wanted, strict=True):
+            assert np.abs(plane.astype(int) - value).max() <= 2
+    said = [line for line in caplog.messages if "colours change" in line]
+    assert [line.split(" range, at 1.000 s; ")[0] for line in said] == (
+        [f"the colours change to {change}"] if change else []
+    )

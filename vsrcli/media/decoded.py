@@ -1,4 +1,4 @@
-"""Decoded frames as ours: in planes, and all of the first one's size and pixel format."""
+"""Decoded frames as ours: in planes, and all of the first one's size, pixel format and colours."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import logging
 import av
 from av.video.reformatter import VideoReformatter
 
-from vsrcli.frames import Frame
-from vsrcli.media.pixels import layout_of, plain_copy, planes_of
+from vsrcli.frames import UNSPECIFIED, Frame, assumed_matrix
+from vsrcli.media.colors import matrix_name, range_name
+from vsrcli.media.pixels import EXACT, LANCZOS, layout_of, limits_of, plain_copy, planes_of, to_av
 from vsrcli.media.rotation import read_turn
 from vsrcli.media.side_data import Attached
 
 log = logging.getLogger("vsr")
+_SWS_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+"""The matrices that swscale knows, by their code: swscale's own numbers."""
 
 
 class PlainFrames:
@@ -28,16 +31,19 @@ class PlainFrames:
         self.turn = read_turn(self.notes)
         self._layout = layout_of(first.format.name)
         self._reformatter = VideoReformatter()
-        self._seen = {_shape(first)}
+        said = int(first.colorspace)
+        matrix = assumed_matrix(first.height) if said == UNSPECIFIED else said
+        self._look = _look(first, (matrix, False))
+        self._seen_shapes, self._seen_looks = {_shape(first)}, {self._look}
         if "f32" in first.format.name or "f16" in first.format.name:
             log.warning("floats become 16 bit: what is below 0 or above 1 is cut off")
 
     def plain(self, frame: av.VideoFrame) -> Frame:
         """A frame with a timestamp, in planes. Its number is not known here."""
-        origin, shape = frame, _shape(frame)
-        if shape != _shape(self.first):
-            self._say_once(frame)
-            frame = self._conformed(frame)
+        origin, look = frame, _look(frame, self._look)
+        if _shape(frame) != _shape(self.first) or look != self._look:
+            self._say_once(frame, look)
+            frame = self._conformed(frame, look)
         pts, duration, base = frame.pts, frame.duration or 0, frame.time_base
         assert pts is not None  # the clock has set both
         assert base is not None
@@ -54,22 +60,69 @@ class PlainFrames:
             origin=origin if self._attached.is_handed_on(origin) else None,
         )
 
-    def _conformed(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """As ffmpeg does: a picture that changes its size midway is brought to the first's."""
+    def _conformed(self, frame: av.VideoFrame, look: tuple[int, bool]) -> av.VideoFrame:
+        """As ffmpeg does: a picture that changes midway is brought to the first one's size, format
+        and colours."""
         pts, base, duration = frame.pts, frame.time_base, frame.duration
-        frame = self._reformatter.reformat(frame, *_shape(self.first), interpolation="LANCZOS")
+        first = self.first
+        if frame.format.name.startswith("yuvj") and not look[1]:
+            frame = _renamed(frame)
+        frame = self._reformatter.reformat(
+            frame,
+            first.width,
+            first.height,
+            first.format.name,
+            src_colorspace=None if frame.format.is_rgb else _SWS_MATRICES.get(look[0]),
+            dst_colorspace=_SWS_MATRICES.get(self._look[0]),
+            interpolation=EXACT if _shape(frame) == _shape(first) else LANCZOS,
+            src_color_range=2 if look[1] or frame.format.is_rgb else 1,
+            dst_color_range=2 if self._look[1] or first.format.is_rgb else 1,
+        )
         frame.pts, frame.time_base, frame.duration = pts, base, duration
         return frame
 
-    def _say_once(self, frame: av.VideoFrame) -> None:
-        if _shape(frame) not in self._seen:
-            self._seen.add(_shape(frame))
+    def _say_once(self, frame: av.VideoFrame, look: tuple[int, bool]) -> None:
+        at = frame.time or 0.0
+        if _shape(frame) not in self._seen_shapes:
+            self._seen_shapes.add(_shape(frame))
             log.warning(
                 "the video changes to %dx%d %s at %.3f s; scaled to the first frame's %dx%d %s",
-                *(*_shape(frame), frame.time or 0.0),
+                *(*_shape(frame), at),
                 *_shape(self.first),
+            )
+        if look not in self._seen_looks and not self.first.format.is_rgb:
+            self._seen_looks.add(look)
+            log.warning(
+                "the colours change to %s, %s range, at %.3f s; converted to the first frame's %s, "
+                "%s range",
+                *(matrix_name(look[0]), range_name(look[1]), at),
+                *(matrix_name(self._look[0]), range_name(self._look[1])),
             )
 
 
 def _shape(frame: av.VideoFrame) -> tuple[int, int, str]:
-    return frame.width, frame.height, frame.format.name
+    return frame.width, frame.height, frame.format.name.replace("yuvj", "yuv")
+
+
+def _look(frame: av.VideoFrame, unsaid: tuple[int, bool]) -> tuple[int, bool]:
+    """The matrix of a frame and whether its range is full; what it does not say, and a matrix that
+    cannot be converted, is as in `unsaid`."""
+    if frame.format.is_rgb:
+        return unsaid
+    code, limits = int(frame.colorspace), limits_of(frame)
+    matrix = unsaid[0] if _is_same(code, unsaid[0]) else code
+    return matrix, limits == 2 if limits else unsaid[1]
+
+
+def _renamed(frame: av.VideoFrame) -> av.VideoFrame:
+    """A copy in yuv of a yuvj frame, which swscale takes for full range whatever its tag says."""
+    layout = layout_of(frame.format.name)
+    made = to_av(planes_of(frame, layout), layout)
+    made.colorspace = frame.colorspace
+    return made
+
+
+def _is_same(code: int, other: int) -> bool:
+    """Both matrices are the same, as BT.601's two are, or one of them says nothing."""
+    known = (_SWS_MATRICES.get(code), _SWS_MATRICES.get(other))
+    return None in known or known[0] == known[1]

@@ -59,6 +59,12 @@ def layout_of(pix_fmt: str) -> Layout:
     )
 
 
+def limits_of(frame: av.VideoFrame) -> int:
+    """FFmpeg's number of the range. H.264's decoder goes on with the yuvj that it began with when
+    the stream turns to limited range, so the tag comes before the name."""
+    return int(frame.color_range) or (2 if frame.format.name.startswith("yuvj") else 0)
+
+
 def without_alpha(layout: Layout) -> Layout:
     """The layout without its alpha, which is the last plane."""
     return layout_of(layout.name.replace("yuva", "yuv").replace("gbrap", "gbrp"))
