@@ -98,14 +98,16 @@ def test_lost_transparency_is_refused(tmp_path: Path, vsr: Vsr) -> None:
     assert not (tmp_path / "out.mkv").exists()
 
 
+@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
 @pytest.mark.parametrize(
-    ("name", "pix_fmt", "end"), [("gif", "rgb8", 0), ("apng", "rgba", 8), ("qtrle", "argb", 8)]
+    ("name", "pix_fmt", "end"),
+    [("gif", "rgb8", 0), ("apng", "rgba", 8), ("qtrle", "argb", 8), ("ffv1", "yuva420p", 8)],
 )
 def test_what_is_opaque_needs_no_place_for_transparency(
-    tmp_path: Path, vsr: Vsr, name: str, pix_fmt: str, end: int
+    tmp_path: Path, vsr: Vsr, name: str, pix_fmt: str, end: int, encoder: str
 ) -> None:
     """A GIF, which always has an alpha plane, becomes an mp4; a clear corner ends the run."""
-    source = tmp_path / f"in.{'mov' if name == 'qtrle' else name}"
+    source = tmp_path / f"in.{ {'qtrle': 'mov', 'ffv1': 'mkv'}.get(name, name) }"
     rgba = np.dstack([picture(0, (96, 64)), np.full((64, 96), 255, np.uint8)])
     clear = rgba.copy()
     clear[:8, :8, 3] = 0
@@ -119,10 +121,11 @@ def test_what_is_opaque_needs_no_place_for_transparency(
                 out.mux(stream.encode(frame.reformat(format=pix_fmt)))
             out.mux(stream.encode(None))
         order = ("upscale", source, "-m", "bicubic", "-s", 2, "-o", tmp_path / "out.mp4")
+        order = (*order, "-c:v", encoder)
         outcome = vsr(*order, "-y")
         assert outcome.code == code, outcome.err
         if code:
-            assert "frame 2 is transparent, which libx264 cannot hold" in outcome.lines[-1]
+            assert f"frame 2 is transparent, which {encoder} cannot hold" in outcome.lines[-1]
         said = vsr(*order, "-y", "--dry-run")
         assert said.code == 0
         assert "stop at a frame that is transparent" in " ".join((said.out + said.err).split())

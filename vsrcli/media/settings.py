@@ -67,7 +67,10 @@ _DNXHR = {
     "gbrp10le": "dnxhr_444",
 }
 """Of any size and rate, where DNxHD needs one of its own bit rates."""
-_UNMET = {"libvpx-vp9": ("yuva422p", "yuva444p", "gbrap")}
+_UNMET = {
+    "libvpx-vp9": ("yuva422p", "yuva444p", "gbrap"),
+    "libx265": ("yuva420p", "yuva420p10le"),
+}
 """Pixel formats that an encoder names and does not open with."""
 _PLAIN_NAMES = {"wrapped_avframe": "y4m"}
 
