@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -90,3 +91,29 @@ def test_files_that_would_hold_one_picture_are_refused(tmp_path: Path, vsr: Vsr,
     assert (outcome.code, len(outcome.lines)) == (4, 1)
     assert "pictures that move go into .apng, .gif or .webm" in outcome.err
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "sar", "said"),
+    [
+        ("libx264", "yuv420p", Fraction(4, 3), b"A4:3 C420mpeg2"),
+        ("libx264", "yuv420p", Fraction(1280, 1117), b"A1280:1117 C420mpeg2"),
+        ("mjpeg", "yuvj420p", Fraction(8, 9), b"A8:9 C420jpeg"),
+        ("libx264", "yuv422p", None, b"A0:0 C422"),
+        ("libx265", "gray", Fraction(8, 9), b"A8:9 Cmono"),
+        ("libx265", "gray", Fraction(16, 11), b"A0:0 Cmono"),
+    ],
+)
+def test_y4m_says_the_pixel_aspect_and_where_chroma_lies(
+    tmp_path: Path, upscale: Vsr, codec: str, pix_fmt: str, sar: Fraction | None, said: bytes
+) -> None:
+    """In a header that does not grow: grey has no room in it for a long one, which is warned of."""
+    clip = Clip(frames=3, codec=codec, pix_fmt=pix_fmt, sar=sar, audio=())
+    source, target = make(tmp_path / "in.mkv", clip), tmp_path / "out.y4m"
+    outcome = upscale(source, "-o", target)
+    fits = not said.startswith(b"A0:0") or sar is None
+    assert ("the pixel aspect is not kept" in outcome.err) is not fits
+    assert said in target.read_bytes().split(b"\n")[0]
+    made = facts(target)
+    assert (made.size, len(made.times)) == ((192, 128), 3)
+    assert made.sar == (sar if fits and sar else Fraction(1))

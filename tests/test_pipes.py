@@ -108,6 +108,16 @@ def test_y4m_both_ways(tmp_path: Path, upscale: Vsr, pix_fmt: str) -> None:
     assert after.pts == [n * Fraction(1, 25) for n in range(4)]
 
 
+def test_y4m_says_the_pixel_aspect(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Clip(sar=Fraction(16, 11), audio=(), frames=4))
+    done = subprocess.run(
+        [*VSR, source, "-o", "-", "-f", "y4m", *QUICK], capture_output=True, check=True
+    )
+    assert b" A16:11 C420mpeg2 XYSCSS=420MPEG2" in done.stdout.split(b"\n")[0]
+    assert done.stdout.count(b"FRAME\n") == 4
+    assert done.stderr == b""
+
+
 def test_raw_video_both_ways(tmp_path: Path, upscale: Vsr) -> None:
     clip = replace(RAW, audio=(), frames=4)
     source, out = make(tmp_path / "in.nut", clip), tmp_path / "out.nut"

@@ -61,6 +61,9 @@ _SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
 """Codecs that say the pixel aspect themselves."""
 _UNORDERED = 2
 """So few frames cannot be coded out of order; libx265 leaves their decoding times unset."""
+Y4M = "yuv4mpegpipe"
+_SHAPED_LATER = {"matroska", "webm", Y4M}
+"""Containers whose muxer takes the pixel aspect from a field that PyAV cannot set."""
 _TURNED_IN = {"mp4", "mov", "ipod", "3gp", "3g2", "psp", "matroska", "webm", "nut"}
 """Containers with a place for a display matrix."""
 
@@ -118,6 +121,8 @@ def add_video(
     private = private_options(codec.name, options, info, pix_fmt)
     warn_of_lost_hdr(codec.name, info)
     warn_of_lost_range(codec.name, info, pix_fmt)
+    if container.format.name == Y4M and info.codec != "rawvideo":  # which does not say it
+        private.setdefault("chroma_sample_location", info.color.siting.value)
     if codec.name == "libsvtav1":  # else it prints its settings on stderr
         os.environ.setdefault("SVT_LOG", "1")
     try:
@@ -154,7 +159,7 @@ def lacks_shape(
     container: av.container.OutputContainer, stream: av.VideoStream, info: VideoInfo
 ) -> bool:
     """The pixel aspect is in no header: it has to be put into the finished file."""
-    wants = info.sample_aspect not in (0, 1) and container.format.name in ("matroska", "webm")
+    wants = info.sample_aspect not in (0, 1) and container.format.name in _SHAPED_LATER
     return wants and stream.codec_context.codec.canonical_name not in _SELF_SHAPED
 
 

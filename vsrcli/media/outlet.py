@@ -11,9 +11,11 @@ import select
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -24,6 +26,7 @@ from vsrcli import stops
 from vsrcli.errors import OutputError, is_reader_gone
 from vsrcli.media.inlet import format_named
 from vsrcli.media.settings import VideoOptions
+from vsrcli.media.y4m import with_aspect
 from vsrcli.paths import PICTURES, PIPE, Numbered, behind, is_picture, numbered
 
 MOV = ("mp4", "mov", "ipod", "3gp", "psp")
@@ -64,8 +67,10 @@ class Outlet(Protocol):
     holds: int | None
     """How many frames at most."""
 
-    def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
-        """The container, with these options of its muxer."""
+    def open(
+        self, options: Mapping[str, str], *, aspect: Fraction = Fraction(1)
+    ) -> av.container.OutputContainer:
+        """The container, with these options of its muxer, for pixels of this aspect."""
         ...
 
     def settings(self, video: VideoOptions) -> VideoOptions:
@@ -194,7 +199,9 @@ class FileOutlet:
         self.format = container_of(target, format_)
         self._temp = part or hidden_beside(target)
 
-    def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
+    def open(
+        self, options: Mapping[str, str], *, aspect: Fraction = Fraction(1)
+    ) -> av.container.OutputContainer:
         self._temp.touch(exist_ok=False)
         return av.open(
             str(self._temp.absolute()),
@@ -255,7 +262,9 @@ class PictureOutlet(FileOutlet):
         self._target, self.format = target, _PICTURES
         self._temp = part or hidden_beside(target)
 
-    def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
+    def open(
+        self, options: Mapping[str, str], *, aspect: Fraction = Fraction(1)
+    ) -> av.container.OutputContainer:
         return super().open({"update": "1"})
 
     def settings(self, video: VideoOptions) -> VideoOptions:
@@ -278,7 +287,9 @@ class SequenceOutlet:
         self._growing = replace(pictures, path=self._temp / pictures.path.name)
         self._next, self._bytes = first, 0  # the first number that is not counted yet
 
-    def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
+    def open(
+        self, options: Mapping[str, str], *, aspect: Fraction = Fraction(1)
+    ) -> av.container.OutputContainer:
         self._temp.mkdir()
         options = {"start_number": str(self._first)}
         return av.open(self._growing.pattern, "w", format=_PICTURES, container_options=options)
@@ -332,11 +343,14 @@ class PipeOutlet:
         if sys.stdout.isatty():
             raise OutputError("the standard output is a terminal; pipe it into a program or a file")
 
-    def open(self, options: Mapping[str, str]) -> av.container.OutputContainer:
+    def open(
+        self, options: Mapping[str, str], *, aspect: Fraction = Fraction(1)
+    ) -> av.container.OutputContainer:
         options = _DEEP.get(self.format, {})
         if self.format in MOV:
             options = _STREAMED
-        self._stream = _Stream()
+        is_told = self.format != "yuv4mpegpipe" or aspect in (0, 1)
+        self._stream = _Stream(None if is_told else partial(with_aspect, aspect=aspect))
         return av.open(
             cast(BinaryIO, self._stream), "w", format=self.format, container_options=dict(options)
         )
@@ -369,8 +383,10 @@ class _Stream:
 
     name = "the standard output"
 
-    def __init__(self) -> None:
+    def __init__(self, headed: Callable[[bytes], bytes] | None = None) -> None:
+        """`headed` changes the first bytes that are written, with the header in them."""
         sys.stdout.flush()
+        self._headed = headed
         self.written, self.deaf = 0, False
         self.raised: BaseException | None = None
         self._descriptor = os.dup(1)
@@ -378,6 +394,9 @@ class _Stream:
 
     def write(self, data: bytes) -> int:
         """Waits until the reader has taken everything."""
+        taken = len(data)
+        if self._headed:
+            data, self._headed = self._headed(bytes(data)), None
         view = memoryview(b"" if self.deaf else data)
         try:
             with stops.at_once():
@@ -391,7 +410,7 @@ class _Stream:
                 raise
             self.raised = exc
         self.written += len(data)
-        return len(data)
+        return taken
 
     def _write(self, view: memoryview) -> int:
         """How many bytes were taken; 0 after a wait for a reader of a pipe that does not wait."""

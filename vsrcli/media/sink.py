@@ -22,7 +22,7 @@ from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter, usual_layout
 from vsrcli.media.display_size import write_display_size
-from vsrcli.media.encode import FrameWriter, frame_ticks, lacks_shape
+from vsrcli.media.encode import Y4M, FrameWriter, frame_ticks, lacks_shape
 from vsrcli.media.external import open_writer
 from vsrcli.media.outlet import MOV, open_outlet
 from vsrcli.media.packet import SidePacket
@@ -40,6 +40,7 @@ from vsrcli.media.segment_files import SegmentWriter
 from vsrcli.media.settings import VideoOptions
 from vsrcli.media.silence import Silence
 from vsrcli.media.source import Source
+from vsrcli.media.y4m import write_aspect
 from vsrcli.paths import PIPE
 
 log = logging.getLogger("vsr")
@@ -109,7 +110,7 @@ class Sink:
                 flags += "+use_metadata_tags"
             options = {"movflags": flags, "movie_timescale": str(self._movie_timescale())}
         try:
-            return self._outlet.open(options)
+            return self._outlet.open(options, aspect=self._info.sample_aspect)
         except OSError as exc:
             self._outlet.discard()
             raise output_error(self.target, exc) from exc
@@ -359,10 +360,14 @@ class Sink:
 
     def _complete(self) -> None:
         """Says the shape of the pixels where neither the muxer nor the codec did."""
-        if not self._lacks_shape:
+        is_y4m = self.format == Y4M
+        if not self._lacks_shape or (is_y4m and self.target == PIPE):  # then the outlet said it
             return
-        path = Path(self._container.name)
-        if not (path.is_file() and write_display_size(path, self._size, self._info.sample_aspect)):
+        path, aspect = Path(self._container.name), self._info.sample_aspect
+        is_said = path.is_file() and (
+            write_aspect(path, aspect) if is_y4m else write_display_size(path, self._size, aspect)
+        )
+        if not is_said:
             log.warning("the pixel aspect is not kept; write .mp4 or .mov to keep it")
 
     def _verify(self, frames: int) -> None:
