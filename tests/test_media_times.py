@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 from clips import B_FRAMES, VFR_TIMES, Clip, Track, make
 from conftest import Vsr
@@ -185,3 +186,21 @@ def test_frames_closer_than_a_millisecond_all_reach_matroska(tmp_path: Path, ups
     source = make(tmp_path / "in.mp4", clip)
     upscale(source, "-o", tmp_path / "out.mkv")
     assert facts(tmp_path / "out.mkv").pts == [0, MS, 33 * MS, 66 * MS]
+
+
+def test_ogg_counts_frames(tmp_path: Path, upscale: Vsr) -> None:
+    """Its timestamps are numbers of frames: every one is kept, and a gap is filled."""
+    start = Fraction(3, 100)  # which is no whole number of them
+    source = make(tmp_path / "in.mp4", Clip(start_s=start, audio=()))
+    upscale(source, "-o", tmp_path / "out.ogv", "-c:v", "libvpx")
+    after = facts(tmp_path / "out.ogv")
+    assert after.pts == [Fraction(1 + i, 25) for i in range(12)]
+    with av.open(str(tmp_path / "out.ogv")) as file:
+        assert file.streams.video[0].guessed_rate == 25
+    source = make(tmp_path / "gap.mp4", Clip(times=(0, 1, 4, 5), time_base=Fraction(1, 25)))
+    upscale(source, "-o", tmp_path / "gap.ogv", "--fps", "25", "-c:v", "libvpx")
+    assert facts(tmp_path / "gap.ogv").pts == [Fraction(i, 25) for i in range(6)]
+    source = make(tmp_path / "vfr.mp4", VFR)
+    upscale(source, "-o", tmp_path / "vfr.ogv", "-c:v", "libvpx")
+    steps = {b - a for a, b in pairwise(facts(tmp_path / "vfr.ogv").pts)}
+    assert len(steps) == 1

@@ -17,7 +17,9 @@ from vsrcli.media.rotation import Turn
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's own decoders of these leave the alpha out."""
-_ONE_RATE = {"avi", "mxf", "yuv4mpegpipe", "rawvideo"}
+_NUMBERED = {"ogg", "ogv"}
+"""Containers whose timestamps of a picture are numbers of frames."""
+_ONE_RATE = {"avi", "mxf", "yuv4mpegpipe", "rawvideo"} | _NUMBERED
 _UNTURNED = "image2"
 """Pictures do not say how they are to be turned."""
 _FASTEST = 300
@@ -36,6 +38,8 @@ class Intake:
     """Keep transparency."""
     cfr: bool = False
     """Constant frame rate: the container's, unless `rate` says which."""
+    numbered: bool = False
+    """At a constant rate timestamps are whole numbers of frames."""
     rate: Fraction | None = None
 
     def into(self, muxer: str, encoder: str | None = None) -> Intake:
@@ -44,6 +48,7 @@ class Intake:
         return replace(
             self,
             cfr=self.cfr or muxer in _ONE_RATE or _has_own_rates(encoder),
+            numbered=self.numbered or muxer in _NUMBERED,
             autorotate=self.autorotate or muxer == _UNTURNED,
         )
 

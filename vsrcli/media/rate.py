@@ -20,10 +20,13 @@ _MOST, _FINE = (1 << 31) - 1, 10_000_000
 
 
 class Grid:
-    """Instants `1 / rate` seconds apart, the first of which is the first frame's own."""
+    """Instants `1 / rate` seconds apart, the first of which is the first frame's own.
 
-    def __init__(self, rate: Fraction) -> None:
-        self.rate = rate
+    `numbered`: or the multiple of `1 / rate` nearest to it, which is then the time base.
+    """
+
+    def __init__(self, rate: Fraction, *, numbered: bool = False) -> None:
+        self.rate, self._numbered = rate, numbered
         self.dropped = 0
         """Frames left out so far."""
         self.repeated = 0
@@ -68,6 +71,8 @@ class Grid:
 
     def _base(self) -> Fraction:
         """A time base of the grid that FFmpeg can hold, if need be off by less than 0.1 us."""
+        if self._numbered:
+            return 1 / self.rate
         base = _common(1 / self.rate, self._start)
         if base.denominator <= _MOST:
             return base

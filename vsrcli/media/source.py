@@ -196,7 +196,7 @@ class Source:
         """What `_produce` gives, at a constant rate where one is wanted."""
         self._fields = Deinterlacer(self.intake.deinterlace)
         rate = self.intake.grid_rate(self.stream, self._fields.factor)
-        self.grid = Grid(rate) if rate else None
+        self.grid = Grid(rate, numbered=self.intake.numbered) if rate else None
         items = self._produce(seek)
         for item in self.grid.place(items) if self.grid else items:
             self.frames += item.shown if isinstance(item, Frame) else 0
