@@ -198,9 +198,40 @@ def test_ogg_counts_frames(tmp_path: Path, upscale: Vsr) -> None:
     with av.open(str(tmp_path / "out.ogv")) as file:
         assert file.streams.video[0].guessed_rate == 25
     source = make(tmp_path / "gap.mp4", Clip(times=(0, 1, 4, 5), time_base=Fraction(1, 25)))
-    upscale(source, "-o", tmp_path / "gap.ogv", "--fps", "25", "-c:v", "libvpx")
+    upscale(source, "-o", tmp_path / "gap.ogv", "-c:v", "libvpx")
     assert facts(tmp_path / "gap.ogv").pts == [Fraction(i, 25) for i in range(6)]
     source = make(tmp_path / "vfr.mp4", VFR)
     upscale(source, "-o", tmp_path / "vfr.ogv", "-c:v", "libvpx")
     steps = {b - a for a, b in pairwise(facts(tmp_path / "vfr.ogv").pts)}
     assert len(steps) == 1
+
+
+@pytest.mark.parametrize("suffix", [".h264", ".hevc", ".mjpeg", ".obu", ".y4m"])
+def test_files_without_times_fill_gaps(tmp_path: Path, upscale: Vsr, suffix: str) -> None:
+    times = (0, 1, 2, 3, 4, 5, 9, 10)
+    clip = Clip(times=times, time_base=Fraction(1, 25), audio=())
+    source = make(tmp_path / "in.mp4", clip)
+    out = tmp_path / f"out{suffix}"
+    codec = ("-c:v", "libsvtav1") if suffix == ".obu" else ()
+    upscale(source, "-o", out, *codec)
+    with av.open(str(out)) as file:
+        frames = list(file.decode(video=0))
+    assert len(frames) == 11
+
+
+@pytest.mark.parametrize("suffix", [".h264", ".y4m", ".avi", ".mpg"])
+def test_late_start_is_no_other_rate(tmp_path: Path, upscale: Vsr, suffix: str) -> None:
+    """It is between two frames, but ticks are frames."""
+    rate = Fraction(30000, 1001)
+    source = make(tmp_path / "in.mkv", Clip(rate=rate, start_s=Fraction(7, 10), audio=()))
+    codec = ("-c:v", "mpeg2video") if suffix == ".mpg" else ()
+    upscale(source, "-o", tmp_path / f"out{suffix}", *codec)
+    with av.open(str(tmp_path / f"out{suffix}")) as file:
+        assert file.streams.video[0].guessed_rate == rate
+        assert sum(packet.size > 0 for packet in file.demux()) == 12
+
+
+def test_numbered_pictures_are_not_repeated(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(times=(0, 1, 9), time_base=Fraction(1, 25), audio=()))
+    upscale(source, "-o", tmp_path / "out_%d.png")
+    assert len(list(tmp_path.glob("out_*.png"))) == 3

@@ -17,11 +17,14 @@ from vsrcli.media.rotation import Turn
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's own decoders of these leave the alpha out."""
-_NUMBERED = {"ogg", "ogv"}
-"""Containers whose timestamps of a picture are numbers of frames."""
-_ONE_RATE = {"avi", "mxf", "yuv4mpegpipe", "rawvideo"} | _NUMBERED
+_ONE_RATE = {"avi", "mxf", "yuv4mpegpipe", "ogg", "ogv"}
+"""Containers whose pictures are numbered, not timed."""
 _UNTURNED = "image2"
 """Pictures do not say how they are to be turned."""
+_NO_TIMESTAMPS = 0x80
+"""FFmpeg's flag of muxers that need none."""
+_TIMELESS = {_UNTURNED, "image2pipe", "null"}
+"""Muxers that keep no timestamps and whose output is not to be played."""
 _FASTEST = 300
 """Frames a second; a container that claims more does not know its rate."""
 
@@ -45,10 +48,11 @@ class Intake:
     def into(self, muxer: str, encoder: str | None = None) -> Intake:
         """What a container and an encoder need: one frame rate where there are no timestamps, or
         none between the frames of a rate; pictures to be turned."""
+        is_numbered = muxer in _ONE_RATE or _is_bare(muxer) or _has_own_rates(encoder)
         return replace(
             self,
-            cfr=self.cfr or muxer in _ONE_RATE or _has_own_rates(encoder),
-            numbered=self.numbered or muxer in _NUMBERED,
+            cfr=self.cfr or is_numbered,
+            numbered=self.numbered or is_numbered,
             autorotate=self.autorotate or muxer == _UNTURNED,
         )
 
@@ -111,6 +115,12 @@ class Intake:
             rotation=0,
             turn=None,
         )
+
+
+def _is_bare(muxer: str) -> bool:
+    """Whether a file is nothing but coded pictures, as .h264 and .mjpeg are."""
+    has_no_times = bool(av.ContainerFormat(muxer, "w").flags & _NO_TIMESTAMPS)
+    return has_no_times and muxer not in _TIMELESS
 
 
 def _has_own_rates(encoder: str | None) -> bool:
