@@ -181,6 +181,18 @@ def test_damaged_packets(place: Place, upscale: Vsr) -> None:
     assert set(pts) < set(facts(place.folder / "whole.mkv").pts)
 
 
+def test_pixel_format_that_swscale_cannot_read(place: Place) -> None:
+    source = place.folder / "in.nut"
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "rgb4"
+        frame = av.VideoFrame.from_ndarray(picture(0, (96, 64)), format="rgb24")
+        out.mux(stream.encode(frame.reformat(format="rgb4")))
+        out.mux(stream.encode(None))
+    said = "pixel format rgb4 cannot be converted; convert the source first"
+    Place(place.folder, source, place.vsr).refuse(INPUT, said)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_no_frames(place: Place, suffix: str) -> None:
     path = place.folder / f"empty{suffix}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from functools import cache
 from typing import Self
@@ -118,9 +119,19 @@ def best_format(offered: list[str], layout: Layout) -> str:
 
 
 def plain_copy(frame: av.VideoFrame, pix_fmt: str, reformatter: VideoReformatter) -> av.VideoFrame:
-    """The frame in another pixel format; size, range and matrix stay."""
+    """The frame in another pixel format; size, range and matrix stay.
+
+    Raises InputError for a format that swscale writes but cannot read, as rgb4.
+    """
     same = {"src_color_range": 1, "dst_color_range": 1} if _is_yuv(frame, pix_fmt) else {}
-    return reformatter.reformat(frame, format=pix_fmt, interpolation=EXACT, **same)
+    try:
+        return reformatter.reformat(frame, format=pix_fmt, interpolation=EXACT, **same)
+    except av.FFmpegError as exc:
+        if exc.errno not in (errno.ENOTSUP, errno.EINVAL):
+            raise
+        raise InputError(
+            f"pixel format {frame.format.name} cannot be converted; convert the source first"
+        ) from exc
 
 
 def _is_yuv(frame: av.VideoFrame, pix_fmt: str) -> bool:
