@@ -179,6 +179,8 @@ def test_a_format_before_the_input_is_the_inputs_as_in_ffmpeg(tmp_path: Path, vs
         ("-frames:v", "-t takes the length in seconds"),
         ("-vn", "takes the sound alone"),
         ("-cq", "--crf x"),
+        ("-vsync", "passthrough, vfr and auto behind it are understood"),
+        ("-fps_mode", "so is cfr, which is --cfr"),
     ],
 )
 def test_a_word_that_is_no_option_is_told_what_does_the_same(

@@ -81,6 +81,10 @@ _FILTER = (
 _ENCODER = "what is the encoder's own goes by --encoder-option {pair}"
 _DEMUXER = "what is the demuxer's own goes by --input-option {pair}"
 _TIMES = "leave it out: timestamps are kept as they are"
+_MODES = (
+    "passthrough, vfr and auto behind it are understood, as timestamps are kept as they are, and "
+    "so is cfr, which is --cfr"
+)
 _QUALITY = (
     "--crf says how good the picture is; to encoders without it "
     "--encoder-option qmin={value} --encoder-option qmax={value} does"
@@ -106,6 +110,7 @@ _TOLD: Mapping[str, str] = {
     **dict.fromkeys(("-probesize", "-analyzeduration", "-fflags", "-video_size"), _DEMUXER),
     **dict.fromkeys(("-pixel_format", "-err_detect", "-safe", "-rtsp_transport"), _DEMUXER),
     **dict.fromkeys(("-copyts", "-start_at_zero", "-avoid_negative_ts"), _TIMES),
+    **dict.fromkeys(("-vsync", "-fps_mode"), _MODES),
     **dict.fromkeys(("-q", "-qscale"), _QUALITY),
     "-cq": _CQ,
     **dict.fromkeys(("-c", "-codec"), _CODEC),
