@@ -4,6 +4,7 @@
     ├── UsageError           2  the options contradict each other or name nothing
     ├── InputError           3  the source is missing, no video, damaged, or of an unsupported kind
     ├── OutputError          4  the target exists, cannot be written, or the disk is full
+    │   └── ReaderGoneError  141  it was for the standard output, which nobody reads any more
     ├── ModelError           5  no such model, or it lacks the scale asked for
     ├── WeightsError         6  a weights file is missing, altered or not what its card says
     ├── DeviceError          7  the engine or device asked for is not usable here
@@ -13,7 +14,7 @@
 
 The number is the process's exit code. 129, 130, 143 and 149 mean that SIGHUP (the terminal was
 closed), SIGINT, SIGTERM or Windows' SIGBREAK stopped the run, 141 that nobody reads its standard
-output.
+output, of which nothing is said.
 Every message is one line: what is wrong, then what to do.
 """
 
@@ -47,6 +48,12 @@ class OutputError(VsrError):
     """The target cannot be written, or must not be."""
 
     exit_code = 4
+
+
+class ReaderGoneError(OutputError):
+    """Nobody reads the standard output any more, which is what `-o - | head` is meant to do."""
+
+    exit_code = 141
 
 
 class ModelError(VsrError):
@@ -116,5 +123,6 @@ def output_error(target: Path, exc: Exception) -> OutputError:
     if number == errno.ENAMETOOLONG:
         return OutputError(f"the file name {target.name} is too long; choose another -o")
     if number == errno.EPIPE:
-        return OutputError("the program that reads the output has ended before it was whole")
+        kind = ReaderGoneError if str(target) == "-" else OutputError
+        return kind("the program that reads the output has ended before it was whole")
     return OutputError(f"{target} cannot be written ({reason})")

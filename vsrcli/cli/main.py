@@ -14,7 +14,7 @@ import typer
 from vsrcli import __version__, stops
 from vsrcli.cli.grouped import Grouped
 from vsrcli.cli.process import READER_GONE, say
-from vsrcli.errors import VsrError
+from vsrcli.errors import ReaderGoneError, VsrError
 
 _HELP = """Video super-resolution that treats media as FFmpeg does.
 
@@ -106,6 +106,8 @@ def run(arguments: list[str]) -> int:
     try:
         # typer.Exit comes back as a number here; Ctrl-C as 130 with newer typers, Abort with older.
         code = _app(arguments)(arguments, prog_name="vsr", standalone_mode=False) or 0
+    except ReaderGoneError:
+        return READER_GONE
     except VsrError as exc:
         if debug:
             raise
