@@ -493,3 +493,21 @@ def test_segments_of_a_picture_that_is_not_the_first_stream(tmp_path: Path, upsc
     before, after = facts(first), facts(out)
     assert (len(after.times), after.pts) == (12, before.pts)
     assert after.of("audio")[0].packets == before.of("audio")[0].packets
+
+
+@pytest.mark.parametrize(("codec", "keeper"), [("png", ".mp4"), ("mjpeg", ".mkv"), ("bmp", None)])
+def test_cover_is_told_who_keeps_it(
+    tmp_path: Path, upscale: Vsr, codec: str, keeper: str | None
+) -> None:
+    video = ("-f", "lavfi", "-i", "testsrc=s=96x64:r=25:d=0.4")
+    image = ("-f", "lavfi", "-i", "color=red:s=32x32:d=0.04", "-map", "0", "-map", "1")
+    coded = ("-c:v:0", "libx264", "-pix_fmt:v:0", "yuv420p", "-c:v:1", codec)
+    cover = ("-disposition:v:1", "attached_pic")
+    source = ffmpeg(tmp_path / "in.mp4", *video, *image, *coded, *cover)
+    said = upscale(source, "-o", tmp_path / "out.mov").err
+    assert "mov cannot hold it" in said
+    if keeper is None:
+        assert "to keep it" not in said
+        return
+    assert f"write {keeper} to keep it" in said
+    assert not upscale(source, "-o", tmp_path / f"out{keeper}").err

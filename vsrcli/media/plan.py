@@ -49,6 +49,8 @@ _MOV_TAGS = {
 """What mp4 and mov write where every player looks."""
 COVERED = {"mp4", "ipod", "matroska"}
 """Containers that hold a cover picture."""
+_KEEPERS = {".mkv": "matroska", ".mp4": "mp4", ".nut": "nut"}
+"""Where pictures beside the one that is upscaled are kept, if anywhere."""
 _SOUND = ("aac", "libopus")
 """Encoders for sound that a container cannot hold as it is, in this order, before its usual one."""
 _EXACT = {"u8", "u8p", "s16", "s16p"}
@@ -131,6 +133,15 @@ class _Case:
         if self.container == "mpegts":
             return self.plan.codec in _TS_CODECS | _TS_DATA
         return _takes(self.container, lambda probe: probe.add_stream_from_template(self.stream))
+
+    @property
+    def is_cover(self) -> bool:
+        """Whether it is a cover picture."""
+        return bool(self.stream.disposition & Disposition.attached_pic)
+
+    def takes_picture(self) -> bool:
+        """Whether the container takes a picture beside the one that is upscaled."""
+        return (self.container in COVERED or not self.is_cover) and self.accepted()
 
     def takes(self, encoder: str) -> bool:
         """Whether the muxer takes what an encoder of sound makes."""
@@ -297,15 +308,16 @@ def _subtitle(case: _Case) -> StreamPlan:
 
 
 def _video(case: _Case) -> StreamPlan:
-    cover = bool(case.stream.disposition & Disposition.attached_pic)
     if not getattr(case.stream.codec_context, "pix_fmt", None):
         return case.drop("it holds no picture")
-    if (cover and case.container not in COVERED) or not case.accepted():
-        if case.container == MATROSKA and not cover:
-            return case.drop(f"{refusal(MATROSKA, case.plan.codec)}; write .nut to keep it")
-        other = ".mp4" if case.container == MATROSKA else ".mkv"
-        return case.drop(f"{case.container} cannot hold it; write {other} to keep it")
-    return case.copy("" if cover else "copied at its own size")
+    if case.takes_picture():
+        return case.copy("" if case.is_cover else "copied at its own size")
+    keepers = (s for s, name in _KEEPERS.items() if replace(case, container=name).takes_picture())
+    keeper = next(keepers, None)
+    hint = f"; write {keeper} to keep it" if keeper else ""
+    if case.container == MATROSKA and not case.is_cover:
+        return case.drop(f"{refusal(MATROSKA, case.plan.codec)}{hint}")
+    return case.drop(f"{case.container} cannot hold it{hint}")
 
 
 def _attachment(case: _Case) -> StreamPlan:
