@@ -235,3 +235,14 @@ def test_numbered_pictures_are_not_repeated(tmp_path: Path, upscale: Vsr) -> Non
     source = make(tmp_path / "in.mp4", Clip(times=(0, 1, 9), time_base=Fraction(1, 25), audio=()))
     upscale(source, "-o", tmp_path / "out_%d.png")
     assert len(list(tmp_path.glob("out_*.png"))) == 3
+
+
+def test_the_last_frame_of_a_wmv_has_a_time_of_its_own(tmp_path: Path, upscale: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(options=B_FRAMES, audio=()))
+    upscale(source, "-o", tmp_path / "out.wmv")
+    with av.open(str(tmp_path / "out.wmv")) as file:
+        stream = file.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        times = sorted(packet.pts for packet in file.demux(stream) if packet.pts is not None)
+    assert {b - a for a, b in pairwise(times)} == {40}
+    assert len(times) == 12

@@ -64,6 +64,8 @@ _UNORDERED = 2
 Y4M = "yuv4mpegpipe"
 _SHAPED_LATER = {"matroska", "webm", Y4M}
 """Containers whose muxer takes the pixel aspect from a field that PyAV cannot set."""
+_WITHOUT_DURATIONS = {"asf", "asf_stream"}
+"""Containers whose readers take the length of a frame from what the codec says of its rate."""
 _TURNED_IN = {"mp4", "mov", "ipod", "3gp", "3g2", "psp", "matroska", "webm", "nut"}
 """Containers with a place for a display matrix."""
 
@@ -119,6 +121,10 @@ def add_video(
     codec = encoder_named(options.codec or default_codec(container.format.name))
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
     private = private_options(codec.name, options, info, pix_fmt)
+    if codec.name == "libx264" and container.format.name in _WITHOUT_DURATIONS:
+        # Else it says the rate of ticks, and the last frame is read at the time of the one before.
+        own = private.get("x264-params", "")
+        private["x264-params"] = f"force-cfr=1:{own}".rstrip(":")
     warn_of_lost_hdr(codec.name, info)
     warn_of_lost_range(codec.name, info, pix_fmt)
     if container.format.name == Y4M and info.codec != "rawvideo":  # which does not say it
