@@ -304,7 +304,7 @@ def test_mxf_keeps_pictures_after_the_sound(tmp_path: Path, upscale: Vsr, rate: 
 
 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "aac"])
-@pytest.mark.parametrize("late_s", [Fraction(1, 2), Fraction(-1, 2)])
+@pytest.mark.parametrize("late_s", [Fraction(12, 25), Fraction(-12, 25)])
 def test_mxf_keeps_sound_and_picture_together(
     tmp_path: Path, upscale: Vsr, codec: str, late_s: Fraction
 ) -> None:
@@ -315,7 +315,7 @@ def test_mxf_keeps_sound_and_picture_together(
     target = tmp_path / "out.mxf"
     outcome = upscale(source, "-o", target, "-c:v", "mpeg2video")
     assert len(facts(target).pts) == 50
-    assert ("0.50 s of sound before the first picture are left out" in outcome.err) == (late_s > 0)
+    assert ("0.48 s of sound before the first picture are left out" in outcome.err) == (late_s > 0)
     before, after = heard(source)[round(picture_s * 48000) :], heard(target)
     assert len(after) == 2 * 48000
     length = min(len(before), len(after))
