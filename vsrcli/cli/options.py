@@ -144,7 +144,7 @@ def frame_rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
     named = {"ntsc": "30000/1001", "pal": "25", "film": "24", "ntsc-film": "24000/1001"}
-    named["23.98"] = "24000/1001"
+    named |= {"23.98": "24000/1001"}  # which is not near enough to be known as such
     try:
         rate = Fraction(named.get(text, text))
         whole = round(rate * _NTSC)

@@ -9,13 +9,20 @@ from av.video.reformatter import VideoReformatter
 
 from vsrcli.frames import UNSPECIFIED, Frame, assumed_matrix
 from vsrcli.media.colors import matrix_name, range_name
-from vsrcli.media.pixels import EXACT, LANCZOS, layout_of, limits_of, plain_copy, planes_of, to_av
+from vsrcli.media.pixels import (
+    EXACT,
+    LANCZOS,
+    is_full_range,
+    layout_of,
+    plain_copy,
+    planes_of,
+    sws_matrix,
+    to_av,
+)
 from vsrcli.media.rotation import read_turn
 from vsrcli.media.side_data import Attached
 
 log = logging.getLogger("vsr")
-_SWS_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
-"""The matrices that swscale knows, by their code: swscale's own numbers."""
 
 
 class PlainFrames:
@@ -72,8 +79,8 @@ class PlainFrames:
             first.width,
             first.height,
             first.format.name,
-            src_colorspace=None if frame.format.is_rgb else _SWS_MATRICES.get(look[0]),
-            dst_colorspace=_SWS_MATRICES.get(self._look[0]),
+            src_colorspace=None if frame.format.is_rgb else sws_matrix(look[0]),
+            dst_colorspace=sws_matrix(self._look[0]),
             interpolation=EXACT if _shape(frame) == _shape(first) else LANCZOS,
             src_color_range=2 if look[1] or frame.format.is_rgb else 1,
             dst_color_range=2 if self._look[1] or first.format.is_rgb else 1,
@@ -109,9 +116,9 @@ def _look(frame: av.VideoFrame, unsaid: tuple[int, bool]) -> tuple[int, bool]:
     cannot be converted, is as in `unsaid`."""
     if frame.format.is_rgb:
         return unsaid
-    code, limits = int(frame.colorspace), limits_of(frame)
+    code, full = int(frame.colorspace), is_full_range(frame)
     matrix = unsaid[0] if _is_same(code, unsaid[0]) else code
-    return matrix, limits == 2 if limits else unsaid[1]
+    return matrix, unsaid[1] if full is None else full
 
 
 def _renamed(frame: av.VideoFrame) -> av.VideoFrame:
@@ -124,5 +131,5 @@ def _renamed(frame: av.VideoFrame) -> av.VideoFrame:
 
 def _is_same(code: int, other: int) -> bool:
     """Both matrices are the same, as BT.601's two are, or one of them says nothing."""
-    known = (_SWS_MATRICES.get(code), _SWS_MATRICES.get(other))
+    known = (sws_matrix(code), sws_matrix(other))
     return None in known or known[0] == known[1]

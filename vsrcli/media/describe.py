@@ -11,7 +11,7 @@ import av
 from vsrcli.frames import IDENTITY, Color, Siting
 from vsrcli.media.hdr import dynamic_kinds, read_mastering
 from vsrcli.media.info import SourceInfo, StreamInfo, VideoInfo
-from vsrcli.media.pixels import layout_of, limits_of
+from vsrcli.media.pixels import is_full_range, layout_of
 from vsrcli.media.rotation import read_turn
 from vsrcli.media.truncation import AV_TIME_BASE
 
@@ -98,7 +98,6 @@ def _duration(container: av.container.InputContainer, stream: av.VideoStream) ->
 
 def color_of(frame: av.VideoFrame, codec: str = "") -> Color:
     """The frame's colour tags. FFmpeg names no chroma siting here, so the codec's rule is used."""
-    full = {0: None, 1: False}.get(limits_of(frame), True)
     matrix = _matrix(frame)
     siting = Siting.LEFT
     if codec in _CENTRED_CODECS:
@@ -107,7 +106,7 @@ def color_of(frame: av.VideoFrame, codec: str = "") -> Color:
         siting = Siting.TOPLEFT
     return Color(
         matrix=matrix,
-        full_range=full,
+        full_range=is_full_range(frame),
         primaries=int(frame.color_primaries),
         transfer=int(frame.color_trc),
         siting=siting,

@@ -14,7 +14,6 @@ from av.video.reformatter import VideoReformatter
 
 from vsrcli.errors import EncodeError
 from vsrcli.frames import (
-    BT709,
     IDENTITY,
     UNSPECIFIED,
     Color,
@@ -24,7 +23,7 @@ from vsrcli.frames import (
 from vsrcli.media.exif import Exif
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
-from vsrcli.media.pixels import EXACT, LANCZOS, to_av
+from vsrcli.media.pixels import EXACT, LANCZOS, sws_matrix, to_av
 from vsrcli.media.scheduling import usual_scheduling
 from vsrcli.media.settings import (
     STILLS,
@@ -43,6 +42,7 @@ from vsrcli.media.settings import (
     warn_of_lost_range,
 )
 from vsrcli.media.side_data import Attached
+from vsrcli.media.y4m import Y4M
 
 log = logging.getLogger("vsr")
 _CAPTIONED = ("libx264", "libx265", "mpeg2video", "_nvenc", "_qsv", "_vaapi", "_videotoolbox")
@@ -61,7 +61,6 @@ _SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
 """Codecs that say the pixel aspect themselves."""
 _UNORDERED = 2
 """So few frames cannot be coded out of order; libx265 leaves their decoding times unset."""
-Y4M = "yuv4mpegpipe"
 _SHAPED_LATER = {"matroska", "webm", Y4M}
 """Containers whose muxer takes the pixel aspect from a field that PyAV cannot set."""
 _WITHOUT_DURATIONS = {"asf", "asf_stream"}
@@ -312,22 +311,25 @@ class FrameWriter:
             picture, encoder.width, encoder.height, encoder.pix_fmt, interpolation=flags, **ranges
         )
 
-    def _ranges(self, picture: av.VideoFrame) -> dict[str, int]:
+    def _ranges(self, picture: av.VideoFrame) -> dict[str, int | None]:
         if picture.format.is_rgb and not av.VideoFormat(self._encoder.pix_fmt).is_rgb:
             full = _av_range(self._color.full_range) or 1
-            return {"dst_colorspace": _sws_matrix(self._color.matrix), "dst_color_range": full}
+            return {"dst_colorspace": sws_matrix(self._color.matrix), "dst_color_range": full}
         color = self._info.color
         full = _av_range(color.full_range) or 1
         if color == self._color:
             return {"src_color_range": full, "dst_color_range": full}
-        ranges = {"src_color_range": full, "dst_color_range": _av_range(self._color.full_range)}
+        ranges: dict[str, int | None] = {
+            "src_color_range": full,
+            "dst_color_range": _av_range(self._color.full_range),
+        }
         if color.matrix == self._color.matrix:
             picture.colorspace = UNSPECIFIED  # swscale refuses some, and none is converted
             return ranges
         matrix = assumed_matrix(self._info.height) if color.matrix == UNSPECIFIED else color.matrix
         picture.colorspace = matrix
         if self._color.matrix != IDENTITY:
-            ranges["dst_colorspace"] = _sws_matrix(self._color.matrix)
+            ranges["dst_colorspace"] = sws_matrix(self._color.matrix)
         return ranges
 
     def _send(self, picture: av.VideoFrame | None) -> list[SidePacket]:
@@ -347,10 +349,6 @@ def _full_range_twin(picture: av.VideoFrame) -> str:
 
 def _av_range(full: bool | None) -> int:
     return 0 if full is None else 2 if full else 1
-
-
-def _sws_matrix(matrix: int) -> int:
-    return 1 if matrix == BT709 else 5
 
 
 def _tag(context: av.VideoCodecContext, color: Color) -> None:

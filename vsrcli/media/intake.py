@@ -14,10 +14,11 @@ from vsrcli.frames import Frame, Layout, Role
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.pixels import layout_of, without_alpha
 from vsrcli.media.rotation import Turn
+from vsrcli.media.y4m import Y4M
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's own decoders of these leave the alpha out."""
-_ONE_RATE = {"avi", "mxf", "yuv4mpegpipe", "ogg", "ogv"}
+_ONE_RATE = {"avi", "mxf", Y4M, "ogg", "ogv"}
 """Containers whose pictures are numbered, not timed."""
 _UNTURNED = "image2"
 """Pictures do not say how they are to be turned."""

@@ -62,7 +62,7 @@ def picture(
     if not words or best is None or best.index in wanted:
         return best
     streams = [container.streams[index] for index in wanted]
-    return next((s for s in streams if s.type == "video" and not _is_cover(s)), best)
+    return next((s for s in streams if s.type == "video" and not is_cover(s)), best)
 
 
 def _is_specifier(text: str) -> bool:
@@ -79,7 +79,7 @@ def _matching(streams: list[av.stream.Stream], text: str) -> list[av.stream.Stre
     if parts and parts[0] in _KINDS:
         letter, *parts = parts
         streams = [s for s in streams if s.type == _KINDS[letter]]
-        streams = [s for s in streams if letter != "V" or not _is_cover(s)]
+        streams = [s for s in streams if letter != "V" or not is_cover(s)]
     if parts and parts[0] == "m":
         key, value = parts[1], parts[2:]
         return [s for s in streams if key in s.metadata and value in ([], [s.metadata[key]])]
@@ -89,5 +89,6 @@ def _matching(streams: list[av.stream.Stream], text: str) -> list[av.stream.Stre
     return streams
 
 
-def _is_cover(stream: av.stream.Stream) -> bool:
+def is_cover(stream: av.stream.Stream) -> bool:
+    """Whether it is a cover picture."""
     return bool(stream.disposition & Disposition.attached_pic)

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 import av
-from av.stream import Disposition
 
 from vsrcli import stops
 from vsrcli.errors import OutputError, is_reader_gone
 from vsrcli.media.inlet import format_named
+from vsrcli.media.mapping import is_cover
 from vsrcli.media.settings import VideoOptions
-from vsrcli.media.y4m import with_aspect
+from vsrcli.media.y4m import Y4M, with_aspect
 from vsrcli.paths import PICTURES, PIPE, Numbered, behind, is_picture, numbered
 
 MOV = ("mp4", "mov", "ipod", "3gp", "psp")
@@ -39,7 +39,7 @@ _STILLS: Mapping[str, VideoOptions] = {
     ".bmp": VideoOptions(codec="bmp"),
 }
 """The encoder of each kind of picture, at a quality that shows no loss (JPEG's -q:v 2)."""
-_DEEP = {"yuv4mpegpipe": {"strict": "-1"}}
+_DEEP = {Y4M: {"strict": "-1"}}
 """Options of muxers that take more than 8 bits only with them."""
 _PICTURES = "image2"
 _STILL_FILES = ("avif", "webp")
@@ -48,13 +48,13 @@ _NOTHING = "null"
 """What ffmpeg -f null - writes: nothing, for those who measure."""
 _SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
 _FILED = {
-    **{"rawvideo": "rawvideo", "yuv4mpegpipe": "wrapped_avframe"},
+    **{"rawvideo": "rawvideo", Y4M: "wrapped_avframe"},
     **{name: name for name in ("gif", "apng", "mjpeg")},
 }
 """What is in files that hold nothing else."""
 _PIPED = {**_FILED, "nut": "rawvideo"}
 """What goes between programs is not compressed unless -c:v says so."""
-_WHOLE = {"yuv4mpegpipe", "apng", "gif"}
+_WHOLE = {Y4M, "apng", "gif"}
 """What one encoder has to make from beginning to end: APNG's pieces are counted, a GIF begins with
 a header, and y4m's frames are not in their packets."""
 
@@ -194,9 +194,8 @@ class FileOutlet:
 
     holds: int | None = None
 
-    def __init__(self, target: Path, format_: str | None, part: Path | None) -> None:
-        self._target = target
-        self.format = container_of(target, format_)
+    def __init__(self, target: Path, container: str, part: Path | None) -> None:
+        self._target, self.format = target, container
         self._temp = part or hidden_beside(target)
 
     def open(
@@ -246,7 +245,7 @@ def _stream_of(
 ) -> av.stream.Stream:
     """The stream of a picture that was written as number `video`. MPEG's program streams number
     theirs as they begin, and mp4 its covers after the rest."""
-    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    films = [s for s in container.streams.video if not is_cover(s)]
     alike = [s for s in films if (s.width, s.height) == size]
     if not alike:
         return container.streams[video]
@@ -349,7 +348,7 @@ class PipeOutlet:
         options = _DEEP.get(self.format, {})
         if self.format in MOV:
             options = _STREAMED
-        is_told = self.format != "yuv4mpegpipe" or aspect in (0, 1)
+        is_told = self.format != Y4M or aspect in (0, 1)
         self._stream = _Stream(None if is_told else partial(with_aspect, aspect=aspect))
         return av.open(
             cast(BinaryIO, self._stream), "w", format=self.format, container_options=dict(options)

@@ -29,6 +29,8 @@ EXACT = (
 """swscale flags that convert formats within one code value (its default tables do not)."""
 LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 """swscale flags that scale pictures down."""
+_SWS_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+"""ITU-T H.273's codes to swscale's."""
 
 
 @cache
@@ -60,10 +62,17 @@ def layout_of(pix_fmt: str) -> Layout:
     )
 
 
-def limits_of(frame: av.VideoFrame) -> int:
-    """FFmpeg's number of the range. H.264's decoder goes on with the yuvj that it began with when
-    the stream turns to limited range, so the tag comes before the name."""
-    return int(frame.color_range) or (2 if frame.format.name.startswith("yuvj") else 0)
+def is_full_range(frame: av.VideoFrame) -> bool | None:
+    """None where the frame does not say. H.264's decoder goes on with the yuvj that it began with
+    when the stream turns to limited range, so the tag comes before the name."""
+    if not frame.color_range:
+        return True if frame.format.name.startswith("yuvj") else None
+    return int(frame.color_range) != 1
+
+
+def sws_matrix(code: int) -> int | None:
+    """swscale's own number of a matrix; None for one that it does not know."""
+    return _SWS_MATRICES.get(code)
 
 
 def without_alpha(layout: Layout) -> Layout:

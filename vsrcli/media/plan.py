@@ -15,6 +15,7 @@ from av.stream import Disposition
 
 from vsrcli.errors import EncodeError
 from vsrcli.media.describe import stream_info
+from vsrcli.media.mapping import is_cover
 from vsrcli.media.settings import MATROSKA, refusal
 
 _TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
@@ -137,7 +138,7 @@ class _Case:
     @property
     def is_cover(self) -> bool:
         """Whether it is a cover picture."""
-        return bool(self.stream.disposition & Disposition.attached_pic)
+        return is_cover(self.stream)
 
     def takes_picture(self) -> bool:
         """Whether the container takes a picture beside the one that is upscaled."""
@@ -244,7 +245,7 @@ def own_tags(metadata: Mapping[str, str]) -> list[str]:
 
 def has_cover(source: av.container.InputContainer, wanted: Sequence[int]) -> bool:
     """Whether one of the selected streams is a cover picture."""
-    return any(source.streams[i].disposition & Disposition.attached_pic for i in wanted)
+    return any(is_cover(source.streams[i]) for i in wanted)
 
 
 def _has_choice(streams: list[av.stream.Stream]) -> bool:

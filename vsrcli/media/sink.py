@@ -22,7 +22,7 @@ from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter, usual_layout
 from vsrcli.media.display_size import write_display_size
-from vsrcli.media.encode import Y4M, FrameWriter, frame_ticks, lacks_shape
+from vsrcli.media.encode import FrameWriter, frame_ticks, lacks_shape
 from vsrcli.media.external import open_writer
 from vsrcli.media.outlet import MOV, open_outlet
 from vsrcli.media.packet import SidePacket
@@ -40,7 +40,7 @@ from vsrcli.media.segment_files import SegmentWriter
 from vsrcli.media.settings import VideoOptions
 from vsrcli.media.silence import Silence
 from vsrcli.media.source import Source
-from vsrcli.media.y4m import write_aspect
+from vsrcli.media.y4m import Y4M, write_aspect
 from vsrcli.paths import PIPE
 
 log = logging.getLogger("vsr")

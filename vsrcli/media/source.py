@@ -27,7 +27,7 @@ from vsrcli.media.hwaccel import say_who_decodes
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.inlet import Reading, open_inlet
 from vsrcli.media.intake import Intake
-from vsrcli.media.mapping import picture, select
+from vsrcli.media.mapping import is_cover, picture, select
 from vsrcli.media.packet import SidePacket, time_of
 from vsrcli.media.rate import Grid
 from vsrcli.media.transport_stream import Witness
@@ -274,19 +274,20 @@ class Source:
                 packet.pts = None
             if witness:
                 self._damage.unseen(witness.lost(packet.pos), time_of(packet))
-            for frame in self._decode(packet):
-                self._damage.shown(frame)
-                clock.set(frame)
-                yield from self._fields.push(frame)
+            yield from self._shown(self._decode(packet), clock)
         stops.check()  # a pipe ends for one, too
-        for frame in self._left_in_decoder():
-            self._damage.shown(frame)
-            clock.set(frame)
-            yield from self._fields.push(frame)
+        yield from self._shown(self._left_in_decoder(), clock)
         if witness:
             self._damage.unseen(witness.lost(None), None)
         self._damage.ended()
         yield from self._fields.flush()
+
+    def _shown(self, frames: list[av.VideoFrame], clock: _Clock) -> Iterator[av.VideoFrame]:
+        """What the decoder gave, noted, with a time, and deinterlaced."""
+        for frame in frames:
+            self._damage.shown(frame)
+            clock.set(frame)
+            yield from self._fields.push(frame)
 
     def _packets_read(self) -> Iterator[SidePacket]:
         packets: Iterator[SidePacket] = self.container.demux()
@@ -436,8 +437,7 @@ def _still_shown(packet: SidePacket, begin_s: Fraction) -> Iterator[SidePacket]:
 
 def _is_timeless(stream: av.stream.Stream) -> bool:
     """A cover, which belongs to any part; not the pictures of chapters, which have instants."""
-    marks = Disposition.attached_pic, Disposition.timed_thumbnails
-    return [bool(stream.disposition & mark) for mark in marks] == [True, False]
+    return is_cover(stream) and not stream.disposition & Disposition.timed_thumbnails
 
 
 def _index(item: av.VideoFrame | SidePacket, video: av.VideoStream) -> int:

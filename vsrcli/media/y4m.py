@@ -10,6 +10,8 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
+Y4M = "yuv4mpegpipe"
+"""FFmpeg's muxer."""
 _UNKNOWN = b" A0:0 "
 _REMARK = re.compile(rb" XYSCSS=\S+")
 """What the word C says, too, for old readers."""
