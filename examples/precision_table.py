@@ -87,7 +87,8 @@ def row(model: Model, args: argparse.Namespace) -> tuple[str, ...]:
         def int8() -> float:
             if not any((g.scale, g.precision) == (SCALE, INT8) for g in model.graphs):
                 shots = Shots(folder=args.calibrate, degrade=degrade)
-                quantise(trial, SCALE, shots, folder, frames=1, most_loss_db=ANY_LOSS_DB)
+                most = ANY_LOSS_DB
+                quantise(trial, SCALE, shots, folder, frames=1, most_loss_db=most, weight_bits=8)
             return psnr(trial, INT8, "onnxruntime")
 
         exact = psnr(trial, "fp32", "onnxruntime")

@@ -26,7 +26,7 @@ from vsrcli.lab.restore.export import card_of, restored
 from vsrcli.lab.restore.export import write as write_parts
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 from vsrcli.media.pixels import layout_of
-from vsrcli.models import Tuning
+from vsrcli.models import Temporal, Tuning, list_models
 from vsrcli.models.model import read_model
 from vsrcli.runtime.check import check_model
 from vsrcli.runtime.drivers import open_driver
@@ -141,6 +141,31 @@ def test_engines_agree_on_int8(clips: Path, tmp_path: Path) -> None:
     for engine in filter(is_installed, ENGINES):
         made = Setup(engine=engine, precision="int8", threads=1).open(graph).run(feeds)["y"]
         assert np.abs(made - wanted).max() < 0.01
+
+
+def most_weight(graph: bytes) -> int:
+    """The largest of the quantised weights."""
+    weights = [w for w in onnx.load_from_string(graph).graph.initializer if len(w.dims) == 4]
+    arrays = map(onnx.numpy_helper.to_array, weights)
+    return max(int(np.abs(w.astype(int)).max()) for w in arrays if w.dtype == np.int8)
+
+
+@pytest.mark.parametrize(("bits", "most"), [(7, 64), (8, 127)])
+def test_weights_have_as_many_bits_as_asked_for(
+    clips: Path, tmp_path: Path, bits: int, most: int
+) -> None:
+    """Of 7 two products with 255 fit into 16 bits, which processors without VNNI add them in."""
+    model = read_model(write_model(tmp_path, scales=(2,)))
+    feeds = feeds_of(model, 2, Shots(folder=clips, clips=1, frames=1))
+    graph = int8_graph(model.graph(2).load(), feeds, weight_bits=bits)
+    assert most_weight(graph) == most
+
+
+def test_shipped_video_models_are_the_same_in_int8_on_every_processor() -> None:
+    shipped = [m for m in list_models() if m.temporal is not Temporal.FRAME]
+    graphs = [g for m in shipped for g in m.graphs if g.file.name.endswith("-int8.onnx")]
+    assert len(graphs) >= 13
+    assert {g.file.name: most_weight(g.load()) for g in graphs} == {g.file.name: 64 for g in graphs}
 
 
 def test_what_cannot_be_quantised_is_refused(clips: Path, tmp_path: Path) -> None:

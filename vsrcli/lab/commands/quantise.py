@@ -19,6 +19,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="convolutions left in fp32",
     )
+    parser.add_argument(
+        "--weight-bits",
+        type=int,
+        choices=(7, 8),
+        default=7,
+        help="8: exacter, but perhaps not on a processor without VNNI",
+    )
     parser.add_argument("--most-loss", type=float, default=0.1, help="PSNR-Y it may cost, dB")
 
 
@@ -35,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
         frames=args.frames,
         most_loss_db=args.most_loss,
         exact=args.exact,
+        weight_bits=args.weight_bits,
     )
     verdict = "kept" if done.is_kept else f"not kept: more than {args.most_loss} dB"
     sys.stdout.write(
