@@ -30,6 +30,7 @@ def recurrent(tmp_path: Path) -> Model:
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """One with OpenVINO, AVX-512 and bf16 arithmetic, and without a GPU."""
     monkeypatch.setattr(devices, "is_installed", lambda _: True)
+    monkeypatch.setattr(devices, "has_avx2", lambda: True)
     monkeypatch.setattr(devices, "has_avx512", lambda: True)
     monkeypatch.setattr(devices, "has_bf16", lambda: True)
     monkeypatch.setattr(devices, "_why_not_cuda", lambda: "there is no NVIDIA GPU")
@@ -78,10 +79,12 @@ def test_auto_without_avx512_or_openvino_is_onnxruntime(
         patch.setattr(devices, "has_bf16", lambda: False)
         assert chosen(recurrent) == ("openvino", "cpu", "fp32")
         assert chosen(recurrent, precision="fp32") == ("onnxruntime", "cpu", "fp32")
-        assert chosen(recurrent, precision="int8") == ("onnxruntime", "cpu", "int8")
         patch.setattr(devices, "has_avx512", lambda: False)
         assert chosen(recurrent) == ("onnxruntime", "cpu", "fp32")
         assert chosen(recurrent, engine="openvino") == ("openvino", "cpu", "fp32")
+        assert chosen(recurrent, precision="int8") == ("openvino", "cpu", "int8")
+        patch.setattr(devices, "has_avx2", lambda: False)
+        assert chosen(recurrent, precision="int8") == ("onnxruntime", "cpu", "int8")
     machine.setattr(devices, "is_installed", lambda _: False)
     assert chosen(recurrent) == ("onnxruntime", "cpu", "fp32")
 

@@ -26,6 +26,11 @@ def has_bf16() -> bool:
     return not _BF16.isdisjoint(cpu_features())
 
 
+def has_avx2() -> bool:
+    """Whether it works on 8 float32 numbers at once, and on 32 of 8 bits."""
+    return "avx2" in cpu_features()
+
+
 def has_avx512() -> bool:
     """Whether it works on 16 float32 numbers at once."""
     return "avx512f" in cpu_features()

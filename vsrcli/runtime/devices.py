@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsrcli.errors import DeviceError, VsrError
 from vsrcli.models import Model, Temporal
-from vsrcli.runtime.cpu import has_avx512, has_bf16
+from vsrcli.runtime.cpu import has_avx2, has_avx512, has_bf16
 from vsrcli.runtime.engines import Setup, is_installed
 from vsrcli.runtime.engines.libraries import missing_driver
 
@@ -72,9 +72,8 @@ def choose_setup(
     bidirectional models, and on one with bf16 arithmetic for single-frame ones whose card knows
     what that costs. `precision` auto is bf16 then, but without such arithmetic, and for a
     single-frame model that it costs anything to be seen: more than `MOST_LOSS_DB`, or whose planes
-    have more than 8 bits. int8 graphs run there too, those of single-frame models on planes of 8
-    bits: it has AMX's int8 units. On CUDA it is fp16 for models that use time, on planes of at most
-    10 bits.
+    have more than 8 bits. int8 graphs run there with AVX2 already, those of single-frame models on
+    planes of 8 bits. On CUDA it is fp16 for models that use time, on planes of at most 10 bits.
 
     Raises DeviceError if the engine cannot do what is asked for.
     """
@@ -82,7 +81,7 @@ def choose_setup(
     known = model.graph(scale).bf16_change if model and scale and not uses_time else None
     is_free = known is not None and known >= -MOST_LOSS_DB
     is_narrow = uses_time or (is_free and bits <= 8)
-    takes_int8 = has_bf16() and (uses_time or bits <= 8)
+    takes_int8 = has_avx2() and (uses_time or bits <= 8)
     if engine == "auto" and device in ("auto", "cpu") and is_installed("openvino"):
         is_faster = has_avx512() if uses_time else has_bf16() and known is not None
         own = {"auto": is_faster, "bf16": has_bf16(), "int8": takes_int8}
