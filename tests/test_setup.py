@@ -28,10 +28,9 @@ def recurrent(tmp_path: Path) -> Model:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """One with OpenVINO, AVX-512 and bf16 arithmetic, and without a GPU."""
+    """One with OpenVINO, AVX2 and bf16 arithmetic, and without a GPU."""
     monkeypatch.setattr(devices, "is_installed", lambda _: True)
     monkeypatch.setattr(devices, "has_avx2", lambda: True)
-    monkeypatch.setattr(devices, "has_avx512", lambda: True)
     monkeypatch.setattr(devices, "has_bf16", lambda: True)
     monkeypatch.setattr(devices, "_why_not_cuda", lambda: "there is no NVIDIA GPU")
     devices.choose_device.cache_clear()
@@ -72,18 +71,17 @@ def test_auto_is_bf16_for_luma_where_the_card_says_that_it_costs_little(
     assert chosen(known, scale=2) == ("onnxruntime", "cpu", "fp32")
 
 
-def test_auto_without_avx512_or_openvino_is_onnxruntime(
+def test_auto_without_avx2_or_openvino_is_onnxruntime(
     machine: pytest.MonkeyPatch, recurrent: Model
 ) -> None:
     with machine.context() as patch:
         patch.setattr(devices, "has_bf16", lambda: False)
         assert chosen(recurrent) == ("openvino", "cpu", "fp32")
         assert chosen(recurrent, precision="fp32") == ("onnxruntime", "cpu", "fp32")
-        patch.setattr(devices, "has_avx512", lambda: False)
-        assert chosen(recurrent) == ("onnxruntime", "cpu", "fp32")
-        assert chosen(recurrent, engine="openvino") == ("openvino", "cpu", "fp32")
         assert chosen(recurrent, precision="int8") == ("openvino", "cpu", "int8")
         patch.setattr(devices, "has_avx2", lambda: False)
+        assert chosen(recurrent) == ("onnxruntime", "cpu", "fp32")
+        assert chosen(recurrent, engine="openvino") == ("openvino", "cpu", "fp32")
         assert chosen(recurrent, precision="int8") == ("onnxruntime", "cpu", "int8")
     machine.setattr(devices, "is_installed", lambda _: False)
     assert chosen(recurrent) == ("onnxruntime", "cpu", "fp32")

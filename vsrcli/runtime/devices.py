@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsrcli.errors import DeviceError, VsrError
 from vsrcli.models import Model, Temporal
-from vsrcli.runtime.cpu import has_avx2, has_avx512, has_bf16
+from vsrcli.runtime.cpu import has_avx2, has_bf16
 from vsrcli.runtime.engines import Setup, is_installed
 from vsrcli.runtime.engines.libraries import missing_driver
 
@@ -68,11 +68,11 @@ def choose_setup(
     """Who runs a model, at a scale and on planes of so many bits, where and in what. None is a bare
     single-frame graph.
 
-    `engine` auto is OpenVINO, where it is installed, on a processor with AVX-512 for recurrent and
+    `engine` auto is OpenVINO, where it is installed, on a processor with AVX2 for recurrent and
     bidirectional models, and on one with bf16 arithmetic for single-frame ones whose card knows
     what that costs. `precision` auto is bf16 then, but without such arithmetic, and for a
     single-frame model that it costs anything to be seen: more than `MOST_LOSS_DB`, or whose planes
-    have more than 8 bits. int8 graphs run there with AVX2 already, those of single-frame models on
+    have more than 8 bits. int8 graphs run there with AVX2, too, those of single-frame models on
     planes of 8 bits. On CUDA it is fp16 for models that use time, on planes of at most 10 bits.
 
     Raises DeviceError if the engine cannot do what is asked for.
@@ -83,7 +83,7 @@ def choose_setup(
     is_narrow = uses_time or (is_free and bits <= 8)
     takes_int8 = has_avx2() and (uses_time or bits <= 8)
     if engine == "auto" and device in ("auto", "cpu") and is_installed("openvino"):
-        is_faster = has_avx512() if uses_time else has_bf16() and known is not None
+        is_faster = has_avx2() if uses_time else has_bf16() and known is not None
         own = {"auto": is_faster, "bf16": has_bf16(), "int8": takes_int8}
         if own.get(precision) and choose_device(device) == "cpu":
             engine = "openvino"
