@@ -332,6 +332,17 @@ def heard(path: Path) -> np.ndarray:
     return np.concatenate([before, *(frame.to_ndarray()[0] for frame in frames)])
 
 
+def test_a_rate_that_mxf_has_not_is_refused(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=2, audio=()))
+    done = vsr("upscale", source, "--fps", 4, "--model", "bicubic", "-o", tmp_path / "out.mxf")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        4,
+        f"vsr: {tmp_path / 'out.mxf'}: mxf may have no 4 frames a second; try --fps 25, or another "
+        "container, such as .mkv",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 def test_mxf_gets_sound_at_the_one_rate_that_it_has(
     tmp_path: Path, upscale: Vsr, codec: str

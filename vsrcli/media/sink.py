@@ -46,6 +46,8 @@ from vsrcli.paths import PIPE
 log = logging.getLogger("vsr")
 _SHARED_INSTANTS = {"matroska", "webm"}
 """Containers in which two packets may begin together, as short ones of sound do."""
+_OF_FEW_RATES = {"mxf", "mxf_d10", "mxf_opatom"}
+"""Containers that have not every frame rate."""
 _ENDLESS = (1 << 32) - 1
 """Ticks of a picture subtitle that stays until the next one; muxers call it invalid."""
 _MOVIE_TICKS = 10_000
@@ -206,6 +208,13 @@ class Sink:
         self._last_dts: dict[int, int] = {}
         try:
             self._container.start_encoding()
+        except av.error.ArgumentError as exc:
+            if self.format in _OF_FEW_RATES:
+                raise OutputError(
+                    f"{self.target}: {self.format} may have no {float(self._info.rate):g} frames a "
+                    "second; try --fps 25, or another container, such as .mkv"
+                ) from exc
+            raise output_error(self.target, exc) from exc
         except (av.FFmpegError, ValueError, OSError) as exc:
             raise output_error(self.target, exc) from exc
 
