@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vsrcli.lab.mixed import mixed
+
 SLOPE = 0.2
 
 
@@ -63,15 +65,14 @@ def discriminator_step(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """It learns from both, then judges what was made: adversarial loss, distance of the features
     from those of the truth, and its own error. Pictures as it takes them."""
-    kind = made.device.type
-    with torch.autocast(kind, torch.bfloat16):
+    with mixed(made.device):
         on_true, on_made = discriminator(true)[0], discriminator(made.detach())[0]
     error = verdict_loss(on_true.float(), True) + verdict_loss(on_made.float(), False)
     optimiser.zero_grad(set_to_none=True)
     error.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     discriminator.requires_grad_(False)
-    with torch.autocast(kind, torch.bfloat16):
+    with mixed(made.device):
         verdict, seen = discriminator(made)
         wanted = discriminator(true)[1]
     discriminator.requires_grad_(True)

@@ -28,6 +28,7 @@ from vsrcli.lab.checkpoints import (
     write_checkpoint,
 )
 from vsrcli.lab.losses import charbonnier
+from vsrcli.lab.mixed import mixed
 from vsrcli.lab.optim import lr_factor, make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.restore.data import (
@@ -291,7 +292,7 @@ def _lesson(
 def _flow_loss(net: RealBasicVsr, now: Tensor, other: Tensor, flow: Tensor) -> Tensor:
     """Mean error of all levels' flows, px of the frame."""
     spynet = net.basicvsr.spynet
-    with torch.autocast(now.device.type, torch.bfloat16):
+    with mixed(now.device):
         guesses = spynet.pyramid(now, other)
     errors = []
     for guess in guesses:
@@ -303,7 +304,7 @@ def _flow_loss(net: RealBasicVsr, now: Tensor, other: Tensor, flow: Tensor) -> T
 
 def _picture_losses(state: State, stage: Stage, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
     """Weighted parts of the loss of stages 1 and 2; in stage 2 the discriminator steps first."""
-    with torch.autocast(lr.device.type, torch.bfloat16):
+    with mixed(lr.device):
         made, clean = state.net(lr)
     made, clean = made.float().flatten(0, 1), clean.float().flatten(0, 1)
     plain = hr.flatten(0, 1)
@@ -376,7 +377,7 @@ def _flow_figures(net: RealBasicVsr, stills: Stills) -> dict[str, float]:
 
 def _picture_figures(net: RealBasicVsr, held: Source) -> dict[str, float]:
     lr, hr = held.batch(**_HELD, generator=torch.Generator().manual_seed(7))
-    with torch.autocast(lr.device.type, torch.bfloat16):
+    with mixed(lr.device):
         made, clean = net(lr)
     true = hr.flatten(0, 1)
     small = shrunk(true)

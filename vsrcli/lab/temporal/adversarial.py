@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsrcli.lab.mixed import mixed
 from vsrcli.lab.restore.discriminator import Discriminator, discriminator_step
 from vsrcli.lab.restore.texture import texture_distance
 from vsrcli.lab.temporal.egvsr import Egvsr, warp
@@ -42,7 +43,7 @@ class AdversarialLoss:
         first frame; the discriminator takes its own step first."""
         length, scale = batch.lr.shape[1], recipe.scale
         there_and_back = torch.cat([batch.lr, batch.lr[:, :-1].flip(1)], 1)
-        with torch.autocast(batch.lr.device.type, torch.bfloat16):
+        with mixed(batch.lr.device):
             run = net.run(there_and_back, state)
         assert run.flow is not None
         flows = run.flow

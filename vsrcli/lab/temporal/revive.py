@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vsrcli.lab.mixed import mixed
 from vsrcli.lab.temporal.grow import WINDOW
 from vsrcli.lab.temporal.rlsp import Rlsp
 
@@ -71,7 +72,7 @@ def _made(net: Rlsp, frames: Tensor, part: _Filters) -> Tensor:
         seen.append(chosen[:, :, ::2, ::2].float().movedim(1, -1).flatten(0, 2))
 
     handle = net.get_submodule(part.layer).register_forward_hook(keep)
-    with torch.autocast(frames.device.type, torch.bfloat16):
+    with mixed(frames.device):
         net(frames)
     handle.remove()
     return torch.cat(seen)

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from vsrcli.lab.budget import device_named, moments
 from vsrcli.lab.checkpoints import fitting, load_checkpoint, write_checkpoint
+from vsrcli.lab.mixed import mixed
 from vsrcli.lab.optim import lr_factor, make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.temporal.adversarial import AdversarialLoss
@@ -170,7 +171,7 @@ def _loss(state: State, batch: Batch, begin: Tensor | None, recipe: Recipe) -> T
         loss, end = state.adversarial.loss(net, batch, recipe, begin)
         state.carried.put(batch, end)
         return loss
-    with torch.autocast(batch.lr.device.type, torch.bfloat16):
+    with mixed(batch.lr.device):
         run = net.run(batch.lr, begin)
     state.carried.put(backwards(batch), run.state)
     target = functional.pixel_unshuffle(batch.hr, recipe.scale)
@@ -190,7 +191,7 @@ def picture_loss(error: Tensor, kind: str) -> Tensor:
 def _flow_loss(net: Egvsr, batch: Batch, recipe: Recipe) -> Tensor:
     """The loss of the flow alone, on pairs of frames of known flow, LR px."""
     assert batch.flow is not None
-    with torch.autocast(batch.lr.device.type, torch.bfloat16):
+    with mixed(batch.lr.device):
         guessed = net.fnet(torch.cat([batch.lr[:, 1], batch.lr[:, 0]], 1))
     error: Tensor = (guessed.float() - _small(batch.flow, recipe.scale)[:, 1]).abs().mean()
     return error
@@ -213,7 +214,7 @@ def _report(state: State, recipe: Recipe, held: Batch) -> Report:
     settled = min(3, held.lr.shape[1] - 1)
 
     def psnr(**how: bool) -> float:
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             phases = net(held.lr, **how)
         error = (phases.float().clamp(0, 1) - target)[:, settled:, :, 4:-4, 4:-4]
         return float(np.mean([-10 * log10(max(float(e.square().mean()), 1e-10)) for e in error]))
