@@ -20,12 +20,15 @@ def scene(seed: int, length: int, size: tuple[int, int] = SIZE, speed: int = 1) 
     """Soft blobs, 16..235, that the camera moves over, `speed` px a frame."""
     rng = np.random.default_rng(seed)
     height, width = size
-    y, x = np.mgrid[0:height, 0 : 4 * width].astype(float)
+    y, x = np.arange(height, dtype=float), np.arange(4 * width, dtype=float)
     land = np.zeros((height, 4 * width))
     for _ in range(150):
         at_y, at_x = rng.uniform(0, height), rng.uniform(0, 4 * width)
         reach = height * rng.uniform(0.04, 0.2)
-        land += rng.normal() * np.exp(-((y - at_y) ** 2 + (x - at_x) ** 2) / (2 * reach**2))
+        down, across = (
+            np.exp(-((v - at) ** 2) / (2 * reach**2)) for v, at in ((y, at_y), (x, at_x))
+        )
+        land += rng.normal() * np.outer(down, across)
     land = 126 + 100 * np.tanh(land)
     starts = (speed * i % (3 * width) for i in range(length))
     return [land[:, start : start + width].round().astype(np.uint8) for start in starts]
