@@ -3,14 +3,14 @@
     python examples/beside_torch.py MODEL ... [--size 480x270 960x540] [--device auto]
         [--precision auto] [--rounds 5] [--frames 4] [--planes] [--no-compile]
 
-On a GPU PyTorch computes in fp16 and on a CPU in bf16 (autocast, channels last), as it is (eager)
-and through torch.compile. vsr runs whatever it chooses by itself, or in the precision asked for,
-planes on the host to planes on the host; PyTorch is given floats where it computes and keeps its
-result, so the conversions are for vsr alone to pay, but with --planes. Restoring models clean once
-and take the sequence as one chunk. The networks are the recipes', of random weights. The rounds
-take turns and the medians are shown, in milliseconds a frame, and of vsr in frames a second and in
-per cent of what its engine's convolutions reach here. Needs the lab extra, and a C++ compiler for
-torch.compile.
+On a GPU PyTorch computes in fp16 and on a CPU in bf16 (autocast, channels last), but in fp32 where
+the CPU has no units for that, as it is (eager) and through torch.compile. vsr runs whatever it
+chooses by itself, or in the precision asked for, planes on the host to planes on the host; PyTorch
+is given floats where it computes and keeps its result, so the conversions are for vsr alone to pay,
+but with --planes. Restoring models clean once and take the sequence as one chunk. The networks are
+the recipes', of random weights. The rounds take turns and the medians are shown, in milliseconds a
+frame, and of vsr in frames a second and in per cent of what its engine's convolutions reach here.
+Needs the lab extra, and a C++ compiler for torch.compile.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from vsrcli.lab.temporal import recipe as recurrent
 from vsrcli.lab.temporal.train import build
 from vsrcli.lab.weights import channels_last
 from vsrcli.models import Model, Temporal, Tuning, find_model
+from vsrcli.runtime.cpu import has_bf16
 from vsrcli.runtime.devices import choose_setup
 from vsrcli.runtime.drivers import open_driver
 from vsrcli.runtime.engines import Setup
@@ -111,7 +112,8 @@ def torch_run(
 ) -> Run:
     """The network over a sequence: of floats that lie there already, or of `planes` of 8 bits."""
     kind = device.split(":")[0]
-    dtype = torch.float16 if kind == "cuda" else torch.bfloat16
+    on_cpu = torch.bfloat16 if has_bf16() else torch.float32
+    dtype = torch.float16 if kind == "cuda" else on_cpu
     channels = 1 if model.color == "y" else 3
     width, height = (-(-side // _STEP) * _STEP for side in size)
     clip = torch.rand(1, frames, channels, height, width).to(device, dtype)
@@ -120,7 +122,7 @@ def torch_run(
         codes = codes.pin_memory()
 
     def run() -> None:
-        with torch.inference_mode(), torch.autocast(kind, dtype):
+        with torch.inference_mode(), torch.autocast(kind, dtype, dtype != torch.float32):
             if planes:
                 made = net(codes.to(device, non_blocking=True).to(dtype) / 255)
                 made = (made * 255).round_().clamp_(0, 255).to(torch.uint8).cpu()
