@@ -147,6 +147,16 @@ def test_untagged_colours_are_told_where_the_size_would_say_others(
     assert facts(target).color[:3] == (*color[:2], matrix)
 
 
+@pytest.mark.parametrize(("width", "said"), [(24, b" no-cutree "), (25, b" cutree ")])
+def test_x265_does_not_write_past_narrow_pictures(
+    tmp_path: Path, upscale: Vsr, width: int, said: bytes
+) -> None:
+    """Twice as wide. It notes its settings in the stream."""
+    source = make(tmp_path / "in.mkv", Clip(size=(width, 64), codec="ffv1", frames=2, audio=()))
+    upscale(source, "-o", tmp_path / "out.mkv", "-c:v", "libx265")
+    assert said in (tmp_path / "out.mkv").read_bytes()
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("rotation", [90, 180, -90])
 def test_shape_and_rotation_are_kept(

@@ -56,6 +56,8 @@ HARDWARE = {
     "v4l2m2m": "no V4L2 device that encodes",
 }
 """What an encoder misses that cannot be opened, by a part of its name."""
+_NARROW = 48
+"""Px: of so wide a picture a row of x265's cutree has less than four blocks, and it writes four."""
 _SOFTWARE = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
 _SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
 """Codecs that say the pixel aspect themselves."""
@@ -124,6 +126,8 @@ def add_video(
         # Else it says the rate of ticks, and the last frame is read at the time of the one before.
         own = private.get("x264-params", "")
         private["x264-params"] = f"force-cfr=1:{own}".rstrip(":")
+    if codec.name == "libx265" and size[0] <= _NARROW:
+        private["x265-params"] = f"cutree=0:{private['x265-params']}"
     warn_of_lost_hdr(codec.name, info)
     warn_of_lost_range(codec.name, info, pix_fmt)
     if container.format.name == Y4M and info.codec != "rawvideo":  # which does not say it
