@@ -162,6 +162,17 @@ def test_frames_a_second_are_of_the_frames_there_are(
     assert (len(ran), outcome.plan.frames, outcome.figures[0].fps) == (1, 6, 3.0)
 
 
+@pytest.mark.usefixtures("quick")
+def test_the_users_settings_are_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSR_PROFILE", "tv")
+    monkeypatch.setenv("VSR_WIDTH", "wide")
+    monkeypatch.setenv("VSR_MODELS", str(write_model(tmp_path, scales=(2,)).parent))
+    plan = Plan(models=("tiny",), sizes=((48, 32),), frames=6, threads=1, with_stages=False)
+    assert measure(plan).figures[0].fps
+
+
 def test_a_shot_is_timed_warm(monkeypatch: pytest.MonkeyPatch) -> None:
     """The median of three, of which the first to be pushed is none."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,17 @@ class Ran:
     """None where the system does not say."""
 
 
-def run(command: Sequence[object]) -> Ran:
-    """Raises VsrError with the command's last line if it fails."""
+def run(command: Sequence[object], environment: Mapping[str, str] | None = None) -> Ran:
+    """Raises VsrError with the command's last line if it fails. None is the environment of this
+    process."""
     words = [str(word) for word in command]
     began, peak = time.perf_counter(), 0
     with subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
     ) as child:
         while child.poll() is None:
             peak = max(peak, peak_bytes(child.pid))

@@ -27,6 +27,8 @@ from vsrcli.pipeline import upscale
 STAGE_FRAMES = 30
 """Of a clip that is taken stage by stage, at least."""
 _STEADY_S = 1.0
+_KEPT = ("VSR_MODELS", "VSR_CACHE")
+"""Of the user's settings in the environment: where things lie, not what is done."""
 
 
 def make_clip(folder: Path, plan: Plan, size: Size) -> Path:
@@ -51,7 +53,9 @@ def run_case(case: Case, plan: Plan, clip: Path) -> Ran:
     order += ["--model", case.model, "--scale", case.scale, "--engine", case.engine]
     order += ["--precision", case.precision, "--device", plan.device, "--threads", plan.threads]
     order += ["--config", os.devnull]  # the user's own settings are not what is measured
-    return run([*order, "-c:v", "libx264", "--preset", plan.preset, "--crf", CRF])
+    order += ["-c:v", "libx264", "--preset", plan.preset, "--crf", CRF]
+    kept = {n: v for n, v in os.environ.items() if n in _KEPT or not n.startswith("VSR_")}
+    return run(order, kept)
 
 
 def run_scaler(kernel: str, scale: int, plan: Plan, clip: Path) -> Ran:
