@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fake_gpu import Gpu
 from tiny_models import repeat_graph, write_model
 from tiny_recurrent import FEATURES, PHASES, random_cell, write_random_recurrent
 
+from vsrcli import stops
 from vsrcli.benchmark import Plan, alone, measure, pictures, plot
 from vsrcli.benchmark.alone import made_frames
 from vsrcli.benchmark.cases import Case, Figures, Stages
@@ -294,6 +296,17 @@ def test_bars_are_as_long_as_their_values() -> None:
 def test_a_command_that_fails_says_its_last_line() -> None:
     with pytest.raises(VsrError, match="it broke"):
         run((sys.executable, "-c", "import sys; print('x', file=sys.stderr); sys.exit('it broke')"))
+
+
+def test_a_stop_ends_the_command_that_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_: float) -> None:
+        raise stops.Stop(15)
+
+    monkeypatch.setattr("vsrcli.benchmark.process.time.sleep", stopped)
+    began = time.perf_counter()
+    with pytest.raises(stops.Stop):
+        run((sys.executable, "-c", "import threading; threading.Event().wait(20)"))
+    assert time.perf_counter() - began < 10
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -35,9 +35,13 @@ def run(command: Sequence[object], environment: Mapping[str, str] | None = None)
         stderr=subprocess.PIPE,
         env=environment,
     ) as child:
-        while child.poll() is None:
-            peak = max(peak, peak_bytes(child.pid))
-            time.sleep(_LOOK_EVERY_S)
+        try:
+            while child.poll() is None:
+                peak = max(peak, peak_bytes(child.pid))
+                time.sleep(_LOOK_EVERY_S)
+        except BaseException:  # a stop does not wait for what may run for hours
+            child.terminate()
+            raise
         seconds = time.perf_counter() - began
         said = child.stderr.read().decode(errors="replace") if child.stderr else ""
     if child.returncode:
