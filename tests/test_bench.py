@@ -214,6 +214,8 @@ def test_cores_are_those_that_may_be_used(
     [
         (("--size", "480"), 2),
         (("--size", "31x20"), 2),
+        (("--size", "²x2"), 2),
+        (("--size", "0x2"), 2),
         (("--engine", "tensorrt"), 2),
         (("-m", "no-such-model"), 5),
         (("--pictures", "."), 3),

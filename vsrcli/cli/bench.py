@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _CASES, _CLIP = "What is measured", "The clip"
 _DEFAULT_SIZE = "480x270"
+_SIDES = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 
 
 def bench(
@@ -131,12 +133,13 @@ def _each(words: list[str] | None, default: str) -> tuple[str, ...]:
 
 
 def _size(word: str) -> tuple[int, int]:
-    width, _, height = word.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+    match = _SIDES.fullmatch(word)
+    if not match:
         raise UsageError(f"--size {word!r} is not of the form 480x270")
-    if int(width) % 2 or int(height) % 2:
-        raise UsageError(f"--size {word}: both sides must be even")
-    return int(width), int(height)
+    width, height = int(match[1]), int(match[2])
+    if width % 2 or height % 2 or not width or not height:
+        raise UsageError(f"--size {word}: both sides must be even, and more than 0")
+    return width, height
 
 
 def _render(outcome: Outcome) -> None:
