@@ -216,6 +216,7 @@ def test_cores_are_those_that_may_be_used(
         (("--size", "31x20"), 2),
         (("--size", "²x2"), 2),
         (("--size", "0x2"), 2),
+        (("-m", "bicubic", "--frames", "0", "--size", "48x32", "-s", "0"), 2),
         (("--engine", "tensorrt"), 2),
         (("-m", "no-such-model"), 5),
         (("--pictures", "."), 3),

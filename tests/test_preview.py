@@ -184,6 +184,7 @@ def test_untagged_colours_stay_those_of_the_source(tmp_path: Path, vsr: Vsr) -> 
         (("--at", "0", "-o", "still.jpg"), 2, "a still is a PNG"),
         (("--at", "0", "-m", "nix"), 5, "nix"),
         (("--at", "0", "-s", "7"), 5, "x7"),
+        (("--at", "0", "-s", "0"), 2, "--scale must be"),
         ((), 2, "--at"),
     ],
 )

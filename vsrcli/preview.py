@@ -161,6 +161,8 @@ def _prepare(view: View) -> tuple[dict[str, Model], int]:
         raise UsageError("vsr preview cannot look into a pipe; name a file")
     if not 1 <= view.zoom <= 16:
         raise UsageError("--zoom must be 1 to 16")
+    if view.scale is not None and view.scale < 1:
+        raise UsageError("--scale must be 1 or more")
     if view.engine not in ENGINES:
         raise UsageError(f"--engine must be one of {', '.join(ENGINES)}")
     check_target(view.target, view.source, overwrite=view.overwrite)

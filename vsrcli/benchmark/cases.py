@@ -45,7 +45,10 @@ class Plan:
     with_ffmpeg: bool = False
 
     def __post_init__(self) -> None:
-        """Raises UsageError for an engine and EncodeError for a preset that there is not."""
+        """Raises UsageError for an engine or a scale and EncodeError for a preset that there is
+        not."""
+        if self.scale is not None and self.scale < 1:
+            raise UsageError("--scale must be 1 or more")
         if unknown := [name for name in self.engines if name not in ENGINES]:
             raise UsageError(f"--engine must be one of {', '.join(ENGINES)}, not {unknown[0]}")
         check_preset("libx264", self.preset)
