@@ -225,6 +225,7 @@ def test_cores_are_those_that_may_be_used(
         (("--preset", "nope"), 8),
         (("--plot", "nodir/x.png"), 4),
         (("--plot", "."), 4),
+        (("--plot", "bars.jpg"), 2),
         (("--pictures", "small"), 3),
         (("--preset", "foo", "--frames", "0"), 8),
         (("-i", "none.mp4", "--frames", "0"), 3),

@@ -123,9 +123,11 @@ def bench(
 
 
 def _check_plot(path: Path) -> None:
-    """Before all is measured. Raises OutputError."""
+    """Before all is measured. Raises OutputError and UsageError."""
     if os.path.isdir(path) or not takes_files(path.parent):
         raise OutputError(f"--plot {path} cannot be written; name a file in a folder that is there")
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"--plot makes a PNG; end {path} in .png")
 
 
 def _each(words: list[str] | None, default: str) -> tuple[str, ...]:
