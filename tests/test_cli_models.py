@@ -9,6 +9,8 @@ import pytest
 from conftest import Vsr
 from tiny_models import repeat_graph, write_model
 
+from vsrcli.cli.tables import rounded
+
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -73,6 +75,14 @@ def test_show_tells_where_a_model_comes_from(vsr: Vsr, models: Path) -> None:
         assert text in out
     shown = json.loads(vsr("models", "show", "tiny", "--json").out)
     assert [len(graph["sha256"]) for graph in shown["graphs"]] == [64, 64]
+
+
+def test_no_minus_stands_before_nothing(vsr: Vsr, models: Path) -> None:
+    card = write_model(models) / "model.toml"
+    card.write_text(card.read_text().replace("-1.125", "-0.001"))
+    assert "-0.00" not in vsr("models", "show", "tiny").out
+    assert rounded(-0.0004, 3, "+") == "+0.000"
+    assert rounded(-0.0006, 3, "+") == "-0.001"
 
 
 def test_show_of_an_unknown_id_names_the_nearest(vsr: Vsr, models: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vsrcli.cli.options import Device, Json, Threads, model_ids
-from vsrcli.cli.tables import print_json, print_lines, print_table
+from vsrcli.cli.tables import print_json, print_lines, print_table, rounded
 from vsrcli.errors import OutputError, UsageError
 from vsrcli.paths import takes_files
 
@@ -218,7 +218,7 @@ def _sides(size: tuple[int, int]) -> str:
 
 
 def _number(value: float | None, digits: int, unit: str = "") -> str:
-    return "" if value is None else f"{value:.{digits}f}{unit}"
+    return "" if value is None else rounded(value, digits) + unit
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vsrcli.cli.options import Device, EngineName, Json, Precision, Threads
-from vsrcli.cli.tables import print_json, print_lines, print_table
+from vsrcli.cli.tables import print_json, print_lines, print_table, rounded
 from vsrcli.extras import lab_needed
 
 if TYPE_CHECKING:
@@ -134,13 +134,13 @@ def _cells(row: Row, keys: tuple[str, ...]) -> tuple[object, ...]:
         f"{row.ssim:.4f}",
         f"{row.bicubic_psnr_y:.3f}",
         f"{row.bicubic_ssim:.4f}",
-        f"{row.gain_db:+.3f}",
+        rounded(row.gain_db, 3, "+"),
         *(_cell(row.more.get(key, math.nan)) for key in keys),
     )
 
 
 def _cell(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else ""
+    return rounded(value, 3) if math.isfinite(value) else ""
 
 
 def _document(found: Evaluation) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vsrcli.cli.options import Json
-from vsrcli.cli.tables import columns, print_json, print_lines, print_table
+from vsrcli.cli.tables import columns, print_json, print_lines, print_table, rounded
 from vsrcli.errors import OutputError, UsageError, WeightsError
 from vsrcli.extras import lab_needed
 
@@ -192,7 +192,7 @@ def _count(params: int) -> str | None:
 
 
 def _decibel(value: float | None, sign: str = "") -> str | None:
-    return None if value is None else f"{round(value, 2) + 0.0:{sign}.2f}"  # no -0.00
+    return None if value is None else rounded(value, 2, sign)
 
 
 def _graph_row(graph: Graph) -> dict[str, object]:
@@ -219,7 +219,7 @@ def _print_measured(model: Model) -> None:
 
 
 def _figure(name: str, value: float | None) -> str | None:
-    return None if value is None else f"{value:.{4 if 'ssim' in name else 2}f}"
+    return None if value is None else rounded(value, 4 if "ssim" in name else 2)
 
 
 def _document(model: Model) -> dict[str, Any]:

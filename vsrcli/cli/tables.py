@@ -20,6 +20,11 @@ def print_json(document: object) -> None:
     print(json.dumps(document, indent=2))  # noqa: T201
 
 
+def rounded(value: float, digits: int, sign: str = "") -> str:
+    """The figure, without a minus where it rounds to nothing."""
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+
+
 def columns() -> int:
     """How many characters fit in a line of stdout."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS"):
