@@ -146,6 +146,19 @@ def test_the_bench_as_a_table(vsr: Vsr, quick: None, tmp_path: Path) -> None:
     assert "decode" not in outcome.out
 
 
+def test_no_figure_is_cut_where_lines_are_short(
+    vsr: Vsr, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("VSR_MODELS", str(write_model(tmp_path, scales=(2,)).parent))
+    outcome = vsr("bench", "-m", "tiny", "--size", "48x32", "--frames", 0)
+    assert outcome.code == 0, outcome.err
+    words = outcome.out.split()
+    assert outcome.out.count("tiny x2  onnxruntime cpu") > 1
+    assert all(word in words for word in ("GFLOP", "GFLOP/s", "PSNR", "change", "fps", "MiB"))
+    assert max(map(len, outcome.out.splitlines())) <= 60
+
+
 @pytest.mark.usefixtures("quick")
 def test_frames_a_second_are_of_the_frames_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

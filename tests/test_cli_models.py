@@ -51,6 +51,18 @@ def test_list_fits_80_columns(vsr: Vsr, models: Path, monkeypatch: pytest.Monkey
     assert max(map(len, outcome.out.splitlines())) <= 80
 
 
+def test_list_loses_nothing_in_40_columns(
+    vsr: Vsr, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    write_model(models, "a-model-with-a-long-id")
+    lines = vsr("models").out.splitlines()
+    assert max(map(len, lines)) <= 40
+    tables = [line.split()[1:] for line in lines if line.startswith("a-model-with-a-long-id")]
+    found = [word for words in tables for word in words]
+    assert found == ["2", "4", "12.3", "k", "27.25", "-1.12", "CC0", "repeats", "pixels"]
+
+
 def test_list_as_json_is_one_document(vsr: Vsr, models: Path) -> None:
     write_model(models, "b")
     write_model(models, "a", scales=(3,))
