@@ -122,6 +122,7 @@ def test_eval_refuses_in_one_line(vsr: Vsr, models: Path, pictures: Path, tmp_pa
         ("tiny", tmp_path / "gone"): 3,
         ("tiny", tmp_path / "models"): 3,
         ("tiny", pictures, "-s", 3): 5,
+        ("tiny", pictures, "-s", 2, "--engine", "abacus"): 2,
         ("tiny", pictures, "--degrade", "none"): 3,
         ("tiny", pictures, "--degrade", "mpeg4-0"): 3,
     }
