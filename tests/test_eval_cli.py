@@ -123,8 +123,9 @@ def test_eval_refuses_in_one_line(vsr: Vsr, models: Path, pictures: Path, tmp_pa
         ("tiny", tmp_path / "models"): 3,
         ("tiny", pictures, "-s", 3): 5,
         ("tiny", pictures, "-s", 2, "--engine", "abacus"): 2,
-        ("tiny", pictures, "--degrade", "none"): 3,
-        ("tiny", pictures, "--degrade", "mpeg4-0"): 3,
+        ("tiny", pictures, "--degrade", "none"): 2,
+        ("tiny", pictures, "--degrade", "mpeg4-0"): 2,
+        ("tiny", pictures, "-s", 2, "--metrics", "taste"): 2,
     }
     for arguments, code in cases.items():
         outcome = vsr("eval", *arguments)

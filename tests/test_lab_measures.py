@@ -150,17 +150,10 @@ def test_a_flat_picture_does_not_spoil_the_means(tmp_path: Path):
     assert result.mean.more == textured.more
 
 
-@pytest.mark.parametrize(
-    ("folder", "options", "message"),
-    [
-        ("nowhere", {}, "not a folder"),
-        (".", {}, "no pictures"),
-        (".", {"degrade": "fog"}, "no degradation"),
-    ],
-)
-def test_evaluate_refuses(tmp_path: Path, folder: str, options: dict[str, str], message: str):
+@pytest.mark.parametrize(("folder", "message"), [("nowhere", "not a folder"), (".", "no pictures")])
+def test_evaluate_refuses(tmp_path: Path, folder: str, message: str):
     with pytest.raises(InputError, match=message):
-        evaluate(REPO / "weights" / "bicubic", tmp_path / folder, **options)
+        evaluate(REPO / "weights" / "bicubic", tmp_path / folder)
 
 
 def test_niqe_prefers_what_it_was_fitted_on(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from zlib import crc32
 
-from vsrcli.errors import InputError
+from vsrcli.errors import UsageError
 from vsrcli.lab.degrade import DEGRADATIONS, ImageU8, bicubic
 from vsrcli.lab.real import FIRST_ORDER, SECOND_ORDER, degraded
 from vsrcli.media.recode import Coding, recode
@@ -25,7 +25,7 @@ KNOWN = (*DEGRADATIONS, *STEPS, *(f"{name}-QUALITY" for name in CODECS))
 
 
 def degradation(name: str, scale: int) -> Degrade:
-    """The degradation of this name. Raises InputError that lists what there is."""
+    """The degradation of this name. Raises UsageError that lists what there is."""
     if name in DEGRADATIONS:
         return lambda frames, _: (DEGRADATIONS[name](frame, scale) for frame in frames)
     if name in STEPS:
@@ -34,8 +34,8 @@ def degradation(name: str, scale: int) -> Degrade:
     if codec in CODECS and quality.isdecimal():
         least, most = (2, 31) if codec.startswith("mpeg") else (0, 51)
         if not least <= int(quality) <= most:
-            raise InputError(f"no degradation {name!r}; {codec} takes {least} to {most}")
+            raise UsageError(f"no degradation {name!r}; {codec} takes {least} to {most}")
         coding = Coding(codec=CODECS[codec], quality=int(quality))
         shrink = partial(bicubic, scale=scale)
         return lambda frames, _: recode(map(shrink, frames), coding)
-    raise InputError(f"no degradation {name!r}; there is {', '.join(KNOWN)}")
+    raise UsageError(f"no degradation {name!r}; there is {', '.join(KNOWN)}")

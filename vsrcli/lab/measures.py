@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrcli.errors import InputError
+from vsrcli.errors import UsageError
 from vsrcli.lab.flow import flow
 from vsrcli.lab.metrics import Plane
 from vsrcli.lab.niqe import SHIPPED, Natural, niqe, read_natural
@@ -57,10 +57,11 @@ class Measures:
 
 
 def make_measures(names: Collection[str], niqe_params: Path | None = None) -> Measures:
-    """Measures of these names. Raises InputError for others, and for bad NIQE parameters."""
+    """Measures of these names. Raises UsageError for others, and InputError for bad NIQE
+    parameters."""
     unknown = [name for name in names if name not in METRICS]
     if unknown:
-        raise InputError(f"no metric {unknown[0]!r}; there is {', '.join(METRICS)}")
+        raise UsageError(f"no metric {unknown[0]!r}; there is {', '.join(METRICS)}")
     natural = read_natural(niqe_params or SHIPPED) if "niqe" in names else None
     return Measures(names=frozenset(names), natural=natural)
 
