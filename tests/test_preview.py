@@ -53,6 +53,17 @@ def test_still_shows_source_bicubic_and_models(tmp_path: Path, vsr: Vsr) -> None
     assert sorted(tmp_path.iterdir()) == sorted([source, target])
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 20), (20, 2), (7, 6)])
+def test_a_tiny_picture_is_shown_whole(tmp_path: Path, vsr: Vsr, size: tuple[int, int]) -> None:
+    clip = Clip(frames=2, size=size, codec="ffv1", pix_fmt="yuv444p", audio=())
+    source = make(tmp_path / "in.mkv", clip)
+    outcome = vsr("preview", source, "--at", 0, "-m", "bicubic", "-s", 2, "--zoom", 1)
+    assert (outcome.code, len(outcome.lines)) == (0, 1), outcome.err
+    clip_order = ("--at", 0, "-m", "bicubic", "-s", 2, "--clip", 1, "-c:v", "ffv1")
+    outcome = vsr("preview", source, *clip_order, "-o", tmp_path / "o.mkv")
+    assert (outcome.code, len(outcome.lines)) == (0, 1), outcome.err
+
+
 def test_models_with_a_state_see_ten_frames_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

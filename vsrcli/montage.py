@@ -40,7 +40,7 @@ def find_pieces(luma: Plane, width: int, height: int, count: int) -> list[Piece]
     plane = luma.astype(np.float32)
     change = np.abs(np.diff(plane, axis=0))[:, :-1] + np.abs(np.diff(plane, axis=1))[:-1]
     # Letters and edges, not one edge of great contrast: large steps count no more than middling.
-    change = np.minimum(change, change.mean() * 4)
+    change = np.minimum(change, change.mean() * 4 if change.size else 0)
     total = np.pad(change, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     rows = range(0, max(1, luma.shape[0] - height), _BLOCK)
     columns = range(0, max(1, luma.shape[1] - width), _BLOCK)
@@ -99,7 +99,7 @@ def _column(
 
 
 def _write(bar: RgbU8, text: str) -> None:
-    dots = lettering(text)[:, : bar.shape[1] - 4]
+    dots = lettering(text)[:, : max(0, bar.shape[1] - 4)]
     bar[6 : 6 + dots.shape[0], 4 : 4 + dots.shape[1]][dots] = _INK
 
 
@@ -141,8 +141,8 @@ def _caption(frame: Frame, name: str, left: int) -> None:
     size = max(1, frame.height // 360)
     dots = np.pad(lettering(name, size), 2 * size)
     top, left = 4 * size, left + 4 * size
-    high = min(dots.shape[0], frame.height - top)
-    wide = min(dots.shape[1], frame.width - left)
+    high = max(0, min(dots.shape[0], frame.height - top))
+    wide = max(0, min(dots.shape[1], frame.width - left))
     _paint(frame, np.s_[top : top + high, left : left + wide], light=False)
     rows, columns = np.nonzero(dots[:high, :wide])
     _paint(frame, (rows + top, columns + left), light=True)

@@ -208,8 +208,8 @@ def _frames_around(view: View) -> tuple[VideoInfo, Sequence[Frame], Frame]:
 
 
 def _pieces(view: View, frame: Frame, scale: int) -> list[Piece]:
-    wide = max(8, min(frame.width, _SHOWN // (scale * view.zoom)))
-    high = max(8, min(frame.height, round(wide * _SHAPE)))
+    wide = min(frame.width, max(8, _SHOWN // (scale * view.zoom)))
+    high = min(frame.height, max(8, round(wide * _SHAPE)))
     if not view.centres:
         return find_pieces(frame.planes[0], wide, high, 2)
     return [
