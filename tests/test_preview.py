@@ -64,6 +64,23 @@ def test_a_tiny_picture_is_shown_whole(tmp_path: Path, vsr: Vsr, size: tuple[int
     assert (outcome.code, len(outcome.lines)) == (0, 1), outcome.err
 
 
+@pytest.mark.parametrize("number", [0, 4])
+def test_damage_does_not_stop_a_look(tmp_path: Path, vsr: Vsr, number: int) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=20, audio=()))
+    with av.open(str(source)) as container:
+        packet = [p for p in container.demux(video=0) if p.size][number]
+        assert packet.pos is not None
+        end = packet.pos + packet.size
+    data = bytearray(source.read_bytes())
+    data[end - packet.size // 2 : end] = bytes(packet.size // 2)
+    source.write_bytes(data)
+    assert vsr("upscale", source, "-m", "bicubic", "-s", 2).code == 3
+    order = ("preview", source, "--at", 0, "-m", "bicubic", "-s", 2)
+    assert vsr(*order).code == 0
+    outcome = vsr(*order, "--clip", "0.4")
+    assert outcome.code == 0, outcome.err
+
+
 def test_models_with_a_state_see_ten_frames_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

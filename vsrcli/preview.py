@@ -37,6 +37,8 @@ LEAD = 10
 """Frames before the instant that fill a model's state."""
 _AFTER = 10
 """Frames after it that models may want to see."""
+_ON_ERROR = "skip"
+"""Damage does not stop what is only looked at."""
 _REFERENCE = "bicubic"
 _SHOWN = 480
 """Width of a column of the grid, px."""
@@ -121,7 +123,9 @@ def make_clip(view: View, length_s: Fraction, video: VideoOptions) -> Shown:
     models, scale = _prepare(view)
     span = Span(start_s=view.at_s, end_s=view.at_s + length_s)
     with ExitStack() as stack:
-        source = stack.enter_context(Source(view.source, span=span, maps=("0:V",)))
+        source = stack.enter_context(
+            Source(view.source, span=span, on_error=_ON_ERROR, maps=("0:V",))
+        )
         info = source.info.video
         size = info.width * scale, info.height * scale
         sink = stack.enter_context(
@@ -186,13 +190,13 @@ def _driver(model: Model, scale: int, video: VideoInfo, view: View) -> Driver:
 
 def _frames_around(view: View) -> tuple[VideoInfo, Sequence[Frame], Frame]:
     """Frames from LEAD before the instant to some after it, and the one that is shown then."""
-    with Source(view.source, maps=("0:V",)) as source:
+    with Source(view.source, on_error=_ON_ERROR, maps=("0:V",)) as source:
         rate, duration = source.info.video.rate, source.info.duration_s
     if duration and view.at_s > duration:
         raise InputError(f"{view.source} ends at {duration:.2f} s; choose an earlier --at")
     start = view.at_s - Fraction(LEAD) / rate
     span = Span(start_s=start if start > 0 else None)
-    with Source(view.source, span=span, on_error="skip", maps=("0:V",)) as source:
+    with Source(view.source, span=span, on_error=_ON_ERROR, maps=("0:V",)) as source:
         at_s = float(source.begin_s + view.at_s)
         frames: list[Frame] = []
         after = 0
