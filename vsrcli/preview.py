@@ -216,6 +216,10 @@ def _pieces(view: View, frame: Frame, scale: int) -> list[Piece]:
     high = min(frame.height, max(8, round(wide * _SHAPE)))
     if not view.centres:
         return find_pieces(frame.planes[0], wide, high, 2)
+    for x, y in view.centres:
+        if x >= frame.width or y >= frame.height:
+            size = f"{frame.width}x{frame.height}"
+            raise UsageError(f"--piece {x},{y} is outside of the picture, which is {size}")
     return [
         Piece(
             left=max(0, min(x - wide // 2, frame.width - wide)),

@@ -83,6 +83,8 @@ def preview(
 
     set_log_level(loglevel)
     length_s = seconds(clip, "--clip")
+    if length_s is not None and length_s <= 0:
+        raise UsageError("--clip must be longer than 0 s")
     suffix = ".png" if length_s is None else ".mp4"
     if not source.name:
         raise InputError(f"{source} names no file; name a video file")
