@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import time
@@ -18,9 +19,10 @@ from tiny_recurrent import FEATURES, PHASES, random_cell, write_random_recurrent
 from vsrcli import stops
 from vsrcli.benchmark import Plan, alone, measure, pictures, plot
 from vsrcli.benchmark.alone import made_frames
-from vsrcli.benchmark.cases import Case, Figures, Stages
+from vsrcli.benchmark.cases import Case, Figures, Outcome, Stages
 from vsrcli.benchmark.process import Ran, run
 from vsrcli.benchmark.roofline import peak_gflops
+from vsrcli.doctor import describe_machine
 from vsrcli.errors import InputError, OutputError, VsrError
 from vsrcli.frames import Arriving, Frame
 from vsrcli.media.images import read_rgb, write_png
@@ -276,6 +278,26 @@ def test_the_table_is_printed_before_the_plot(
     outcome = vsr("bench", "-m", model, "--size", "48x32", "--frames", 0, "--plot", plot)
     assert outcome.code == 4
     assert "48x32" in outcome.out
+
+
+def test_a_plot_that_fails_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(path: Path, _: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vsrcli.media.images._write_png", half)
+    (tmp_path / "bars.png").write_text("old")
+    case = Case(model="a", scale=4, engine="auto", precision="auto", size=(480, 270))
+    outcome = Outcome(
+        plan=Plan(), machine=describe_machine(), versions={}, peaks={}, scalers=(),
+        figures=(Figures(case=case, model_ms=20.0),),
+    )  # fmt: skip
+    with pytest.raises(OutputError, match="disk is full"):
+        plot.write_plot(tmp_path / "bars.png", outcome)
+    assert (tmp_path / "bars.png").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["bars.png"]
 
 
 def test_clips_move_and_shrink_as_models_are_trained() -> None:

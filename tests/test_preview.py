@@ -17,6 +17,7 @@ from facts import facts
 from vsrcli import preview
 from vsrcli.dot_font import lettering
 from vsrcli.frames import Color, Frame, RgbU8
+from vsrcli.media import images
 from vsrcli.media.images import read_rgb, rgb_of
 from vsrcli.media.source import Source
 from vsrcli.montage import find_pieces, strips
@@ -242,13 +243,13 @@ def test_preview_that_came_meanwhile_stays(
     tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = make(tmp_path / "in.mp4", Clip(frames=3)), tmp_path / "o.png"
-    write = preview.write_png
+    write = images._write_png
 
     def late(path: Path, rgb: RgbU8) -> None:
         write(path, rgb)
         target.write_text("precious")
 
-    monkeypatch.setattr(preview, "write_png", late)
+    monkeypatch.setattr(images, "_write_png", late)
     outcome = vsr("preview", source, "--at", "0", "-m", "bicubic", "-o", target)
     assert (outcome.code, target.read_text()) == (4, "precious")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "o.png"]

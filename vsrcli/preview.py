@@ -7,19 +7,18 @@ the middle of a run and not as if the film began there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import tee
 from pathlib import Path
 
 from vsrcli import stops
-from vsrcli.errors import InputError, UsageError, output_error
+from vsrcli.errors import InputError, UsageError
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, ENGINES
-from vsrcli.media.images import rgb_of, write_png
+from vsrcli.media.images import place_png, rgb_of
 from vsrcli.media.info import VideoInfo
-from vsrcli.media.outlet import move_into_place
 from vsrcli.media.settings import VideoOptions, told_color
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
@@ -98,15 +97,7 @@ def make_still(view: View) -> Shown:
     size = wide, round(wide * video.height / video.width)
     small = {n: rgb_of(f, color, size) for n, f in {"source": wanted, **results}.items()}
     image = grid(pictures, small, pieces, scale=scale, zoom=view.zoom)
-    part = view.target.with_name(f".{view.target.name}.part.png")
-    try:
-        write_png(part, image)
-        move_into_place(part, view.target, overwrite=view.overwrite)
-    except OSError as exc:
-        raise output_error(view.target, exc) from exc
-    finally:
-        with suppress(OSError):
-            part.unlink()
+    place_png(view.target, image, overwrite=view.overwrite)
     return Shown(
         target=view.target,
         names=tuple(pictures),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from vsrcli.errors import InputError, output_error
 from vsrcli.frames import IDENTITY, UNSPECIFIED, Color, Frame, RgbU8, Role, assumed_matrix
+from vsrcli.media.outlet import hidden_beside, move_into_place
 from vsrcli.media.pixels import EXACT, to_av
 from vsrcli.media.source import local
 
@@ -46,6 +48,19 @@ def write_png(path: Path, rgb: RgbU8) -> None:
         _write_png(path, rgb)
     except av.FFmpegError as exc:
         raise output_error(path, exc) from exc
+
+
+def place_png(path: Path, rgb: RgbU8, *, overwrite: bool) -> None:
+    """The same, under a hidden name until it is whole."""
+    part = hidden_beside(path)
+    try:
+        _write_png(part, rgb)
+        move_into_place(part, path, overwrite=overwrite)
+    except (av.FFmpegError, OSError) as exc:
+        raise output_error(path, exc) from exc
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 def _write_png(path: Path, rgb: RgbU8) -> None:
