@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -265,6 +266,19 @@ def test_a_missing_ffmpeg_is_noticed_first(vsr: Vsr, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/none/ffmpeg")
     outcome = vsr("bench")
     assert (outcome.code, outcome.out, len(outcome.lines)) == (8, "", 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+@pytest.mark.parametrize("frames", [0, 30])
+def test_no_room_for_temporary_files_is_told(tmp_path: Path, frames: int) -> None:
+    """A clip, and what onnxruntime notes of a run."""
+    model = write_model(tmp_path, scales=(2,))
+    words = ("bench", "-m", str(model), "--size", "48x32", "--frames", str(frames))
+    order = (sys.executable, "-m", "vsrcli", *words, "--engine", "onnxruntime")
+    shell = ("bash", "-c", 'ulimit -f 1; exec "$@"', "-", *order)
+    ran = subprocess.run(shell, capture_output=True, text=True)
+    assert ran.returncode == 4, ran.stderr
+    assert "free space" in ran.stderr or "cannot be written" in ran.stderr
 
 
 def test_the_table_is_printed_before_the_plot(

@@ -14,7 +14,7 @@ from vsrcli.benchmark.alone import made_frames, open_case
 from vsrcli.benchmark.cases import CRF, Case, Plan, Size, Stages
 from vsrcli.benchmark.process import Ran, run
 from vsrcli.cores import usable_cores
-from vsrcli.errors import InputError, VsrError
+from vsrcli.errors import InputError, VsrError, output_error
 from vsrcli.frames import Frame, landed
 from vsrcli.job import Job
 from vsrcli.media.ffmpeg import clip_command, scale_command
@@ -33,12 +33,15 @@ _KEPT = ("VSR_MODELS", "VSR_CACHE")
 
 def make_clip(folder: Path, plan: Plan, size: Size) -> Path:
     """The clip that is upscaled: of the plan's source, or of drawn frames. Raises InputError for a
-    source that is no video."""
+    source that is no video, and OutputError where the folder is full."""
     clip = folder / f"{size[0]}x{size[1]}.mp4"
     source = plan.source
     if source is None:
         source = folder / f"{size[0]}x{size[1]}.y4m"
-        _write_y4m(source, made_frames(size, min(plan.frames, 50)))
+        try:
+            _write_y4m(source, made_frames(size, min(plan.frames, 50)))
+        except OSError as exc:
+            raise output_error(source, exc) from exc
     try:
         run(clip_command(source, clip, size, plan.frames))
     except VsrError as exc:

@@ -11,6 +11,7 @@ from typing import Any
 
 import onnxruntime as ort
 
+from vsrcli.errors import OutputError
 from vsrcli.runtime.engines.base import Array
 
 Shape = tuple[int, ...]
@@ -20,6 +21,7 @@ def work_of(graph: bytes, feeds: Mapping[str, Array]) -> int:
     """Floating-point operations of one run on these arrays, a product and its sum as two.
 
     Convolutions and matrix products alone; what else there is costs time, but hardly arithmetic.
+    Raises OutputError where onnxruntime has no room for its notes.
     """
     return sum(2 * _products(*node) for node in _shapes(graph, feeds))
 
@@ -44,7 +46,11 @@ def _shapes(graph: bytes, feeds: Mapping[str, Array]) -> Iterator[tuple[str, lis
         options.profile_file_prefix = str(Path(folder) / "run")
         session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         session.run(None, dict(feeds))
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        notes = Path(session.end_profiling())
+        try:
+            events = json.loads(notes.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as exc:  # onnxruntime says nothing of a full disk
+            raise OutputError(f"{notes} is not whole; free space and run it again") from exc
     for event in events:
         given = event.get("args", {})
         if given.get("output_type_shape"):
