@@ -187,6 +187,7 @@ def test_import_refuses_in_one_line(vsr: Vsr, models: Path, tmp_path: Path) -> N
         (nameless,): 6,
         (gone,): 6,
         (checkpoint, "--as", "fsrcnn"): 6,
+        (checkpoint, "--as", "realsr"): 2,
         (checkpoint, "--as", "rlsp"): 6,
         (checkpoint, "--id", "../up"): 2,
         (checkpoint, "-o", junk / "below"): 4,
@@ -195,6 +196,7 @@ def test_import_refuses_in_one_line(vsr: Vsr, models: Path, tmp_path: Path) -> N
         outcome = vsr("models", "import", *arguments)
         assert (outcome.code, outcome.out, len(outcome.lines)) == (code, "", 1), arguments
     assert not list(models.iterdir())
+    assert "cannot be read" in vsr("models", "import", tmp_path / "net.pth").err
 
 
 def test_official_checkpoint_measures_as_published(vsr: Vsr, models: Path) -> None:

@@ -61,8 +61,13 @@ def import_checkpoint(
     ESPCN and FSRCNN the file's name tells scale and shape ("ESPCN_s4_D40_S32.model"), and `family`
     must agree with it when given; parity is taken on `image` (H, W, any values 0..255) or on noise.
     Raises WeightsError when the file is not such a checkpoint or the graph differs from it,
-    UsageError for a wrong degradation.
+    UsageError for a wrong degradation, or a family that there is not.
     """
+    known = (*FAMILIES, REALBASICVSR, RLSP, *dict.fromkeys(form.family for form in FORMS))
+    if family not in (None, *known):
+        raise UsageError(f"--as must be one of {', '.join(known)}, not {family}")
+    if not path.exists():
+        raise WeightsError(f"{path} cannot be read (No such file or directory)")
     if family in FAMILIES:
         if degradation not in (None, *DEGRADATIONS):
             raise UsageError(f"--degradation must be {' or '.join(DEGRADATIONS)}")
