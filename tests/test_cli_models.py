@@ -97,6 +97,12 @@ def test_no_minus_stands_before_nothing(vsr: Vsr, models: Path) -> None:
     assert rounded(-0.0006, 3, "+") == "-0.001"
 
 
+def test_parts_share_a_column_of_figures(vsr: Vsr) -> None:
+    lines = vsr("models", "show", "realbasicvsr-lite").out.splitlines()
+    (heading,) = (line.split() for line in lines if line.startswith("measured"))
+    assert heading == ["measured", "x4", "fp32", "x4", "int8"]
+
+
 def test_show_of_an_unknown_id_names_the_nearest(vsr: Vsr, models: Path) -> None:
     write_model(models, "espcn")
     outcome = vsr("models", "show", "epscn")

@@ -212,10 +212,11 @@ def _print_measured(model: Model) -> None:
     if not names:
         print_lines("Nothing measured is on the card.")
         return
-    graphs = [g for g in model.graphs if g.measured or not g.part]
-    rows = ((n, *(_figure(n, g.measured.get(n)) for g in graphs)) for n in names)
-    scales = [f"x{g.scale} {g.precision}" for g in graphs]
-    print_table(("measured", *scales), rows, right=scales)
+    columns: dict[str, dict[str, float]] = {}  # the parts of a model share one
+    for g in model.graphs:
+        columns.setdefault(f"x{g.scale} {g.precision}", {}).update(g.measured)
+    rows = ((n, *(_figure(n, c.get(n)) for c in columns.values())) for n in names)
+    print_table(("measured", *columns), rows, right=tuple(columns))
 
 
 def _figure(name: str, value: float | None) -> str | None:
