@@ -126,6 +126,28 @@ def test_a_recipe_says_only_what_there_is(
     assert words in line
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train tiny.toml --scale 2 --minutes 1 --data one --out out --threads 0",
+        "quantise espcn --clips clips --measure one --frames -2",
+        "degrade pack --data one --sequences -1",
+        "degrade pack --data one --length 0",
+        "degrade pack --data one --side 7",
+        "degrade pack --data one --versions x",
+        "cuts clips --rounds 0",
+    ],
+)
+def test_a_number_that_is_too_small_is_refused(
+    capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words.split())
+    assert stopped.value.code == 2
+    *_, option, number = words.split()
+    assert f"argument {option}: {number} is not a whole number from" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("order", "code", "words"), ORDERS.values(), ids=ORDERS.keys())
 def test_one_line_says_what_is_wrong(
     tmp_path: Path,

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from vsrcli.errors import InputError, UsageError
+from vsrcli.lab.commands import at_least
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -13,8 +14,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="clips without cuts at their start")
     parser.add_argument("--method", choices=("ours", "scdet"), default="ours")
     parser.add_argument("--thresholds", default="5,10,15,20,25,30,35,40,50")
-    parser.add_argument("--sections", type=int, default=2, help="at most so many of a clip")
-    parser.add_argument("--rounds", type=int, default=4, help="orders in which they are joined")
+    parser.add_argument("--sections", type=at_least(1), default=2, help="at most so many of a clip")
+    parser.add_argument(
+        "--rounds", type=at_least(1), default=4, help="orders in which they are joined"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

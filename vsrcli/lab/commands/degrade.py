@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from vsrcli.lab.commands import at_least
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
@@ -14,10 +16,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--order", choices=("ordinary", "squeezed", "first", "second"), default="first"
     )
-    parser.add_argument("--sequences", type=int, default=260)
-    parser.add_argument("--versions", type=int, default=2, help="degraded ones of each sequence")
-    parser.add_argument("--length", type=int, default=12, help="frames of a sequence")
-    parser.add_argument("--side", type=int, default=80, help="of low-resolution frames, px")
+    parser.add_argument("--sequences", type=at_least(1), default=260)
+    parser.add_argument(
+        "--versions", type=at_least(1), default=2, help="degraded ones of each sequence"
+    )
+    parser.add_argument("--length", type=at_least(1), default=12, help="frames of a sequence")
+    parser.add_argument("--side", type=at_least(8), default=80, help="of low-resolution frames, px")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
     parser.add_argument("--clean", type=float, default=0.1, help="share that is only scaled")
     parser.add_argument(

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from vsrcli.lab.commands import at_least
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
@@ -12,7 +14,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--measure", type=Path, required=True, help="folder to measure the loss on")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
     parser.add_argument("--degrade", default="bicubic", help="bicubic, bd, real, x264-28, ...")
-    parser.add_argument("--frames", type=int, default=0, help="measured of each clip; 0 = all")
+    parser.add_argument(
+        "--frames", type=at_least(0), default=0, help="measured of each clip; 0 = all"
+    )
     parser.add_argument(
         "--exact",
         choices=("none", "first", "last", "ends"),

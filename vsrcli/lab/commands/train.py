@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from vsrcli.errors import UsageError
+from vsrcli.lab.commands import at_least
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="checkpoint or model folder to start from; a recurrent one is grown or pruned to fit",
     )
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=at_least(1), default=1)
     parser.add_argument("--device", default="cpu", help="of a recurrent model: cpu, cuda")
     parser.add_argument(
         "--slice", type=float, help="stop after so many minutes; run again to go on (recurrent)"
