@@ -15,6 +15,8 @@ from vsrcli.media.images import place_png
 
 _PAPER, _INK = 255, 30
 _WIDTH, _ROW, _EDGE = 960, 30, 24
+_LEAST = 200
+"""Of the longest bar, px."""
 _OURS, _FFMPEG = (52, 101, 164), (150, 150, 150)
 _SIZE = 2
 
@@ -54,17 +56,21 @@ def _bar(label: str, fps: float, color: tuple[int, int, int] = _OURS) -> Bar:
 
 
 def panel(title: str, bars: Sequence[Bar]) -> RgbU8:
-    """Bars below each other on one scale that begins at 0, labels to their left."""
-    image = np.full((_ROW * (len(bars) + 2), _WIDTH, 3), _PAPER, np.uint8)
-    _write(image, lettering(title, _SIZE), _EDGE, _ROW // 4)
+    """Bars below each other on one scale that begins at 0, labels to their left. It is wider than
+    others where words ask for it."""
+    heading = lettering(title, _SIZE)
     labels = [lettering(bar.label, _SIZE) for bar in bars]
     left = 2 * _EDGE + max(dots.shape[1] for dots in labels)
-    room = _WIDTH - left - _EDGE - max(lettering(bar.text, _SIZE).shape[1] for bar in bars)
+    right = _EDGE + max(lettering(bar.text, _SIZE).shape[1] for bar in bars)
+    width = max(_WIDTH, heading.shape[1] + 2 * _EDGE, left + _LEAST + right)
+    image = np.full((_ROW * (len(bars) + 2), width, 3), _PAPER, np.uint8)
+    _write(image, heading, _EDGE, _ROW // 4)
+    room = width - left - right
     most = max(bar.value for bar in bars)
     for number, (bar, dots) in enumerate(zip(bars, labels, strict=True), 1):
         top = number * _ROW + _ROW // 4
         _write(image, dots, _EDGE, top)
-        length = max(1, round(max(room, 1) * bar.value / most))
+        length = max(1, round(room * bar.value / most))
         image[top - 3 : top + 19, left : left + length] = bar.color
         _write(image, lettering(bar.text, _SIZE), left + length + 8, top)
     return image
@@ -72,7 +78,13 @@ def panel(title: str, bars: Sequence[Bar]) -> RgbU8:
 
 def stacked(panels: Sequence[RgbU8]) -> RgbU8:
     """Panels below each other."""
-    return np.concatenate(panels) if panels else np.full((_ROW, _WIDTH, 3), _PAPER, np.uint8)
+    width = max((panel.shape[1] for panel in panels), default=_WIDTH)
+    made = np.full((sum(len(panel) for panel in panels) or _ROW, width, 3), _PAPER, np.uint8)
+    top = 0
+    for panel in panels:
+        made[top : top + len(panel), : panel.shape[1]] = panel
+        top += len(panel)
+    return made
 
 
 def _write(image: RgbU8, dots: Dots, left: int, top: int) -> None:
