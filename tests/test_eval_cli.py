@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -197,6 +198,25 @@ def test_import_refuses_in_one_line(vsr: Vsr, models: Path, tmp_path: Path) -> N
         assert (outcome.code, outcome.out, len(outcome.lines)) == (code, "", 1), arguments
     assert not list(models.iterdir())
     assert "cannot be read" in vsr("models", "import", tmp_path / "net.pth").err
+
+
+def test_an_import_that_fails_leaves_the_last_one(
+    vsr: Vsr, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = _checkpoint(tmp_path)
+    write = Path.write_bytes
+
+    def half(self: Path, data: bytes) -> int:
+        write(self, data[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert vsr("models", "import", checkpoint).code == 0
+    files = sorted(models.rglob("*"))
+    monkeypatch.setattr(Path, "write_bytes", half)
+    outcome = vsr("models", "import", checkpoint)
+    assert (outcome.code, len(outcome.lines)) == (4, 1)
+    assert vsr("models", "verify").code == 0
+    assert sorted(models.rglob("*")) == files
 
 
 def test_official_checkpoint_measures_as_published(vsr: Vsr, models: Path) -> None:

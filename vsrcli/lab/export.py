@@ -110,7 +110,12 @@ def store(
     data = model.SerializeToString(deterministic=True)
     name = "-".join(filter(None, (card.id, f"x{scale}", part)))
     file = folder / f"{name}.onnx"
-    file.write_bytes(data)
+    growing = folder / f".{file.name}.part"
+    try:  # the last one stays whole where there is no room for this one
+        growing.write_bytes(data)
+        growing.replace(file)
+    finally:
+        growing.unlink(missing_ok=True)
     graph = GraphCard(
         scale=scale,
         file=file.name,
