@@ -239,6 +239,7 @@ def test_cores_are_those_that_may_be_used(
         (("-i", "nope.mp4"), 3),
         (("-i", "notes.txt"), 3),
         (("--preset", "nope"), 8),
+        (("-m", "bicubic", "--size", "48x32", "--frames", "0", "--compare-ffmpeg"), 2),
         (("--plot", "nodir/x.png"), 4),
         (("--plot", "."), 4),
         (("--plot", "bars.jpg"), 2),

@@ -211,6 +211,8 @@ def test_untagged_colours_stay_those_of_the_source(tmp_path: Path, vsr: Vsr) -> 
         (("--at", "0", "--piece", "3"), 2, "is not a point"),
         (("--at", "0", "--piece", "96,3"), 2, "outside of the picture"),
         (("--at", "0", "--clip", "0"), 2, "--clip must be"),
+        (("--at", "0", "--crf", "3"), 2, "--crf goes with --clip"),
+        (("--at", "0", "--clip", "1", "--piece", "3,3"), 2, "--piece goes with a still"),
         (("--at", "0", "--zoom", "0"), 2, "--zoom must be"),
         (("--at", "0", "-o", "still.jpg"), 2, "a still is a PNG"),
         (("--at", "0", "-m", "nix"), 5, "nix"),

@@ -45,10 +45,12 @@ class Plan:
     with_ffmpeg: bool = False
 
     def __post_init__(self) -> None:
-        """Raises UsageError for an engine or a scale and EncodeError for a preset that there is
-        not."""
+        """Raises UsageError for an engine or a scale that there is not, or a comparison without a
+        clip; EncodeError for a preset that there is not."""
         if self.scale is not None and self.scale < 1:
             raise UsageError("--scale must be 1 or more")
+        if self.with_ffmpeg and not self.frames:
+            raise UsageError("--compare-ffmpeg goes with a clip, of which --frames 0 makes none")
         if unknown := [name for name in self.engines if name not in ENGINES]:
             raise UsageError(f"--engine must be one of {', '.join(ENGINES)}, not {unknown[0]}")
         check_preset("libx264", self.preset)

@@ -85,6 +85,12 @@ def preview(
     length_s = seconds(clip, "--clip")
     if length_s is not None and length_s <= 0:
         raise UsageError("--clip must be longer than 0 s")
+    of_clip = {"-c:v": encoder, "--crf": crf, "--preset": preset, "--bitrate": bitrate}
+    given = [name for name, value in of_clip.items() if value is not None]
+    if length_s is None and given:
+        raise UsageError(f"{given[0]} goes with --clip; a still is a PNG")
+    if length_s is not None and piece:
+        raise UsageError("--piece goes with a still; a --clip shows the whole picture")
     suffix = ".png" if length_s is None else ".mp4"
     if not source.name:
         raise InputError(f"{source} names no file; name a video file")
