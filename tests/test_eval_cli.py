@@ -120,6 +120,7 @@ def test_eval_refuses_in_one_line(vsr: Vsr, models: Path, pictures: Path, tmp_pa
     write_model(models)
     cases = {
         ("tini", pictures): 5,
+        (tmp_path / "gone.onnx", pictures): 5,
         ("tiny", tmp_path / "gone"): 3,
         ("tiny", tmp_path / "models"): 3,
         ("tiny", pictures, "-s", 3): 5,

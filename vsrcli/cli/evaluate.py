@@ -13,6 +13,7 @@ import typer
 
 from vsrcli.cli.options import Device, EngineName, Json, Precision, Threads
 from vsrcli.cli.tables import print_json, print_lines, print_table, rounded
+from vsrcli.errors import ModelError
 from vsrcli.extras import lab_needed
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def evaluate(
     path = Path(model)
     if path.suffix.lower() != ".onnx":
         path = find_folder(model)
+    elif not path.is_file():
+        raise ModelError(f"the model {path} does not exist")
     with _status() as on_row:
         found = measure(
             path,
