@@ -17,6 +17,7 @@ from vsrcli.errors import ModelError
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_MODEL
 from vsrcli.media.frame_count import centre, take_census, timing_of
+from vsrcli.media.images import write_png
 from vsrcli.media.source import Source
 from vsrcli.probe import probe_source
 
@@ -132,6 +133,18 @@ def test_scale_sets_size(vsr: Vsr, tmp_path: Path) -> None:
     refused = vsr("probe", path, "--scale", 9, "--json")
     assert (refused.code, refused.out, len(refused.lines)) == (5, "", 1)
     assert "x2, x4" in refused.err
+
+
+@pytest.mark.parametrize(("suffix", "encoder"), [(".png", "png"), (".jpg", "mjpeg")])
+def test_a_picture_becomes_one_of_its_kind(
+    vsr: Vsr, tmp_path: Path, suffix: str, encoder: str
+) -> None:
+    write_png(tmp_path / "in.png", np.zeros((32, 48, 3), np.uint8))
+    source = (tmp_path / "in.png").rename(tmp_path / f"in{suffix}")
+    found = _probe(vsr, source)
+    target = found["target"]
+    assert (target["encoder"], Path(str(target["file"])).suffix) == (encoder, suffix)
+    assert not [text for text in found["warnings"] if "libx264" in text]
 
 
 def test_speed_is_measured_for_each_model_of_the_scale(vsr: Vsr, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_MODEL, Job
 from vsrcli.media.frame_count import Census, take_census
 from vsrcli.media.info import SourceInfo, VideoInfo
-from vsrcli.media.outlet import container_of
+from vsrcli.media.outlet import open_outlet
 from vsrcli.media.plan import StreamPlan, plan_streams
 from vsrcli.media.settings import (
     Offer,
@@ -134,8 +134,9 @@ def _tilings(video: VideoInfo, models: Sequence[Model], factor: int) -> dict[str
 def _outcome(source: Source, model: Model, size: Size, census: Census) -> Outcome:
     video = source.info.video
     target = default_target(source.path, model.id, size)
-    container = container_of(target)
-    codec = encoder_named(default_codec(container))
+    outlet = open_outlet(target)
+    container = outlet.format
+    codec = encoder_named(outlet.settings(VideoOptions()).codec or default_codec(container))
     try:
         pix_fmt = encoded_format(codec, census.samples[0], size)
     except EncodeError as exc:
