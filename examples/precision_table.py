@@ -17,6 +17,7 @@ import argparse
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,7 +32,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 BETWEEN = re.compile(r"(?<=<!-- precision -->\n).*?(?=<!-- /precision -->)", re.DOTALL)
 SCALE = 4
 HEAD = ("model", "on", "fp32", "bf16", "fp16", "int8")
-ANY_LOSS_DB = 99.0
+at_any_cost = partial(quantise, frames=1, most_loss_db=99.0, weight_bits=8)
 
 
 def main() -> None:
@@ -87,17 +88,11 @@ def row(model: Model, args: argparse.Namespace) -> tuple[str, ...]:
         def int8() -> float:
             if not any((g.scale, g.precision) == (SCALE, INT8) for g in model.graphs):
                 shots = Shots(folder=args.calibrate, degrade=degrade)
-                most = ANY_LOSS_DB
-                quantise(trial, SCALE, shots, folder, frames=1, most_loss_db=most, weight_bits=8)
+                at_any_cost(trial, SCALE, shots, folder)
             return psnr(trial, INT8, "onnxruntime")
 
         exact = psnr(trial, "fp32", "onnxruntime")
-        ways: tuple[Callable[[], float], ...] = (
-            bf16,
-            fp16,
-            int8,
-        )
-        changes = [change(way, exact) for way in ways]
+        changes = [change(way, exact) for way in (bf16, fp16, int8)]
     where = "Set5" if is_frame else f"Vid4, {degrade}"
     return (f"`{model.id}`", where, f"{exact:.2f}", *changes)
 

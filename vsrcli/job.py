@@ -93,7 +93,7 @@ class Job:
             _require(_NULL not in words, f"{name}: {_no_name(words)}")
         if self.target is not None:
             check_name(self.target)
-        _require(self.scale is None or self.scale >= 1, "--scale must be 1 or more")
+        check_scale(self.scale)
         sized = self.width is not None or self.height is not None
         _require(not (sized and self.scale), "give either --scale or --width/--height, not both")
         for name, side in (("--width", self.width), ("--height", self.height)):
@@ -104,7 +104,7 @@ class Job:
             f"whose picture it copies: ffmpeg -i OUT -map 0 -c copy -c:a {self.audio} NEW",
         )
         _require(self.on_error in ON_ERROR, f"--on-error must be one of {', '.join(ON_ERROR)}")
-        _require(self.engine in ENGINES, f"--engine must be one of {', '.join(ENGINES)}")
+        check_engine(self.engine)
         _require(self.threads >= 0, "--threads must be 0 or more")
         _require(0 <= self.segment <= 100_000, "--segment must be 0 to 100000")
         threshold = self.scene_threshold
@@ -127,6 +127,16 @@ class Job:
         """Whether this process decodes or encodes on NVIDIA's GPU, too, on threads of its own."""
         encodes = "nvenc" in (self.video.codec or "") and self.video.ffmpeg in (None, "auto")
         return encodes or self.reading.hwaccel in ("cuda", "auto")
+
+
+def check_scale(scale: int | None) -> None:
+    """Raises UsageError for what no picture can be enlarged by; None is the model's own scale."""
+    _require(scale is None or scale >= 1, "--scale must be 1 or more")
+
+
+def check_engine(engine: str) -> None:
+    """Raises UsageError for one that is not of ENGINES."""
+    _require(engine in ENGINES, f"--engine must be one of {', '.join(ENGINES)}, not {engine}")
 
 
 def check_name(target: Path) -> None:

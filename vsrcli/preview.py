@@ -16,7 +16,7 @@ from pathlib import Path
 from vsrcli import stops
 from vsrcli.errors import InputError, UsageError
 from vsrcli.frames import Frame
-from vsrcli.job import DEFAULT_SCENE_THRESHOLD, ENGINES
+from vsrcli.job import DEFAULT_SCENE_THRESHOLD, check_engine, check_scale
 from vsrcli.media.images import place_png, rgb_of
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.settings import VideoOptions, told_color
@@ -56,7 +56,7 @@ class View:
     scale: int | None = None
     device: str = "auto"
     engine: str = "auto"
-    """One of ENGINES, for all of them."""
+    """As `Job.engine`, for all of them."""
     threads: int = 0
     overwrite: bool = False
     zoom: int = 3
@@ -156,10 +156,8 @@ def _prepare(view: View) -> tuple[dict[str, Model], int]:
         raise UsageError("vsr preview cannot look into a pipe; name a file")
     if not 1 <= view.zoom <= 16:
         raise UsageError("--zoom must be 1 to 16")
-    if view.scale is not None and view.scale < 1:
-        raise UsageError("--scale must be 1 or more")
-    if view.engine not in ENGINES:
-        raise UsageError(f"--engine must be one of {', '.join(ENGINES)}")
+    check_scale(view.scale)
+    check_engine(view.engine)
     check_target(view.target, view.source, overwrite=view.overwrite)
     found = [resolve_model(name) for name in dict.fromkeys((_REFERENCE, *view.models))]
     scale = view.scale or default_scale(found[-1])

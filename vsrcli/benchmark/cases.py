@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsrcli.doctor import Machine
 from vsrcli.errors import UsageError
-from vsrcli.job import DEFAULT_MODEL, ENGINES
+from vsrcli.job import DEFAULT_MODEL, check_engine, check_scale
 from vsrcli.media.settings import check_preset
 
 CRF = 16
@@ -47,12 +47,11 @@ class Plan:
     def __post_init__(self) -> None:
         """Raises UsageError for an engine or a scale that there is not, or a comparison without a
         clip; EncodeError for a preset that there is not."""
-        if self.scale is not None and self.scale < 1:
-            raise UsageError("--scale must be 1 or more")
+        check_scale(self.scale)
         if self.with_ffmpeg and not self.frames:
             raise UsageError("--compare-ffmpeg goes with a clip, of which --frames 0 makes none")
-        if unknown := [name for name in self.engines if name not in ENGINES]:
-            raise UsageError(f"--engine must be one of {', '.join(ENGINES)}, not {unknown[0]}")
+        for engine in self.engines:
+            check_engine(engine)
         check_preset("libx264", self.preset)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vsrcli.errors import UsageError
 from vsrcli.frames import IDENTITY, Color, Frame, Picture, RgbU8, frame_of
-from vsrcli.job import ENGINES
+from vsrcli.job import check_engine
 from vsrcli.lab.luma import WEIGHTS, Luma, luma
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import UNTUNED, Model, Tuning, graph_precision
@@ -47,8 +47,7 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         """Raises UsageError for an engine that there is not."""
-        if self.engine not in ENGINES:
-            raise UsageError(f"--engine must be one of {', '.join(ENGINES)}, not {self.engine}")
+        check_engine(self.engine)
 
     def setup(self, model: Model | None, scale: int = 0) -> Setup:
         """Who runs a graph of a model, and where; see `choose_setup`. Raises DeviceError."""
