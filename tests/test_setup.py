@@ -12,7 +12,7 @@ from tiny_models import write_model, write_recurrent
 
 from vsrcli.errors import DeviceError
 from vsrcli.models import Model, Temporal, find_model
-from vsrcli.runtime import devices
+from vsrcli.runtime import cpu, devices
 from vsrcli.runtime.devices import choose_setup
 
 
@@ -132,3 +132,25 @@ def test_engine_words_are_checked(vsr: Vsr, tmp_path: Path) -> None:
     outcome = vsr("upscale", tmp_path / "no.mp4", "--engine", "tensorrt")
     assert (outcome.code, len(outcome.lines)) == (2, 1)
     assert "onnxruntime, openvino" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("simd", "features"),
+    [
+        ({"baseline": ["X86_V2"], "found": ["X86_V3"]}, ("avx2", "fma")),
+        ({"baseline": ["SSE3"], "found": ["FMA3", "AVX2", "AVX512F"]}, ("avx2", "fma", "avx512f")),
+        ({"found": ["X86_V4", "AVX512_SPR"]}, ("avx512f", "avx512_bf16", "avx512_fp16")),
+        ({"baseline": ["NEON"]}, ()),
+    ],
+)
+def test_where_linux_does_not_say_numpy_knows_the_processor(
+    monkeypatch: pytest.MonkeyPatch, simd: dict[str, list[str]], features: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(cpu, "colon_file", lambda _: {})
+    found = {"SIMD Extensions": simd}
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.show_config", lambda mode: found)
+        assert cpu.cpu_features.__wrapped__() == features
+    here = set(cpu.cpu_features.__wrapped__())
+    assert here <= set(cpu.cpu_features())
+    assert ("avx2" in here) == cpu.has_avx2()
