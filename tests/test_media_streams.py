@@ -13,6 +13,7 @@ from conftest import Vsr
 from facts import facts
 from test_media_breaks import ffmpeg
 
+from vsrcli.media.languages import _IN_MOV, _KNOWN, language_in
 from vsrcli.media.plan import Action, plan_streams
 from vsrcli.media.source import Source
 
@@ -139,6 +140,41 @@ def test_two_audio_tracks_in_mp4(tmp_path: Path, upscale: Vsr) -> None:
     upscale(source, "-o", tmp_path / "out.mp4")
     before, after = facts(source), facts(tmp_path / "out.mp4")
     assert after.of("audio") == before.of("audio")
+
+
+def test_languages_go_into_mov_by_the_names_that_its_muxer_knows(
+    tmp_path: Path, upscale: Vsr
+) -> None:
+    codes = ("deu", "swe", "fre", "hrv")
+    tracks = tuple(Track(hz=440 + 40 * i, language=code) for i, code in enumerate(codes))
+    source = make(tmp_path / "in.mp4", Clip(audio=tracks))
+    assert [s.language for s in facts(source).of("audio")] == list(codes)
+    outcome = upscale(source, "-o", tmp_path / "out.mov")
+    assert [s.language for s in facts(tmp_path / "out.mov").of("audio")] == [
+        "ger",
+        "sve",
+        "fra",
+        "",
+    ]
+    assert "mov has no name for these languages: hrv" in outcome.err
+    assert upscale(tmp_path / "out.mov", "-o", tmp_path / "out.mkv", "--scale", "2").err == ""
+    after = [s.language for s in facts(tmp_path / "out.mkv").of("audio")]
+    assert after == ["ger", "swe", "fra", ""]
+
+
+def test_the_mov_muxer_keeps_every_language_that_it_is_said_to_know(tmp_path: Path) -> None:
+    codes = sorted({language_in("mov", code) for code in (*_KNOWN, *_IN_MOV)})
+    with av.open(str(tmp_path / "all.mov"), "w") as file:
+        for code in codes:
+            file.add_stream("pcm_s16le", rate=8000, layout="mono").metadata["language"] = code
+        file.start_encoding()
+        for stream in file.streams:
+            packet = av.Packet(bytes(16))
+            packet.stream, packet.pts, packet.dts = stream, 0, 0
+            file.mux(packet)
+    with av.open(str(tmp_path / "all.mov")) as file:
+        kept = [s.metadata.get("language", "und") for s in file.streams]
+    assert kept == codes
 
 
 @pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2)])

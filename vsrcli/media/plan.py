@@ -15,6 +15,7 @@ from av.stream import Disposition
 
 from vsrcli.errors import EncodeError
 from vsrcli.media.describe import stream_info
+from vsrcli.media.languages import language_in
 from vsrcli.media.mapping import is_cover
 from vsrcli.media.settings import MATROSKA, refusal
 
@@ -215,17 +216,36 @@ def losses(
     source: av.container.InputContainer, plans: Sequence[StreamPlan], container: str
 ) -> list[str]:
     """What the source says about itself and its kept streams that the container cannot say."""
-    kept = [source.streams[p.index] for p in plans if p.action is not Action.DROP]
+    kept = _kept(source, plans)
     plain = Disposition.default | Disposition.attached_pic
     has = {
         "chapters": bool(source.chapters()),
         "tags": any(key.lower() not in _OWN_TAGS for key in source.metadata),
         "titles": any("title" in s.metadata or "name" in s.metadata for s in kept),
-        "languages": any(s.metadata.get("language", "und") != "und" for s in kept),
+        "languages": any(_languages(kept)),
         "dispositions": any(s.disposition & ~plain for s in kept)
         or (container != "mov" and _has_choice(kept)),
     }
     return [thing for thing in _LOSES.get(container, ()) if has[thing]]
+
+
+def nameless(
+    source: av.container.InputContainer, plans: Sequence[StreamPlan], container: str
+) -> list[str]:
+    """The languages of the kept streams that the container has no name for."""
+    return [code for code in _languages(_kept(source, plans)) if not language_in(container, code)]
+
+
+def _kept(
+    source: av.container.InputContainer, plans: Sequence[StreamPlan]
+) -> list[av.stream.Stream]:
+    return [source.streams[p.index] for p in plans if p.action is not Action.DROP]
+
+
+def _languages(streams: Sequence[av.stream.Stream]) -> list[str]:
+    """Each once, but for what is undetermined."""
+    codes = dict.fromkeys(s.metadata.get("language", "und") for s in streams)
+    return [code for code in codes if code != "und"]
 
 
 def kept_tags(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from vsrcli.media.convert import Converter, open_converter, usual_layout
 from vsrcli.media.display_size import write_display_size
 from vsrcli.media.encode import FrameWriter, frame_ticks, lacks_shape
 from vsrcli.media.external import open_writer
+from vsrcli.media.languages import language_in
 from vsrcli.media.outlet import MOV, open_outlet
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.plan import (
@@ -33,6 +34,7 @@ from vsrcli.media.plan import (
     has_cover,
     kept_tags,
     losses,
+    nameless,
     own_tags,
     plan_streams,
 )
@@ -151,6 +153,11 @@ class Sink:
         _say(plans)
         if lost := losses(source, plans, muxer):
             log.warning("%s holds no %s; write .mkv to keep them", muxer, ", ".join(lost))
+        if lost := nameless(source, plans, muxer):
+            log.warning(
+                "%s has no name for these languages: %s; write .mkv to keep them",
+                *(muxer, ", ".join(lost)),
+            )
         self._container.metadata.update(kept_tags(source.metadata))
         self._container.set_chapters(self._chapters(source.chapters()))
         return plans
@@ -438,6 +445,8 @@ def _copy_tags(source: av.stream.Stream, target: av.stream.Stream) -> None:
     tags = {k: v for k, v in source.metadata.items() if k.lower() not in own}
     if "name" in tags:  # what mp4 calls a title, when read and not when written
         tags.setdefault("title", tags.pop("name"))
+    if "language" in tags:
+        tags["language"] = language_in(target.container.format.name, tags["language"])
     target.metadata.update(tags)
     target.disposition = source.disposition
 
