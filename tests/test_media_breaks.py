@@ -97,6 +97,15 @@ def test_avi_with_reordered_frames_is_read(tmp_path: Path, upscale: Vsr, vsr: Vs
     assert {b - a for a, b in pairwise(starts)} == {Fraction(1, 25)}
 
 
+def test_packed_frames_of_old_avi_are_read(tmp_path: Path, upscale: Vsr) -> None:
+    """Xvid and DivX put two frames into a packet, and a word of nothing into the next one."""
+    source = ffmpeg(tmp_path / "in.avi", *PICTURE, "-c:v", "libxvid", "-bf", 2)
+    upscale(source, "-o", tmp_path / "out.mkv")
+    shown = times(tmp_path / "out.mkv", "video")
+    assert len(shown) == 48  # of 50 the encoder writes two into the place of others
+    assert {b - a for a, b in pairwise(shown)} == {Fraction(1, 25)}
+
+
 def test_theora_says_again_without_a_byte(tmp_path: Path, upscale: Vsr) -> None:
     still = ("-f", "lavfi", "-i", "color=blue:s=64x48:r=25:d=1")
     source = ffmpeg(tmp_path / "in.ogv", *still, "-c:v", "libtheora", "-g", 250)

@@ -37,7 +37,7 @@ from vsrcli.media.unopened import why_not_opened
 log = logging.getLogger("vsr")
 _INTERLEAVE_S = 5
 """How far behind the picture its sound may lie in the file, at the end of a part."""
-_UNTIMED = {("avi", "h264"), ("avi", "hevc")}
+_UNTIMED = {("avi", "h264"), ("avi", "hevc"), ("avi", "mpeg4")}
 """Containers and codecs whose packets FFmpeg gives times in the order of decoding."""
 
 
