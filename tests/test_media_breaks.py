@@ -112,6 +112,14 @@ def test_theora_says_again_without_a_byte(tmp_path: Path, upscale: Vsr) -> None:
     assert upscale(source, "-o", tmp_path / "out.mkv").err == ""
 
 
+def test_a_keyframe_without_a_time_begins_a_scene(tmp_path: Path, upscale: Vsr) -> None:
+    """As Matroska's is that begins before 0."""
+    early = ("-vf", "setpts=PTS-2/25/TB", "-copyts", "-fps_mode", "passthrough")
+    own = ("-avoid_negative_ts", "disabled")
+    source = ffmpeg(tmp_path / "in.mkv", *PICTURE, *early, *H264, *own)
+    assert "within a scene" not in upscale(source, "-o", tmp_path / "out.mkv").err
+
+
 def test_short_packets_of_sound_keep_their_times(tmp_path: Path, upscale: Vsr) -> None:
     """TrueHD has 1200 a second, Matroska 1000 instants."""
     codecs = (*H264, "-strict", "-2", "-c:a", "truehd", "-ac", 2)

@@ -63,9 +63,9 @@ class Ledger:
         if packet.size and (packet.is_corrupt or (self._is_sliced and is_broken(bytes(packet)))):
             self._suspect.add(packet.pts)
         is_hidden = self._hides and packet.size and not memoryview(packet)[0] & _VP8_SHOWN
+        self._keyed |= packet.is_keyframe
         if packet.pts is None or not packet.size:
             return
-        self._keyed |= packet.is_keyframe
         if packet.is_discard or is_hidden:
             return
         if not self._keyed:
@@ -107,9 +107,9 @@ class Ledger:
         return lost
 
     def _drop(self, frame: av.VideoFrame) -> None:
+        self._last = frame
         if frame.pts is not None:
             self._due = {p: loss for p, loss in self._due.items() if p > frame.pts}
-            self._last = frame
 
     def _frames(self, lost: list[Loss]) -> list[Loss]:
         """The losses without those that are the second field of what came before them."""
