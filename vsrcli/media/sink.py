@@ -39,7 +39,7 @@ from vsrcli.media.plan import (
     plan_streams,
 )
 from vsrcli.media.segment_files import SegmentWriter
-from vsrcli.media.settings import VideoOptions
+from vsrcli.media.settings import VideoOptions, refusal
 from vsrcli.media.silence import Silence
 from vsrcli.media.source import Source
 from vsrcli.media.y4m import Y4M, write_aspect
@@ -215,15 +215,28 @@ class Sink:
         self._last_dts: dict[int, int] = {}
         try:
             self._container.start_encoding()
-        except av.error.ArgumentError as exc:
+        except (av.error.ArgumentError, av.error.PatchWelcomeError) as exc:
             if self.format in _OF_FEW_RATES:
                 raise OutputError(
                     f"{self.target}: {self.format} may have no {float(self._info.rate):g} frames a "
                     "second; try --fps 25, or another container, such as .mkv"
                 ) from exc
+            if not self._takes_picture():
+                name = self._video.codec_context.name
+                raise EncodeError(f"{refusal(self.format, name)}; change -c:v or -o") from exc
             raise output_error(self.target, exc) from exc
         except (av.FFmpegError, ValueError, OSError) as exc:
             raise output_error(self.target, exc) from exc
+
+    def _takes_picture(self) -> bool:
+        """Whether the muxer takes what the encoder makes: mov refuses VP9 only with its header."""
+        with av.open(os.devnull, "w", format=self.format) as nowhere, _said_already():
+            self._open_writer(nowhere)
+            try:
+                nowhere.start_encoding()
+            except (av.FFmpegError, ValueError):
+                return False
+        return True
 
     def write(self, item: Frame | SidePacket) -> None:
         """One upscaled frame, or one packet of another stream. Raises EncodeError, OutputError."""
