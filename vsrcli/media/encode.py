@@ -24,6 +24,7 @@ from vsrcli.media.exif import Exif
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import EXACT, LANCZOS, sws_matrix, to_av
+from vsrcli.media.raw import check_raw
 from vsrcli.media.scheduling import usual_scheduling
 from vsrcli.media.settings import (
     STILLS,
@@ -128,6 +129,8 @@ def add_video(
         private["x264-params"] = f"force-cfr=1:{own}".rstrip(":")
     if codec.name == "libx265" and size[0] <= _NARROW:
         private["x265-params"] = f"cutree=0:{private['x265-params']}"
+    if codec.name == "rawvideo":
+        check_raw(container.format.name, pix_fmt)
     warn_of_lost_hdr(codec.name, info)
     warn_of_lost_range(codec.name, info, pix_fmt)
     if container.format.name == Y4M and info.codec != "rawvideo":  # which does not say it
