@@ -64,6 +64,23 @@ def test_input_option_is_the_argument(tmp_path: Path, vsr: Vsr) -> None:
     assert (tmp_path / "in_x2_bicubic.mp4").is_file()
 
 
+@pytest.mark.parametrize("source", ["in.mkv", "shot/%05d.png", "-"])
+def test_an_option_that_the_demuxer_lacks_is_refused(
+    tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """FFmpeg's library passes over it, its command line does not."""
+    clip = make(tmp_path / "in.mkv", Clip(frames=3, audio=()))
+    assert vsr("upscale", clip, "-o", tmp_path / "shot/%05d.png", "-s", 2, *BICUBIC).code == 0
+    with clip.open("rb") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        target = ("-o", tmp_path / "out.mkv")
+        name = source if source == "-" else tmp_path / source
+        outcome = vsr("upscale", name, *target, "--input-option", "probsize=1M", *BICUBIC)
+    assert outcome.code == 2
+    assert "--input-option probsize" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
 def test_the_output_may_stand_where_ffmpeg_has_it(tmp_path: Path, vsr: Vsr) -> None:
     source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mkv"
     assert vsr("upscale", "-y", "-i", source, "-s", 2, *BICUBIC, target).code == 0

@@ -17,6 +17,7 @@ import av
 
 from vsrcli import stops
 from vsrcli.errors import InputError
+from vsrcli.media.demuxer_options import check_options
 from vsrcli.media.hwaccel import NONE, accelerator
 from vsrcli.media.truncation import HEAD_BYTES, breaks_off_in_box, declared_bytes
 from vsrcli.media.unopened import moves
@@ -297,4 +298,9 @@ def _open(
         buffer_size=_BUFFER,
         hwaccel=accelerator(reading.hwaccel),
     )
+    try:
+        check_options(container.format.name.partition(",")[0], reading.options)
+    except BaseException:
+        container.close()
+        raise
     return cast(av.container.InputContainer, container)
