@@ -338,6 +338,7 @@ ENCODERS = {
     "sound": (("-c:a", "aac", "-o", "out.webm"), "webm file cannot hold AAC"),
     "preset": (("--preset", "fastest"), "no preset 'fastest'"),
     "option": (("--encoder-option", "tuen=film"), "no option tuen"),
+    "times": (("--encoder-option", "time_base=1/5"), "keeps its timestamp"),
     "value": (("--encoder-option", "profile=nope"), "refused"),
     "format": (("--pix-fmt", "yuv999p"), "cannot encode yuv999p"),
     "crf": (("-c:v", "ffv1", "--crf", "10"), "no --crf"),

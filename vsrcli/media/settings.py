@@ -72,6 +72,12 @@ _UNMET = {
     "libx265": ("yuva420p", "yuva420p10le"),
 }
 """Pixel formats that an encoder names and does not open with."""
+_SAID_ELSEWHERE = {
+    "time_base": "every frame keeps its timestamp",
+    "video_size": "--width and --height say the size",
+    "pixel_format": "--pix-fmt says it",
+}
+"""Options of every encoder that would undo what else is said of the picture."""
 _PLAIN_NAMES = {"wrapped_avframe": "y4m"}
 
 
@@ -238,6 +244,8 @@ def private_options(
     name: str, options: VideoOptions, info: VideoInfo, pix_fmt: str
 ) -> dict[str, str]:
     """The settings of an encoder by the names it gives them. Raises EncodeError."""
+    for key in _SAID_ELSEWHERE.keys() & options.extra.keys():
+        raise EncodeError(f"--encoder-option {key} has no place here: {_SAID_ELSEWHERE[key]}")
     chosen = _quality(name, options)
     if name == "libvpx" and info.layout.planes_of(Role.ALPHA):
         chosen["auto-alt-ref"] = "0"  # its alternate frames are of the colours alone
