@@ -54,7 +54,8 @@ ALLOWED = {
     "estimate": STAGES,
     "memory_needs": {"frames", "models", "prefetch", "runtime", "sizes", "errors"},
     "probe": STAGES | {"estimate", "memory_needs", "paths"},
-    "dry_run": STAGES | {"estimate", "memory_needs", "pipeline", "paths", "resume", "probe"},
+    "dry_run": STAGES
+    | {"estimate", "memory_needs", "pipeline", "paths", "resume", "identity", "probe"},
     "doctor": STAGES | {"cores", ""},
     "benchmark": STAGES | {"pipeline", "doctor", "cores", "dot_font", ""},
     "cli": WHOLE | {"paths"},

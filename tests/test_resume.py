@@ -160,6 +160,14 @@ def test_changed_options_are_named(
     assert len(outcome.lines) == 1
 
 
+def test_a_rehearsal_tells_that_options_have_changed(
+    source: Path, broken_off: Path, vsr: Vsr
+) -> None:
+    order = ("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--resume", "--crf", 20)
+    dry, wet = vsr(*order, "--dry-run"), vsr(*order)
+    assert (dry.code, dry.err) == (wet.code, wet.err) == (RESUME, dry.err)
+
+
 def test_a_changed_input_is_named(source: Path, broken_off: Path, vsr: Vsr) -> None:
     data = bytearray(source.read_bytes())
     data[-1] ^= 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from vsrcli.errors import UsageError
 from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, ModelSpeed, measure_speeds, trial_tuning
 from vsrcli.frames import Frame, Picture
+from vsrcli.identity import identity
 from vsrcli.job import Job
 from vsrcli.media.external import codec_of
 from vsrcli.media.frame_count import centre
@@ -22,7 +23,7 @@ from vsrcli.models import Model, Temporal
 from vsrcli.paths import is_pipe, is_plain
 from vsrcli.pipeline import expected_frames, open_source
 from vsrcli.probe import Outcome, collected_warnings, encoded_format
-from vsrcli.resume import unfinished
+from vsrcli.resume import check_work, unfinished
 from vsrcli.runtime.bare_onnx import resolve_model
 from vsrcli.runtime.devices import choose_device
 from vsrcli.runtime.drivers import Driver, open_driver
@@ -79,10 +80,12 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
         if not job.target:
             check_target(target, job.source, overwrite=job.overwrite)
         outlet = open_outlet(target, job.format)
-        job = replace(job, video=outlet.settings(job.video))
-        outcome = _outcome(job, source, size, target, outlet.format, samples[0])
-        speed = _speed(job, model, size, source, samples, decode_s)
+        settled = replace(job, video=outlet.settings(job.video))
+        outcome = _outcome(settled, source, size, target, outlet.format, samples[0])
+        speed = _speed(settled, model, size, source, samples, decode_s)
     done = unfinished(target) if is_plain(target) else 0
+    if done and job.resume:
+        check_work(target, identity(job, model, size, speed.device))
     return Prospect(
         info=source.info,
         outcome=outcome,

@@ -288,12 +288,11 @@ def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bo
         found = _read(work.folder)
         segments = [] if found is None or resume is False else _segments(found, work.folder)
         if segments and found is not None:
-            done = _count(sum(s.frames for s in segments))
-            state = f"{target} {'has kept work' if found.get('kept') else 'is unfinished'}"
-            _check(found["run"], identity, state=f"{state} ({done} done)")
+            state = _checked(found, segments, target, identity)
             if resume is None:
                 raise ResumeError(
-                    f"{state}: {done} are done. Add --resume to go on, or --no-resume to start anew"
+                    f"{state}: {_done(segments)} are done. Add --resume to go on, or --no-resume "
+                    "to start anew"
                 )
         work.begin(identity, segments, is_sealed=bool(found and found.get("sealed")))
     except BaseException as exc:
@@ -302,6 +301,14 @@ def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bo
             raise output_error(target, exc) from exc
         raise
     return work
+
+
+def check_work(target: Path, identity: Identity) -> None:
+    """Raises ResumeError where a run could not go on with what an earlier one has kept."""
+    found = _read(work_folder(target))
+    segments = _segments(found, work_folder(target)) if found else []
+    if segments and found:
+        _checked(found, segments, target, identity)
 
 
 def unfinished(target: Path) -> int:
@@ -388,6 +395,20 @@ def _segments(found: Mapping[str, Any], folder: Path) -> list[Segment]:
                 "use --no-resume to start anew"
             )
     return segments
+
+
+def _checked(
+    found: Mapping[str, Any], segments: Sequence[Segment], target: Path, identity: Identity
+) -> str:
+    """What has become of the run that left a manifest, in words. Raises ResumeError if this one is
+    another."""
+    state = f"{target} {'has kept work' if found.get('kept') else 'is unfinished'}"
+    _check(found["run"], identity, state=f"{state} ({_done(segments)} done)")
+    return state
+
+
+def _done(segments: Sequence[Segment]) -> str:
+    return _count(sum(segment.frames for segment in segments))
 
 
 def _check(before: Mapping[str, str], now: Identity, *, state: str) -> None:
