@@ -317,6 +317,19 @@ def test_a_second_picture_that_pyav_puts_into_no_matroska_is_named(
     assert codecs(tmp_path / "out.nut", "video") == ["h264", "huffyuv"]
 
 
+def test_a_second_picture_that_avi_refuses_packet_by_packet_is_named(
+    tmp_path: Path, upscale: Vsr
+) -> None:
+    """Framed as in mp4; with start codes, as in a transport stream, it is copied."""
+    plain = make(tmp_path / "plain.mp4", Clip(audio=()))
+    two = ("-i", plain, "-map", "0", "-map", "0", "-c", "copy")
+    framed, coded = ffmpeg(tmp_path / "in.mkv", *two), ffmpeg(tmp_path / "in.ts", *two)
+    outcome = upscale(framed, "-o", tmp_path / "one.avi")
+    assert "stream #1 (video, h264) is not kept: avi cannot hold it" in outcome.err
+    assert upscale(coded, "-o", tmp_path / "two.avi").err == ""
+    assert codecs(tmp_path / "two.avi", "video") == ["h264", "h264"]
+
+
 def test_audio_that_only_a_picture_lets_in_is_copied(tmp_path: Path) -> None:
     source = make(tmp_path / "in.mov", Clip(audio=(Track(codec="pcm_s16le", rate=48000), Track())))
     with av.open(str(source)) as file:

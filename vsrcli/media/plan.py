@@ -30,6 +30,8 @@ _TS_CODECS = {
 _TS_DATA = {"klv", "timed_id3", "scte_35", "epg", "smpte_2038"}
 _NO_DATA = {"avi", "asf"}
 """Containers whose muxer takes data tracks and writes pictures or tracks of no kind."""
+_START_CODED = {"avi", "wtv"}
+"""Containers whose muxer refuses H.264 and H.265 as mp4 and Matroska frame it, packet by packet."""
 _TIMECODE_KEEPERS = {"mp4", "mov", "matroska"}
 """Containers that write the timecode of the picture's tags: as a track, or as a tag."""
 _LOSES = {
@@ -134,6 +136,9 @@ class _Case:
         """Whether the muxer takes this codec; asked of a muxer that writes nowhere."""
         if self.container == "mpegts":
             return self.plan.codec in _TS_CODECS | _TS_DATA
+        if self.container in _START_CODED and self.plan.codec in ("h264", "hevc"):
+            head = self.stream.codec_context.extradata or b""
+            return not head.startswith(b"\1")
         return _takes(self.container, lambda probe: probe.add_stream_from_template(self.stream))
 
     @property
