@@ -314,6 +314,20 @@ def test_a_picture_that_changes_midway_is_brought_to_the_first(
         assert np.abs(seen - picture(0, (96, 64)))[..., 1:].mean() < 6  # the ramps
 
 
+def test_a_pixel_aspect_that_changes_midway_is_told(tmp_path: Path, upscale: Vsr) -> None:
+    """As television's does between 4:3 and 16:9, twice here."""
+    shapes = {"a": Fraction(16, 15), "b": Fraction(64, 45)}
+    parts = {
+        name: make(tmp_path / f"{name}.ts", Clip(frames=5, sar=shape, audio=()))
+        for name, shape in shapes.items()
+    }
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(parts[name].read_bytes() for name in "abab"))
+    (line,) = upscale(source, "-o", tmp_path / "out.mkv").lines
+    assert "the pixel aspect changes from 16:15 to 64:45" in line
+    assert upscale(parts["b"], "-o", tmp_path / "out.mkv", "-y").err == ""
+
+
 @pytest.mark.parametrize("matrix", [1, 5, 9, 2])
 @pytest.mark.parametrize(
     ("name", "codec"),

@@ -18,6 +18,7 @@ from av.stream import Disposition
 from vsrcli import stops
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame
+from vsrcli.media.aspect_changes import AspectChanges
 from vsrcli.media.damage import Damage
 from vsrcli.media.decoded import PlainFrames
 from vsrcli.media.deinterlace import Deinterlacer
@@ -244,6 +245,7 @@ class Source:
     def _demux(self) -> Iterator[av.VideoFrame | SidePacket]:
         """Decoded video frames and the packets of other streams, timestamps made whole."""
         self._packets, self._end_s = 0, Fraction(0)
+        self._aspects = AspectChanges()
         self._joints = Joints() if Joints.may_be_in(self.container) else None
         clock, witness = _Clock(self.stream), self._witness()
         is_untimed = (self.container.format.name, self.stream.codec_context.name) in _UNTIMED
@@ -287,6 +289,7 @@ class Source:
         for frame in frames:
             self._damage.shown(frame)
             clock.set(frame)
+            self._aspects.note(self._decoder or self.stream.codec_context, frame.time or 0.0)
             yield from self._fields.push(frame)
 
     def _packets_read(self) -> Iterator[SidePacket]:
