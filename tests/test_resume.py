@@ -144,10 +144,15 @@ def test_a_plain_run_does_not_write_over_unfinished_work(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--crf", 20), "video.crf was not given and is 20"),
+        (("--crf", 20), "--crf was not given and is 20"),
         (("--model", "espcn"), "the model was bicubic x2 fp32 and is espcn x2 fp32"),
-        (("-ss", 1), "start_s was not given and is 1"),
-        (("--segment", 10), f"segment was {SEGMENT} and is 10"),
+        (("-ss", 1), "-ss was not given and is 1"),
+        (("--segment", 10), f"--segment was {SEGMENT} and is 10"),
+        (
+            ("--no-scene-cut", "--map", "0:v"),
+            "--map was not given and is 0:v, the search for cuts was on and is off.",
+        ),
+        (("--fps", 12), "differs: --fps was not given and is 12."),
     ],
 )
 def test_changed_options_are_named(

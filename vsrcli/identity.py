@@ -15,10 +15,25 @@ from vsrcli.models import Model, graph_precision
 from vsrcli.resume import Identity
 from vsrcli.sizes import Size
 
-_NO_MATTER = {"source", "target", "overwrite", "resume", "keep_work"}
-"""Fields of a Job that change no frame."""
+_NO_MATTER = {"source", "target", "overwrite", "resume", "keep_work", "reading.rate"}
+"""Fields of a Job that change no frame: the last is of numbered pictures, whose runs leave nothing
+to go on from."""
 _SAID_OTHERWISE = {"model", "scale", "width", "height", "device", "engine", "precision"}
 """Fields that leave something open; what became of them is said instead."""
+_WORDS = {
+    "audio": "-c:a",
+    "start_s": "-ss",
+    "end_s": "-to",
+    "format": "-f",
+    "maps": "--map",
+    "video.codec": "-c:v",
+    "video.extra": "--encoder-option",
+    "intake.rate": "--fps",
+    "reading.format": "--input-format",
+    "reading.options": "--input-option",
+    "scene_cut": "the search for cuts",
+}
+"""How the command line says what its options do not share a name with; -t is told as -to."""
 _SAMPLES, _SAMPLE_BYTES = 16, 1 << 16
 """Of the source, spread over it, that its digest is taken of."""
 
@@ -26,11 +41,9 @@ _SAMPLES, _SAMPLE_BYTES = 16, 1 << 16
 def identity(job: Job, model: Model, size: Size, device: str) -> Identity:
     """The identity of a run. `device` is what the model really runs on."""
     precision = graph_precision(job.precision)
-    options = {
-        name: word for name, word in _options(job) if name.split(".")[0] not in _SAID_OTHERWISE
-    }
+    options = {_option(name): word for name, word in _fields(job) if name not in _SAID_OTHERWISE}
     if job.on_error == "fail":  # nothing is left out so far: another choice may go on from here
-        del options["on_error"]
+        del options["--on-error"]
     return {
         **_of_file(job.source),
         "the model": f"{model.id} x{size.scale} {precision}",
@@ -43,22 +56,31 @@ def identity(job: Job, model: Model, size: Size, device: str) -> Identity:
     }
 
 
-def _options(part: object, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(name, value) of each option; those of nested parts as part.name."""
+def _fields(part: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(name, value) of each field that matters; those of nested parts as part.name."""
     assert is_dataclass(part)
     for field in fields(part):
-        value = getattr(part, field.name)
-        if field.name in _NO_MATTER:
+        name, value = f"{prefix}{field.name}", getattr(part, field.name)
+        if name in _NO_MATTER:
             continue
         if is_dataclass(value):
-            yield from _options(value, f"{prefix}{field.name}.")
+            yield from _fields(value, f"{name}.")
         else:
-            yield f"{prefix}{field.name}", _word(value)
+            yield name, _word(value)
+
+
+def _option(name: str) -> str:
+    """What the command line calls a field."""
+    return _WORDS.get(name) or f"--{name.rpartition('.')[2].replace('_', '-')}"
 
 
 def _word(value: object) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{key}={entry}" for key, entry in sorted(value.items()))
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return "" if value is None else str(value)
 
 
