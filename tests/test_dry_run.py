@@ -92,7 +92,7 @@ def test_unfinished_work_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "frames"),
     [({}, 100), ({"start_s": 1}, 75), ({"end_s": 3}, 75), ({"start_s": 1, "end_s": 3}, 50),
-     ({"end_s": 9}, 100), ({"start_s": 9}, 0)],
+     ({"end_s": 9}, 100), ({"start_s": 1, "end_s": 9}, 75), ({"start_s": 9}, 0)],
 )  # fmt: skip
 def test_a_part_is_expected_to_have_its_frames(
     tmp_path: Path, part: dict[str, int], frames: int

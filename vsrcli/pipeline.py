@@ -274,9 +274,10 @@ def expected_frames(job: Job, video: VideoInfo) -> int:
     """How many of the source's frames a job will decode; 0 if that is not known."""
     if job.start_s is None and job.end_s is None:
         return video.frames
-    rate, start = float(video.rate), float(job.start_s or 0)
-    length = video.frames / rate - start if job.end_s is None else float(job.end_s) - start
-    return max(0, min(video.frames, round(length * rate)))
+    rate = float(video.rate)
+    length_s = video.frames / rate
+    end_s = length_s if job.end_s is None else min(length_s, float(job.end_s))
+    return max(0, round((end_s - float(job.start_s or 0)) * rate))
 
 
 def _log_start(run: _Run) -> None:
