@@ -48,12 +48,9 @@ def split_shots(
     if threshold is None:
         yield from items
         return
-    has_begun = False
     for score, item in scored(items):
-        if isinstance(item, Frame):
-            if has_begun and score >= threshold:
-                yield Cut(score=score)
-            has_begun = True
+        if score >= threshold:
+            yield Cut(score=score)
         yield item
 
 
