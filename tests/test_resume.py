@@ -153,6 +153,7 @@ def test_a_plain_run_does_not_write_over_unfinished_work(
             "--map was not given and is 0:v, the search for cuts was on and is off.",
         ),
         (("--fps", 12), "differs: --fps was not given and is 12."),
+        (("-ss", 1, "-t", 2, "--segment", 10, "--crf", 20), " and 1 more. Put that back"),
     ],
 )
 def test_changed_options_are_named(
@@ -161,6 +162,7 @@ def test_changed_options_are_named(
     outcome = vsr("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--resume", *options)
     assert outcome.code == RESUME
     assert words in outcome.err
+    assert ("more" in outcome.err) == ("more" in words)
     assert "--no-resume" in outcome.err
     assert len(outcome.lines) == 1
 
