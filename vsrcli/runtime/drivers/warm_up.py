@@ -55,7 +55,6 @@ class WarmUp:
         return replace(inner, arrays={**inner.arrays, _UNWANTED: np.array(self._unwanted)})
 
     def load(self, arrays: Mapping[str, NDArray[Any]], held: Sequence[Frame]) -> None:
-        self.reset()
         self._warm = _UNWANTED in arrays
         self._opening = [] if self._warm else list(held)
         self._unwanted = int(arrays.get(_UNWANTED, 0))
