@@ -94,6 +94,13 @@ def test_a_fast_pan_is_no_cut(speed: int) -> None:
     assert cuts([*[pan[0]] * 4, *pan, *[pan[-1]] * 4]) == []
 
 
+def test_a_restless_picture_is_no_cut() -> None:
+    """Something else in every frame before the same place, as in a crowd or a fire."""
+    restless = [mixed(scene(1, 1)[0], scene(seed, 1)[0], 0.35) for seed in range(2, 10)]
+    assert cuts(restless) == []
+    assert cuts([*restless, *scene(20, 4)]) == [8]
+
+
 def test_a_jump_by_nearly_half_the_width_is_a_cut() -> None:
     """The same place, but no camera moves so far from frame to frame."""
     here, there = scene(1, 2, speed=72)
