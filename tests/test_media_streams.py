@@ -509,6 +509,14 @@ def test_chapters_follow_a_cut(tmp_path: Path, upscale: Vsr, start: str) -> None
     assert chapters == (*one, two)
 
 
+@pytest.mark.parametrize(("end", "ends"), [("0.1", ["0.1"]), ("0.3", ["0.2", "0.3"])])
+def test_chapters_end_with_a_cut(tmp_path: Path, upscale: Vsr, end: str, ends: list[str]) -> None:
+    source = make(tmp_path / "in.mkv", RICH)
+    upscale(source, "-o", tmp_path / "out.mkv", "-t", end)
+    found = facts(tmp_path / "out.mkv").chapters
+    assert [stop for _, stop, _ in found] == [Fraction(each) for each in ends]
+
+
 def test_mp4_is_ready_to_stream(tmp_path: Path, upscale: Vsr) -> None:
     source = make(tmp_path / "in.mp4")
     upscale(source, "-o", tmp_path / "out.mp4")
