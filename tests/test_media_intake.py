@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -53,6 +54,13 @@ def test_each_frame_gives_one_or_two(tmp_path: Path, mode: str, frames: int) -> 
         assert source.info.video.rate == 50
     assert source.frames == len(after)
     assert source.info.video.interlaced == (mode == "off")
+
+
+@pytest.mark.parametrize("mode", ["off", "auto"])
+def test_fields_that_stay_are_warned_of(tmp_path: Path, upscale: Vsr, mode: str) -> None:
+    source = make(tmp_path / "in.mp4", replace(COMBED, frames=2, audio=()))
+    outcome = upscale(source, "-o", tmp_path / "out.mp4", "--deinterlace", mode)
+    assert ("is upscaled as it is, field lines and all" in outcome.err) == (mode == "off")
 
 
 def test_fields_of_uneven_frames_lie_halfway(tmp_path: Path) -> None:
@@ -297,6 +305,9 @@ def test_a_rate_that_cannot_be_meant_has_to_be_given(tmp_path: Path, vsr: Vsr) -
 
 def test_constant_rate_is_counted(tmp_path: Path, upscale: Vsr) -> None:
     source = make(tmp_path / "in.mp4", VFR)
-    outcome = upscale(source, "-o", tmp_path / "out.mp4", "--fps", 25, "-loglevel", "info")
+    told = ("-loglevel", "info", "--progress", "json")
+    outcome = upscale(source, "-o", tmp_path / "out.mp4", "--fps", 25, *told)
     assert "25 frames a second: left out 1, repeated 15" in outcome.err
+    done = json.loads(outcome.out.splitlines()[-1])
+    assert (done["frames"], done["dropped"], done["repeated"]) == (26, 1, 15)
     assert len(facts(tmp_path / "out.mp4").pts) == 26
