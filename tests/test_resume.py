@@ -222,12 +222,13 @@ def test_a_damaged_state_is_not_taken_up(tmp_path: Path, source: Path, vsr: Vsr,
     assert f"is damaged ({state.name}: " in outcome.err
 
 
+@pytest.mark.parametrize("manifest", [(), ("manifest.json",)], ids=["none", "unreadable"])
 def test_work_without_a_finished_segment_is_cleared_away(
-    tmp_path: Path, source: Path, vsr: Vsr
+    tmp_path: Path, source: Path, vsr: Vsr, manifest: tuple[str, ...]
 ) -> None:
     folder = work_folder(tmp_path / "out.mp4")
     folder.mkdir()
-    for name in ("lock", "part.mp4", "00000.packets"):
+    for name in ("lock", "part.mp4", "00000.packets", *manifest):
         (folder / name).write_bytes(b"rubbish")
     outcome = vsr("upscale", source, "-o", tmp_path / "out.mp4", *OPTIONS, *SOFT)
     assert (outcome.code, outcome.err) == (0, "")
@@ -402,6 +403,15 @@ def test_two_runs_do_not_share_an_output(tmp_path: Path, source: Path, vsr: Vsr)
         outcome = vsr("upscale", source, "-o", tmp_path / "out.mp4", *OPTIONS)
     assert outcome.code == 4
     assert "another run" in outcome.err
+
+
+def test_a_run_that_takes_work_up_or_drops_it_owns_the_folder(broken_off: Path) -> None:
+    run = json.loads((work_folder(broken_off) / "manifest.json").read_text())["run"]
+    for takes_up, kept in ((True, 48), (False, 0)):
+        with open_work(broken_off, run, resume=takes_up):
+            assert unfinished(broken_off) == kept
+            with pytest.raises(OutputError, match="another run"):
+                open_work(broken_off, run, resume=True)
 
 
 @pytest.mark.parametrize("can_link", [True, False])
@@ -699,10 +709,15 @@ def parts(items, length, before=()):
     [
         ([frame(i, 200) for i in range(12)], {}, "decodes to another picture before frame 8"),
         ([frame(i, 20) for i in range(6, 12)], {}, "decodes to another picture before frame 8"),
+        ([frame(i, 20) for i in range(8, 12)], {}, "decodes to another picture before frame 8"),
+        ([frame(i, 20) for i in range(12) if i != 8], {}, "another picture before frame 8"),
         ([frame(i, 20) for i in range(8)], {}, "the input ends before the unfinished work"),
         ([frame(i, 20) for i in range(12)], {"x": np.zeros(1)}, "unfinished work is damaged"),
     ],
-    ids=["other pictures", "too few ahead", "ends before", "state of another model"],
+    ids=[
+        *("other pictures", "too few ahead", "none ahead", "one missing"),
+        *("ends before", "state of another model"),
+    ],
 )
 def test_a_place_that_cannot_be_gone_on_from_is_refused(tmp_path, frames, state, words):
     picture = Picture(layout=LAYOUT, color=Color(), width=64, height=64)
