@@ -7,7 +7,6 @@ Wins"), so nodes before and after a graph's own bytes extend it.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +98,7 @@ def graph_of(model: bytes) -> bytes:
     """The graph of a model file. Raises WeightsError if there is none."""
     try:
         return next(payload for number, payload in messages(model) if number == GRAPH)
-    except (StopIteration, IndexError, KeyError, struct.error) as exc:
+    except (StopIteration, IndexError, KeyError) as exc:
         raise WeightsError(
             "the file is not an ONNX model; restore it or install vsr again"
         ) from exc
