@@ -405,6 +405,7 @@ def test_passes_do_not_flicker():
     assert revised(2, [0.03, 0.019], 0.02) == 2
     assert revised(2, [0.012, 0.01], 0.02) == 1
     assert revised(3, [0.5, 0.4, 0.3], 0.02) == 3
+    assert revised(1, [0.012], 0.02) == 1  # the last pass goes only where nobody sees it
     assert revised(1, [INVISIBLE / 2], 0.02) == 0
     assert revised(0, [INVISIBLE], 0.02) == 0
     assert revised(0, [0.01], 0.02) == 1

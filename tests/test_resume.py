@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -384,13 +385,10 @@ def test_a_way_in_has_as_many_frames_ahead_as_are_needed(tmp_path: Path, wanted:
     with Source(path) as source:
         frames = [item for item in source.items() if isinstance(item, Frame)]
     last = frames[19]
-    entry = find_entry(
-        lambda: Source(path),
-        number=19,
-        time_s=Fraction(last.pts * last.time_base),
-        digest=last.digest(),
-        frames=wanted,
-    )
+    time_s = Fraction(last.pts * last.time_base)
+    find = partial(find_entry, lambda: Source(path), number=19, time_s=time_s, frames=wanted)
+    assert find(digest=frames[18].digest()) is None  # other pictures than before
+    entry = find(digest=last.digest())
     if wanted == 19:
         assert entry is None or entry.frames <= 1
     else:
