@@ -268,6 +268,19 @@ def test_memory_that_runs_out_makes_chunks_smaller(model, monkeypatch, caplog):
     assert [r.message.split("chunks of ")[1] for r in caplog.records] == ["4 frames", "2 frames"]
 
 
+def test_frames_ahead_are_given_up_before_the_run_is(model, monkeypatch):
+    real = bidirectional.BidirectionalDriver._reconstruct
+
+    def failing(driver, *arguments):
+        if driver.overlap:
+            raise OutOfMemoryError("failed to allocate")
+        return real(driver, *arguments)
+
+    monkeypatch.setattr(bidirectional.BidirectionalDriver, "_reconstruct", failing)
+    made, _ = run(model, frames_of(PICTURE, 3), chunk=1, overlap=2)
+    assert [f.index for f in made] == [0, 1, 2]
+
+
 def test_memory_that_never_suffices_is_an_error(model, monkeypatch):
     def failing(*_):
         raise OutOfMemoryError("failed to allocate")

@@ -76,11 +76,13 @@ def test_a_gif_has_one_header(tmp_path: Path, upscale: Vsr) -> None:
 
 
 def test_mjpeg_has_the_quality_of_its_pictures(tmp_path: Path, upscale: Vsr) -> None:
-    source = make(tmp_path / "in.mkv", Clip(frames=1, audio=()))
-    for name in ("out.mjpeg", "out.jpg"):
-        upscale(source, "-o", tmp_path / name)
-    film, picture = ((tmp_path / name).stat().st_size for name in ("out.mjpeg", "out.jpg"))
+    source = make(tmp_path / "in.mkv", Clip(frames=1, size=(640, 360), audio=()))
+    names = {"out.mjpeg": (), "out.jpg": (), "less.mjpeg": ("-b:v", "100k")}
+    for name, options in names.items():
+        upscale(source, "-o", tmp_path / name, *options)
+    film, picture, less = ((tmp_path / name).stat().st_size for name in names)
     assert film == pytest.approx(picture, rel=0.1)
+    assert less < 0.8 * film
 
 
 @pytest.mark.parametrize("name", ["out.avif", "out.webp"])
