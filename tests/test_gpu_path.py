@@ -76,6 +76,14 @@ def test_every_driver_runs_there(
     assert capsys.readouterr().out == ""
 
 
+def test_bicubic_runs_where_it_is_asked_to(gpu: Gpu) -> None:
+    picture = Picture(layout=layout_of("yuv420p"), color=Color(), width=32, height=24)
+    for device, name in (("cuda", "onnxruntime cuda"), ("cpu", "libswscale cpu")):
+        driver = open_driver(find_model("bicubic"), 2, picture=picture, device=device, threads=1)
+        assert driver.device == name
+        driver.close()
+
+
 def test_only_planes_cross_from_frame_to_frame(gpu: Gpu, tmp_path: Path) -> None:
     """But for the first frame of a shot, which stands for those before it too."""
     model = read_model(write_random_recurrent(tmp_path))
