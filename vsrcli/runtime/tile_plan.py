@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.errors import OutOfMemoryError, UsageError
-from vsrcli.frames import Picture, Role
+from vsrcli.frames import Picture
 from vsrcli.models import Graph, Model, Temporal
 from vsrcli.runtime.resample import REACH
 from vsrcli.runtime.tile_memory import TileMemory, tile_memory
@@ -164,7 +164,7 @@ def _bytes(tiling: Tiling, memory: TileMemory) -> int:
 def _halo(model: Model, graph: Graph, picture: Picture) -> int:
     """How far around a core its pixels depend on the picture, chroma included, LR px."""
     sub = max(picture.layout.chroma_w, picture.layout.chroma_h)
-    chroma = REACH * sub if Role.CHROMA in picture.layout.roles else 0
+    chroma = REACH * sub  # at least the reach of bicubic, which enlarges alpha
     if model.temporal is Temporal.RECURRENT:  # chroma is raised before the net, lowered after it
         return max(graph.border, REACH) + (chroma + sub + 1 if sub > 1 else 0)
-    return max(graph.border, chroma, REACH)
+    return max(graph.border, chroma)
