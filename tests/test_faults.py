@@ -186,6 +186,8 @@ def test_a_stream_joined_within_a_scene_is_told(tmp_path: Path, vsr: Vsr) -> Non
     assert outcome.code == 0
     assert "6 frames before its first keyframe" in outcome.err
     assert decodable(tmp_path / "out.mkv") == 10
+    outcome = vsr("preview", tmp_path / "in.ts", "--at", 0, "-m", "bicubic", "-s", 2)
+    assert (outcome.code, len(outcome.lines)) == (0, 2), outcome.err
 
 
 def transported(path: Path, change: Callable[[list[bytearray]], object]) -> Path:

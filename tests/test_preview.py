@@ -18,7 +18,7 @@ from vsrcli import preview
 from vsrcli.dot_font import lettering
 from vsrcli.frames import Color, Frame, RgbU8
 from vsrcli.media import images
-from vsrcli.media.images import read_rgb, rgb_of
+from vsrcli.media.images import read_rgb, rgb_of, write_png
 from vsrcli.media.source import Source
 from vsrcli.montage import find_pieces, strips
 
@@ -207,12 +207,14 @@ def test_untagged_colours_stay_those_of_the_source(tmp_path: Path, vsr: Vsr) -> 
     ("arguments", "code", "word"),
     [
         (("--at", "9"), 3, "ends at"),
+        (("--at", "9", "--clip", "1"), 3, "no frame in the part that was asked for"),
         (("--at", "x"), 2, "is not a time"),
         (("--at", "0", "--piece", "3"), 2, "is not a point"),
         (("--at", "0", "--piece", "96,3"), 2, "outside of the picture"),
         (("--at", "0", "--clip", "0"), 2, "--clip must be"),
         (("--at", "0", "--crf", "3"), 2, "--crf goes with --clip"),
         (("--at", "0", "--clip", "1", "--piece", "3,3"), 2, "--piece goes with a still"),
+        (("--at", "0", "--clip", "1", "--zoom", "3"), 2, "--zoom goes with a still"),
         (("--at", "0", "--zoom", "0"), 2, "--zoom must be"),
         (("--at", "0", "-o", "still.jpg"), 2, "a still is a PNG"),
         (("--at", "0", "-m", "nix"), 5, "nix"),
@@ -230,6 +232,23 @@ def test_what_cannot_be_shown(
     assert word in outcome.err
     assert len(outcome.lines) == 1
     assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("%05d.png", "preview.png"),
+        ("shot_%03d.png", "shot_preview.png"),
+        ("%db.png", "b_preview.png"),
+    ],
+)
+def test_a_preview_of_numbered_pictures_has_no_number(
+    tmp_path: Path, vsr: Vsr, pattern: str, name: str
+) -> None:
+    for number in range(1, 4):
+        write_png(tmp_path / (pattern % number), picture(number, (96, 64)))
+    outcome = vsr("preview", tmp_path / pattern, "--at", "0", "-m", "bicubic", "-s", 2)
+    assert (outcome.code, (tmp_path / name).is_file()) == (0, True), outcome.err
 
 
 def test_existing_preview_needs_y(tmp_path: Path, vsr: Vsr) -> None:

@@ -31,6 +31,12 @@ class Numbered:
         before = os.path.join(self.path.absolute().parent, name)
         return "{}%0{}d{}".format(before.replace("%", "%%"), digits, after.replace("%", "%%"))
 
+    @property
+    def stem(self) -> str:
+        """What the pictures are called but for their number; empty if that is all."""
+        before, _, after = _parts(self.path.name)
+        return f"{before}{after.removesuffix(self.path.suffix)}".strip("_-. ")
+
     def file(self, number: int) -> Path:
         """The picture of this number."""
         before, digits, after = _parts(self.path.name)

@@ -179,13 +179,16 @@ def _driver(model: Model, scale: int, video: VideoInfo, view: View) -> Driver:
 
 def _frames_around(view: View) -> tuple[VideoInfo, Sequence[Frame], Frame]:
     """Frames from LEAD before the instant to some after it, and the one that is shown then."""
-    with Source(view.source, on_error=_ON_ERROR, maps=("0:V",)) as source:
+    with ExitStack() as stack:
+        source = stack.enter_context(Source(view.source, on_error=_ON_ERROR, maps=("0:V",)))
         rate, duration = source.info.video.rate, source.info.duration_s
-    if duration and view.at_s > duration:
-        raise InputError(f"{view.source} ends at {duration:.2f} s; choose an earlier --at")
-    start = view.at_s - Fraction(LEAD) / rate
-    span = Span(start_s=start if start > 0 else None)
-    with Source(view.source, span=span, on_error=_ON_ERROR, maps=("0:V",)) as source:
+        if duration and view.at_s > duration:
+            raise InputError(f"{view.source} ends at {duration:.2f} s; choose an earlier --at")
+        start = view.at_s - Fraction(LEAD) / rate
+        if start > 0:
+            span = Span(start_s=start)
+            later = Source(view.source, span=span, on_error=_ON_ERROR, maps=("0:V",))
+            source = stack.enter_context(later)
         at_s = float(source.begin_s + view.at_s)
         frames: list[Frame] = []
         after = 0

@@ -22,6 +22,7 @@ from vsrcli.cli.options import (
     set_log_level,
 )
 from vsrcli.errors import InputError, UsageError
+from vsrcli.paths import numbered
 
 _STILL, _CLIP = "Still", "Clip"
 _POINT = re.compile(r"(\d+),(\d+)")
@@ -45,8 +46,9 @@ def preview(
     ] = None,
     scale: Annotated[int | None, typer.Option("-s", "--scale", help="2, 3 or 4.")] = None,
     zoom: Annotated[
-        int, typer.Option(help="How much the pieces are enlarged.", rich_help_panel=_STILL)
-    ] = 3,
+        int | None,
+        typer.Option(help="How much the pieces are enlarged. Default 3.", rich_help_panel=_STILL),
+    ] = None,
     piece: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,12 +91,15 @@ def preview(
     given = [name for name, value in of_clip.items() if value is not None]
     if length_s is None and given:
         raise UsageError(f"{given[0]} goes with --clip; a still is a PNG")
-    if length_s is not None and piece:
-        raise UsageError("--piece goes with a still; a --clip shows the whole picture")
+    if length_s is not None and (piece or zoom is not None):
+        name = "--piece" if piece else "--zoom"
+        raise UsageError(f"{name} goes with a still; a --clip shows the whole picture")
     suffix = ".png" if length_s is None else ".mp4"
     if not source.name:
         raise InputError(f"{source} names no file; name a video file")
-    target = output or source.with_name(f"{source.stem}_preview{suffix}")
+    pictures = numbered(source)
+    stem = pictures.stem if pictures else source.stem
+    target = output or source.with_name(f"{stem}{'_' if stem else ''}preview{suffix}")
     if length_s is None and target.suffix.lower() != ".png":
         raise UsageError(f"a still is a PNG; end {target} in .png, or ask for --clip 3s")
     view = View(
@@ -107,7 +112,7 @@ def preview(
         engine=engine,
         threads=threads,
         overwrite=overwrite,
-        zoom=zoom,
+        zoom=View.zoom if zoom is None else zoom,
         centres=tuple(_point(word) for word in piece or ()),
     )
     options = VideoOptions(codec=encoder, crf=crf, preset=preset, bitrate=bits_per_second(bitrate))

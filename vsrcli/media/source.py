@@ -190,7 +190,7 @@ class Source:
 
     def _explain_no_frames(self) -> None:
         if not self.span.whole:
-            raise InputError(f"{self.path} has no frame in the part that -ss/-t/-to select")
+            raise InputError(f"{self.path} has no frame in the part that was asked for")
         raise InputError(f"{self.path} has a video stream but not one frame can be decoded from it")
 
     def _paced(self, seek: bool = True) -> Iterator[Frame | SidePacket]:
