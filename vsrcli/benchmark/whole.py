@@ -14,7 +14,7 @@ from vsrcli.benchmark.alone import made_frames, open_case
 from vsrcli.benchmark.cases import CRF, Case, Plan, Size, Stages
 from vsrcli.benchmark.process import Ran, run
 from vsrcli.cores import usable_cores
-from vsrcli.errors import InputError, VsrError, output_error
+from vsrcli.errors import InputError, OutputError, VsrError, output_error
 from vsrcli.frames import Frame, landed
 from vsrcli.job import Job
 from vsrcli.media.ffmpeg import clip_command, scale_command
@@ -44,6 +44,8 @@ def make_clip(folder: Path, plan: Plan, size: Size) -> Path:
             raise output_error(source, exc) from exc
     try:
         run(clip_command(source, clip, size, plan.frames))
+    except OutputError:
+        raise
     except VsrError as exc:
         raise InputError(f"no clip can be made of {source}: {exc}") from exc
     return clip
