@@ -245,7 +245,11 @@ def test_cores_are_those_that_may_be_used(
         (("--plot", "bars.jpg"), 2),
         (("--pictures", "small"), 3),
         (("--preset", "foo", "--frames", "0"), 8),
-        (("-i", "none.mp4", "--frames", "0"), 3),
+        (("-i", "clip.mp4", "--frames", "0"), 2),
+        (("--rounds", "2", "--frames", "0"), 2),
+        (("--preset", "slow", "--frames", "0"), 2),
+        (("-m", "bicubic", "--size", "99998x99998"), 2),
+        (("-m", "bicubic", "--size", "99998x99998", "--frames", "0"), 2),
         (("-i", "words.mp4"), 3),
         (("--device", "foo"), 7),
         (("--plot", "none/plot.png"), 4),
@@ -358,6 +362,14 @@ def test_bars_have_room_beside_long_words() -> None:
 def test_a_command_that_fails_says_its_last_line() -> None:
     with pytest.raises(VsrError, match="it broke"):
         run((sys.executable, "-c", "import sys; print('x', file=sys.stderr); sys.exit('it broke')"))
+
+
+@pytest.mark.parametrize(("code", "kind"), [(4, OutputError), (228, OutputError), (1, VsrError)])
+def test_a_full_disk_is_told_from_other_ends(code: int, kind: type[VsrError]) -> None:
+    """vsr's exit code, and ffmpeg's."""
+    with pytest.raises(VsrError) as caught:
+        run((sys.executable, "-c", f"raise SystemExit({code})"))
+    assert caught.type is kind
 
 
 def test_a_stop_ends_the_command_that_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

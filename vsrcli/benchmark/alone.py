@@ -23,7 +23,7 @@ from vsrcli.runtime.onnx_wire import single_ports
 _LEAST_RUNS, _MOST_RUNS, _ENOUGH_S = 5, 50, 3.0
 _MOST_GPU_RUNS, _WARM_S = 3000, 1.0
 """Of a GPU, on which frames are short and whose clock rises with the work."""
-_CHUNK, _SHOTS = 10, 3
+CHUNK, _SHOTS = 10, 3
 """Frames of a shot for models that take them in chunks, and how many such shots are timed."""
 _COUNTED_SIDE = 192
 """A picture of at most these sides is enough to count operations on; they go by area."""
@@ -44,7 +44,7 @@ def open_case(case: Case, model: Model, plan: Plan, picture: Picture) -> Driver:
 
 def time_model(case: Case, model: Model, plan: Plan) -> tuple[str, float]:
     """(device, milliseconds a frame), the conversions of the planes included."""
-    frames = made_frames(case.size, _CHUNK)
+    frames = made_frames(case.size, CHUNK)
     with closing(open_case(case, model, plan, picture_of(case.size))) as driver:
         if model.temporal is Temporal.BIDIRECTIONAL:
             return driver.device, median(_time_shots(driver, frames)) * 1000

@@ -48,11 +48,21 @@ class Plan:
         """Raises UsageError for an engine or a scale that there is not, or a comparison without a
         clip; EncodeError for a preset that there is not."""
         check_scale(self.scale)
-        if self.with_ffmpeg and not self.frames:
-            raise UsageError("--compare-ffmpeg goes with a clip, of which --frames 0 makes none")
         for engine in self.engines:
             check_engine(engine)
         check_preset("libx264", self.preset)
+        if not self.frames and (given := self._of_clip()):
+            raise UsageError(f"{given[0]} goes with a clip, of which --frames 0 makes none")
+
+    def _of_clip(self) -> list[str]:
+        """The options that were given and say something of the clip alone."""
+        given = {
+            "--compare-ffmpeg": self.with_ffmpeg,
+            "-i": self.source is not None,
+            "--rounds": self.rounds != Plan.rounds,
+            "--preset": self.preset != Plan.preset,
+        }
+        return [option for option, is_given in given.items() if is_given]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,14 @@ from pathlib import Path
 from statistics import median
 
 from vsrcli import __version__
-from vsrcli.benchmark.alone import gflop_of, psnr_of, time_model
+from vsrcli.benchmark.alone import CHUNK, gflop_of, psnr_of, time_model
 from vsrcli.benchmark.cases import Case, Figures, Outcome, Plan, Scaler, Size
 from vsrcli.benchmark.pictures import Luma, made_pictures, read_pictures
 from vsrcli.benchmark.process import Ran
 from vsrcli.benchmark.roofline import peak_gflops
 from vsrcli.benchmark.whole import STAGE_FRAMES, make_clip, run_case, run_scaler, time_stages
 from vsrcli.doctor import describe_machine, package_versions
-from vsrcli.errors import DeviceError, ModelError, VsrError
+from vsrcli.errors import DeviceError, ModelError, UsageError, VsrError
 from vsrcli.media.encoders import ffmpeg_versions
 from vsrcli.media.ffmpeg import SCALERS, ffmpeg_binary
 from vsrcli.media.source import Source
@@ -26,6 +26,7 @@ from vsrcli.models import Model
 from vsrcli.runtime.bare_onnx import resolve_model
 from vsrcli.runtime.devices import choose_setup
 from vsrcli.runtime.engines import ENGINES, Setup
+from vsrcli.runtime.memory import free_bytes
 from vsrcli.runtime.trial import is_right
 
 Say = Callable[[str], None]
@@ -40,6 +41,7 @@ def measure(plan: Plan, say: Say = lambda _: None) -> Outcome:
     finding."""
     _check(plan)
     models = {name: resolve_model(name) for name in plan.models}
+    _check_room(plan, models)
     if plan.frames and plan.with_stages:
         plan = replace(plan, frames=max(plan.frames, STAGE_FRAMES))
     pictures = read_pictures(plan.pictures) if plan.pictures else made_pictures()
@@ -72,6 +74,20 @@ def _check(plan: Plan) -> None:
             next(source.items(), None)
     if plan.device not in ("auto", "cpu") and not is_right(Setup(device=plan.device)):
         raise DeviceError(f"{plan.device} computes wrong values; see vsr doctor")
+
+
+def _check_room(plan: Plan, models: dict[str, Model]) -> None:
+    """Raises UsageError for a size of which the frames that are held at once cannot be."""
+    free = free_bytes("cpu")
+    large, small = (STAGE_FRAMES, STAGE_FRAMES) if plan.frames else (1, CHUNK)
+    for model, (width, height) in product(models.values(), plan.sizes):
+        scale = plan.scale or model.scales[-1]
+        held = width * height * 3 // 2 * (small + large * scale**2)
+        if free is not None and held > free:
+            raise UsageError(
+                f"--size {width}x{height}: the frames that are held at x{scale} would take "
+                f"{held / 2**30:.0f} GiB and {free / 2**30:.1f} GiB are free; choose a smaller one"
+            )
 
 
 def _cases(plan: Plan, models: dict[str, Model]) -> Iterator[Case]:
