@@ -184,6 +184,19 @@ def test_pattern_that_does_not_fit_a_source_is_told_in_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
+@pytest.mark.parametrize("name", ["-", "x.mkv", "out/x.MP4"])
+def test_an_output_that_is_no_folder_is_refused(
+    tmp_path: Path, batch: Vsr, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Nor would one be made that is called so, unless it is there."""
+    monkeypatch.chdir(tmp_path)
+    source = make(tmp_path / "a.mp4", TINY)
+    outcome = batch(source, "-o", name)
+    assert (outcome.code, len(outcome.lines), list(tmp_path.iterdir())) == (2, 1, [source])
+    (tmp_path / "folder.mkv").mkdir()
+    assert batch(source, "-o", tmp_path / "folder.mkv", "--dry-run").code == 0
+
+
 def test_pattern_of_a_folder_with_braces() -> None:
     values = dict.fromkeys(FIELDS, "v") | {"folder": "f"}
     assert pattern_of("a}b").format(**values) == "a}b/f/v_v_vv"

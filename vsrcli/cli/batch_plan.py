@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsrcli.batch import Failure, Result, State
 from vsrcli.cli.config import layered, typed
-from vsrcli.cli.joblist import Entry, entries
+from vsrcli.cli.joblist import VIDEO, Entry, entries
 from vsrcli.cli.run_options import RunOptions
 from vsrcli.errors import InputError, OutputError, UsageError, VsrError
 from vsrcli.job import Job
@@ -30,6 +30,7 @@ def plan(
     A source that another one's run makes is left out, unless a list names it: a folder may be given
     again and again. Raises UsageError where the inputs or `output` say nothing that can be done.
     """
+    _check_output(output)
     pattern = pattern_of(output)
     found = entries(inputs)
     planned = [_job(i, entry, pattern, options) for i, entry in enumerate(found, 1)]
@@ -41,6 +42,18 @@ def plan(
     ]
     _check_targets(kept)
     return [_unless_done(job, redo=redo) if isinstance(job, Job) else job for _, job in kept]
+
+
+def _check_output(output: str | None) -> None:
+    """Raises UsageError for what would become the name of a folder and is not meant so."""
+    if output == "-":
+        raise UsageError("vsr batch does not write on the standard output; name a folder for -o")
+    path = Path(output or "")
+    if path.suffix.lower() in VIDEO and "{" not in str(path) and not path.is_dir():
+        raise UsageError(
+            f"-o {output} names one file; name a folder, or a pattern such as "
+            f"'{path.with_stem('{stem}_{size}')}'"
+        )
 
 
 def _job(index: int, entry: Entry, pattern: str, options: RunOptions) -> Planned:

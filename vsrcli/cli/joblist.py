@@ -20,7 +20,7 @@ from vsrcli.errors import UsageError
 from vsrcli.models.model import CARD
 
 LISTS = (".toml", ".json", ".csv")
-_VIDEO = {
+VIDEO = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg"),
     *(".vob", ".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".y4m", ".nut"),
 }
@@ -80,7 +80,7 @@ def _below(folder: Path) -> Iterator[Entry]:
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in below.parts)
-        if path.suffix.lower() in _VIDEO and path.is_file() and not hidden:
+        if path.suffix.lower() in VIDEO and path.is_file() and not hidden:
             yield Entry(source=path, folder=below.parent)
 
 
