@@ -43,6 +43,16 @@ def test_list_counts_each_weight_once(vsr: Vsr, models: Path) -> None:
     assert "12.3 k" in vsr("models").out
 
 
+def test_list_names_broken_cards_and_goes_on(vsr: Vsr, models: Path) -> None:
+    write_model(models, "good")
+    card = write_model(models, "bad") / "model.toml"
+    card.write_text("schema = ")
+    for order in (("models",), ("models", "list", "--json")):
+        outcome = vsr(*order)
+        assert (outcome.code, len(outcome.lines), "good" in outcome.out) == (0, 1, True)
+        assert outcome.err.startswith(f"vsr: warning: {card} is not valid TOML")
+
+
 def test_list_fits_80_columns(vsr: Vsr, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     write_model(models, "a-model-with-a-long-id")

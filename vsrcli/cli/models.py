@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vsrcli.cli.options import Json
+from vsrcli.cli.process import say
 from vsrcli.cli.tables import columns, print_json, print_lines, print_table, rounded
 from vsrcli.errors import OutputError, UsageError, WeightsError
 from vsrcli.extras import lab_needed
@@ -38,7 +39,7 @@ def list_(as_json: Json = False) -> None:
     """List the models, with their gain over bicubic on Set5 x4."""
     from vsrcli.models import list_models
 
-    models = list_models()
+    models = list_models(lambda exc: say(f"warning: {exc}", 0))
     if as_json:
         print_json({"models": [_document(model) for model in models]})
         return

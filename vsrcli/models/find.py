@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vsrcli.errors import ModelError, WeightsError
@@ -27,13 +27,15 @@ def user_models() -> Path:
     return search_path()[-3]
 
 
-def list_models() -> list[Model]:
-    """Every model on the search path, by id; the first of equal ids. Broken cards are left out."""
+def list_models(on_broken: Callable[[WeightsError], object] = lambda _: None) -> list[Model]:
+    """Every model on the search path, by id; the first of equal ids. Broken cards are left out:
+    `on_broken` hears of each."""
     found: dict[str, Model] = {}
     for folder in model_folders():
         try:
             model = read_model(folder)
-        except WeightsError:  # `vsr models verify` names it; the other models still work
+        except WeightsError as exc:  # `vsr models verify` names it; the other models still work
+            on_broken(exc)
             continue
         found.setdefault(model.id, model)
     return [found[key] for key in sorted(found)]
