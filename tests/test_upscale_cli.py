@@ -221,6 +221,23 @@ def test_what_cannot_be_made_of_a_stream_is_told_what_can(tmp_path: Path, vsr: V
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("upscale", "in.mp4", "--nope"), "vsr upscale"),
+        (("eval", "espcn"), "vsr eval"),
+        (("models", "show"), "vsr models show"),
+        (("nope",), "vsr"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_the_help_of_its_command(
+    vsr: Vsr, words: tuple[str, ...], command: str
+) -> None:
+    outcome = vsr(*words)
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert outcome.err.endswith(f"; see {command} --help\n")
+
+
 def test_a_name_too_many_is_told_where_it_goes(tmp_path: Path, vsr: Vsr) -> None:
     source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mp4"
     outcome = vsr("upscale", source, target, "-y")

@@ -127,10 +127,13 @@ def run(arguments: list[str]) -> int:
         return READER_GONE
     except Exception as exc:
         usage = getattr(exc, "format_message", None)  # click's own usage errors
+        command = getattr(getattr(exc, "ctx", None), "command_path", "vsr")
         if debug and not usage:
             raise
         said = f"internal error: {type(exc).__name__}: {exc}; VSR_DEBUG=1 shows more"
-        message, code = (f"{usage().rstrip('.')}; see vsr --help", _USAGE) if usage else (said, 1)
+        message, code = (
+            (f"{usage().rstrip('.')}; see {command} --help", _USAGE) if usage else (said, 1)
+        )
         _tell(arguments, exc, code, message)
         return say(message, code)
     return say("interrupted; nothing was written", code) if code == _INTERRUPTED else int(code)
