@@ -128,6 +128,9 @@ def test_eval_refuses_in_one_line(vsr: Vsr, models: Path, pictures: Path, tmp_pa
         ("tiny", pictures, "--degrade", "none"): 2,
         ("tiny", pictures, "--degrade", "mpeg4-0"): 2,
         ("tiny", pictures, "-s", 2, "--metrics", "taste"): 2,
+        ("tiny", pictures, "-s", 2, "--niqe-params", "natural.npz"): 2,
+        ("tiny", pictures, "-s", 2, "--without", "sleep"): 2,
+        ("tiny", pictures, "-s", 2, "--without", "state"): 5,
     }
     for arguments, code in cases.items():
         outcome = vsr("eval", *arguments)

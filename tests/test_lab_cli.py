@@ -148,6 +148,14 @@ def test_a_number_that_is_too_small_is_refused(
     assert f"argument {option}: {number} is not a whole number from" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("share", ["2", "-1", "nan", "x"])
+def test_a_share_is_from_0_to_1(capsys: pytest.CaptureFixture[str], share: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["degrade", "pack", "--data", "one", "--clean", share])
+    assert stopped.value.code == 2
+    assert f"{share} is not a number from 0 to 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("order", "code", "words"), ORDERS.values(), ids=ORDERS.keys())
 def test_one_line_says_what_is_wrong(
     tmp_path: Path,

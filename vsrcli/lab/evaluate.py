@@ -27,7 +27,15 @@ from vsrcli.lab.degrade import shrink
 from vsrcli.lab.luma import Luma, luma
 from vsrcli.lab.measures import BASIC, Measures, make_measures
 from vsrcli.lab.metrics import Plane, psnr, ssim
-from vsrcli.lab.sequence import DEFAULTS, ClipUpscale, EngineOptions, ablated, framewise, recurrent
+from vsrcli.lab.sequence import (
+    ABLATIONS,
+    DEFAULTS,
+    ClipUpscale,
+    EngineOptions,
+    ablated,
+    framewise,
+    recurrent,
+)
 from vsrcli.media.images import read_rgb
 from vsrcli.models import UNTUNED, graph_precision
 from vsrcli.models.model import Temporal, read_model
@@ -135,6 +143,8 @@ def clip_upscaler(
     elif options.tuning != UNTUNED:
         raise UsageError("options of bidirectional models need a model folder, not an ONNX file")
     if without:
+        if without not in ABLATIONS:
+            raise UsageError(f"--without takes {' or '.join(ABLATIONS)}, not {without!r}")
         if card is None or card.temporal is not Temporal.RECURRENT:
             raise ModelError(f"only a recurrent model can be measured without {without}")
         return ablated(card, scale, without, options)

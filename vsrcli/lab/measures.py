@@ -57,11 +57,13 @@ class Measures:
 
 
 def make_measures(names: Collection[str], niqe_params: Path | None = None) -> Measures:
-    """Measures of these names. Raises UsageError for others, and InputError for bad NIQE
-    parameters."""
+    """Measures of these names. Raises UsageError for others and for NIQE parameters without NIQE,
+    and InputError for bad ones."""
     unknown = [name for name in names if name not in METRICS]
     if unknown:
         raise UsageError(f"no metric {unknown[0]!r}; there is {', '.join(METRICS)}")
+    if niqe_params and "niqe" not in names:
+        raise UsageError("--niqe-params goes with niqe among the --metrics")
     natural = read_natural(niqe_params or SHIPPED) if "niqe" in names else None
     return Measures(names=frozenset(names), natural=natural)
 

@@ -116,9 +116,7 @@ def driven(
 
 def ablated(model: Model, scale: int, without: str, options: EngineOptions) -> ClipUpscale:
     """A recurrent model without its "state", zeroed before each frame, or its "neighbours", for
-    which each frame itself stands in. Raises UsageError for anything else."""
-    if without not in ABLATIONS:
-        raise UsageError(f"--without takes {' or '.join(ABLATIONS)}, not {without!r}")
+    which each frame itself stands in."""
     setup = options.setup(model, scale)
     graph = model.graph(scale, graph_precision(setup.precision)).load()
 

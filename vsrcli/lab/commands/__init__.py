@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -15,3 +16,11 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(word)
 
     return read
+
+
+def share(word: str) -> float:
+    """Reads a number from 0 to 1."""
+    with suppress(ValueError):
+        if 0 <= float(word) <= 1:
+            return float(word)
+    raise argparse.ArgumentTypeError(f"{word} is not a number from 0 to 1")

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vsrcli.lab.commands import at_least
+from vsrcli.lab.commands import at_least, share
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--length", type=at_least(1), default=12, help="frames of a sequence")
     parser.add_argument("--side", type=at_least(8), default=80, help="of low-resolution frames, px")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
-    parser.add_argument("--clean", type=float, default=0.1, help="share that is only scaled")
+    parser.add_argument("--clean", type=share, default=0.1, help="share that is only scaled")
     parser.add_argument(
         "--mirror", action="store_true", help="run each sequence back again, degraded anew"
     )
