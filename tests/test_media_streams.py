@@ -106,6 +106,26 @@ def test_mp4_keeps_what_it_can_and_names_the_rest(tmp_path: Path, upscale: Vsr) 
     assert all("attachment" in line and ".mkv" in line for line in warnings)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "lost"), [(".mkv", ""), (".mp4", "original"), (".webm", "original, comment")]
+)
+def test_dispositions_that_a_container_lacks_are_named(
+    tmp_path: Path, upscale: Vsr, suffix: str, lost: str
+) -> None:
+    sound = Track(codec="libopus", rate=48000)
+    plain = make(tmp_path / "plain.mkv", Clip(audio=(sound,) * 3))
+    source = ffmpeg(tmp_path / "in.mkv", "-i", plain, "-map", 0, "-c", "copy", "-disposition:a:0",
+                    "original", "-disposition:a:1", "comment", "-disposition:a:2",
+                    "default+forced")  # fmt: skip
+    encoder = ("-c:v", "libvpx-vp9" if suffix == ".webm" else "libx264")
+    outcome = upscale(source, "-o", tmp_path / f"out{suffix}", *encoder)
+    before, after = (facts(p).of("audio") for p in (source, tmp_path / f"out{suffix}"))
+    kept = [s.disposition for s in after] == [s.disposition for s in before]
+    assert kept == (not lost)
+    told = f"vsr: warning: {suffix[1:]} holds no dispositions such as {lost}; write .mkv to keep"
+    assert [line.startswith(told) for line in outcome.lines] == [True] * bool(lost), outcome.err
+
+
 def test_text_subtitles_keep_words_and_times_in_mp4(tmp_path: Path, upscale: Vsr) -> None:
     source = make(tmp_path / "in.mkv", RICH)
     upscale(source, "-o", tmp_path / "out.mp4")
@@ -156,7 +176,7 @@ def test_languages_go_into_mov_by_the_names_that_its_muxer_knows(
         "fra",
         "",
     ]
-    assert "mov has no name for these languages: hrv" in outcome.err
+    assert "mov holds no languages such as hrv" in outcome.err
     assert upscale(tmp_path / "out.mov", "-o", tmp_path / "out.mkv", "--scale", "2").err == ""
     after = [s.language for s in facts(tmp_path / "out.mkv").of("audio")]
     assert after == ["ger", "swe", "fra", ""]

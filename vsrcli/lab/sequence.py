@@ -14,7 +14,6 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrcli.errors import UsageError
 from vsrcli.frames import IDENTITY, Color, Frame, Picture, RgbU8, frame_of
 from vsrcli.job import check_engine
 from vsrcli.lab.luma import WEIGHTS, Luma, luma

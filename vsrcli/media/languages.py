@@ -9,7 +9,7 @@ from __future__ import annotations
 _TWINS = (
     *("sqi alb", "hye arm", "eus baq", "mya bur", "zho chi", "cze ces", "nld dut", "fre fra"),
     *("kat geo", "deu ger", "ell gre", "isl ice", "mkd mac", "msa may", "fas per", "rum ron"),
-    *("slo slk", "swe sve", "bod tib", "cym wel"),
+    *("slo slk", "nob nor", "swe sve", "bod tib", "cym wel"),
 )
 _IN_MOV = dict(twins.split() for twins in _TWINS)
 """How the mov muxer calls the languages that it knows by their other name."""

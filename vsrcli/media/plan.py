@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -32,7 +32,7 @@ _NO_DATA = {"avi", "asf"}
 """Containers whose muxer takes data tracks and writes pictures or tracks of no kind."""
 _START_CODED = {"avi", "wtv"}
 """Containers whose muxer refuses H.264 and H.265 as mp4 and Matroska frame it, packet by packet."""
-_TIMECODE_KEEPERS = {"mp4", "mov", "matroska"}
+_TIMECODE_KEEPERS = {"mp4", "mov", "matroska", "webm"}
 """Containers that write the timecode of the picture's tags: as a track, or as a tag."""
 _LOSES = {
     "mpegts": ("chapters", "tags", "titles", "dispositions"),
@@ -40,6 +40,14 @@ _LOSES = {
     "mov": ("dispositions",),
 }
 """What a container has no place for, of all that a source may say about itself."""
+_LOST_MARKS = {
+    "mp4": (Disposition.original,),
+    "webm": (
+        *(Disposition.dub, Disposition.original, Disposition.comment),
+        *(Disposition.hearing_impaired, Disposition.visual_impaired),
+    ),
+}
+"""Dispositions that containers that hold some do not, and Matroska does."""
 _CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 """What a file says of its own form."""
 _OWN_TAGS = _CONTAINER_TAGS | {"handler_name", "creation_time", "vendor_id", "software"}
@@ -221,7 +229,7 @@ def losses(
     source: av.container.InputContainer, plans: Sequence[StreamPlan], container: str
 ) -> list[str]:
     """What the source says about itself and its kept streams that the container cannot say."""
-    kept = _kept(source, plans)
+    kept = [source.streams[p.index] for p in plans if p.action is not Action.DROP]
     plain = Disposition.default | Disposition.attached_pic
     has = {
         "chapters": bool(source.chapters()),
@@ -231,20 +239,18 @@ def losses(
         "dispositions": any(s.disposition & ~plain for s in kept)
         or (container != "mov" and _has_choice(kept)),
     }
-    return [thing for thing in _LOSES.get(container, ()) if has[thing]]
+    lost = [thing for thing in _LOSES.get(container, ()) if has[thing]]
+    return lost + [f"{kind} such as {', '.join(names)}" for kind, names in _some(kept, container)]
 
 
-def nameless(
-    source: av.container.InputContainer, plans: Sequence[StreamPlan], container: str
-) -> list[str]:
-    """The languages of the kept streams that the container has no name for."""
-    return [code for code in _languages(_kept(source, plans)) if not language_in(container, code)]
-
-
-def _kept(
-    source: av.container.InputContainer, plans: Sequence[StreamPlan]
-) -> list[av.stream.Stream]:
-    return [source.streams[p.index] for p in plans if p.action is not Action.DROP]
+def _some(kept: list[av.stream.Stream], container: str) -> Iterator[tuple[str, list[str]]]:
+    """What is lost of kinds of which the container holds some."""
+    nameless = [code for code in _languages(kept) if not language_in(container, code)]
+    if nameless:
+        yield "languages", nameless
+    marks = [m for m in _LOST_MARKS.get(container, ()) if any(s.disposition & m for s in kept)]
+    if marks:
+        yield "dispositions", [str(mark.name) for mark in marks]
 
 
 def _languages(streams: Sequence[av.stream.Stream]) -> list[str]:

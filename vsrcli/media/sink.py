@@ -34,7 +34,6 @@ from vsrcli.media.plan import (
     has_cover,
     kept_tags,
     losses,
-    nameless,
     own_tags,
     plan_streams,
 )
@@ -153,11 +152,6 @@ class Sink:
         _say(plans)
         if lost := losses(source, plans, muxer):
             log.warning("%s holds no %s; write .mkv to keep them", muxer, ", ".join(lost))
-        if lost := nameless(source, plans, muxer):
-            log.warning(
-                "%s has no name for these languages: %s; write .mkv to keep them",
-                *(muxer, ", ".join(lost)),
-            )
         self._container.metadata.update(kept_tags(source.metadata))
         self._container.set_chapters(self._chapters(source.chapters()))
         return plans
