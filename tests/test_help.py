@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import Vsr
@@ -39,6 +40,17 @@ def test_every_command_is_there_on_its_own(vsr: Vsr) -> None:
     assert len(listed) == 10
     for command in listed:
         assert f"Usage: vsr {command} " in vsr(command, "--help").out
+
+
+def test_a_traceback_changes_nothing_else(
+    vsr: Vsr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    order = ("upscale", tmp_path / "none.mp4", "--progress", "json")
+    plain = vsr(*order)
+    monkeypatch.setenv("VSR_DEBUG", "1")
+    outcome = vsr(*order)
+    assert (outcome.code, outcome.out, outcome.lines[-1]) == (3, plain.out, plain.lines[-1])
+    assert outcome.err.startswith("Traceback")
 
 
 def test_who_listens_no_more_is_no_error() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
@@ -110,7 +111,7 @@ def run(arguments: list[str]) -> int:
         return READER_GONE
     except VsrError as exc:
         if debug:
-            raise
+            traceback.print_exc()
         _tell(arguments, exc, exc.exit_code, str(exc))
         return say(_with_notes(str(exc), exc), exc.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -129,7 +130,7 @@ def run(arguments: list[str]) -> int:
         usage = getattr(exc, "format_message", None)  # click's own usage errors
         command = getattr(getattr(exc, "ctx", None), "command_path", "vsr")
         if debug and not usage:
-            raise
+            traceback.print_exc()
         said = f"internal error: {type(exc).__name__}: {exc}; VSR_DEBUG=1 shows more"
         message, code = (
             (f"{usage().rstrip('.')}; see {command} --help", _USAGE) if usage else (said, 1)
