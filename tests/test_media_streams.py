@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,6 +32,9 @@ RICH = Clip(
     chapters=((0, 200, "One"), (200, 480, "Two")),
     metadata={"title": "A clip", "artist": "nobody"},
 )
+
+
+ENCODERS = {".mpg": "mpeg2video", ".mxf": "mpeg2video"}
 
 
 def texts(path: Path) -> list[list[str]]:
@@ -124,6 +128,34 @@ def test_dispositions_that_a_container_lacks_are_named(
     assert kept == (not lost)
     told = f"vsr: warning: {suffix[1:]} holds no dispositions such as {lost}; write .mkv to keep"
     assert [line.startswith(told) for line in outcome.lines] == [True] * bool(lost), outcome.err
+
+
+@pytest.mark.parametrize(
+    ("suffix", "lost"),
+    [
+        (".m4v", "titles, dispositions"),
+        (".3gp", "tags, titles, dispositions"),
+        (".wmv", "titles, dispositions"),
+        (".flv", "chapters, languages, titles, dispositions"),
+        (".mxf", "chapters, tags, titles, languages, dispositions"),
+        (".mpg", "chapters, tags, titles, languages, dispositions"),
+        (".nut", ""),
+    ],
+)
+def test_what_rarer_containers_cannot_say_is_named(
+    tmp_path: Path, upscale: Vsr, suffix: str, lost: str
+) -> None:
+    rich = replace(RICH, audio=RICH.audio[:1], attachments={}, subtitles=())
+    plain = make(tmp_path / "plain.mkv", rich)
+    source = ffmpeg(tmp_path / "in.mkv", "-i", plain, "-map", 0, "-c", "copy",
+                    "-disposition:a:0", "comment")  # fmt: skip
+    outcome = upscale(
+        source, "-o", tmp_path / f"out{suffix}", "-c:v", ENCODERS.get(suffix, "libx264")
+    )
+    told = [line for line in outcome.lines if "holds no" in line]
+    assert [line.split("holds no ")[1] for line in told] == [
+        f"{lost}; write .mkv to keep them"
+    ] * bool(lost), outcome.err
 
 
 def test_text_subtitles_keep_words_and_times_in_mp4(tmp_path: Path, upscale: Vsr) -> None:

@@ -34,12 +34,20 @@ _START_CODED = {"avi", "wtv"}
 """Containers whose muxer refuses H.264 and H.265 as mp4 and Matroska frame it, packet by packet."""
 _TIMECODE_KEEPERS = {"mp4", "mov", "matroska", "webm"}
 """Containers that write the timecode of the picture's tags: as a track, or as a tag."""
+_ALL = ("chapters", "tags", "titles", "languages", "dispositions")
 _LOSES = {
     "mpegts": ("chapters", "tags", "titles", "dispositions"),
     "avi": ("chapters", "languages", "dispositions"),
     "mov": ("dispositions",),
+    **dict.fromkeys(("ipod", "f4v", "asf"), ("titles", "dispositions")),
+    **dict.fromkeys(("3gp", "3g2"), ("tags", "titles", "dispositions")),
+    "flv": ("chapters", "languages", "titles", "dispositions"),
+    **dict.fromkeys(("mxf", "mpeg", "vob", "svcd", "dvd", "vcd"), _ALL),
+    "ogv": ("dispositions",),
 }
 """What a container has no place for, of all that a source may say about itself."""
+_DEFAULT_ALONE = {"mov", "ipod", "f4v", "3gp", "3g2"}
+"""Containers that hold no disposition but default."""
 _LOST_MARKS = {
     "mp4": (Disposition.original,),
     "webm": (
@@ -237,7 +245,7 @@ def losses(
         "titles": any("title" in s.metadata or "name" in s.metadata for s in kept),
         "languages": any(_languages(kept)),
         "dispositions": any(s.disposition & ~plain for s in kept)
-        or (container != "mov" and _has_choice(kept)),
+        or (container not in _DEFAULT_ALONE and _has_choice(kept)),
     }
     lost = [thing for thing in _LOSES.get(container, ()) if has[thing]]
     return lost + [f"{kind} such as {', '.join(names)}" for kind, names in _some(kept, container)]
