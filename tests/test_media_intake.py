@@ -304,10 +304,11 @@ def test_a_rate_that_cannot_be_meant_has_to_be_given(tmp_path: Path, vsr: Vsr) -
 
 
 def test_constant_rate_is_counted(tmp_path: Path, upscale: Vsr) -> None:
-    source = make(tmp_path / "in.mp4", VFR)
+    source = make(tmp_path / "in.mkv", VFR)
     told = ("-loglevel", "info", "--progress", "json")
     outcome = upscale(source, "-o", tmp_path / "out.mp4", "--fps", 25, *told)
     assert "25 frames a second: left out 1, repeated 15" in outcome.err
-    done = json.loads(outcome.out.splitlines()[-1])
+    start, *_, done = map(json.loads, outcome.out.splitlines())
+    assert start["frames"] == 26
     assert (done["frames"], done["dropped"], done["repeated"]) == (26, 1, 15)
     assert len(facts(tmp_path / "out.mp4").pts) == 26

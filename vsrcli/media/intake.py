@@ -99,6 +99,8 @@ class Intake:
         """The facts of a stream whose frames went through this; its time base may yet change."""
         rate = grid or info.rate * factor
         frames = round(info.frames * rate / info.rate)
+        if grid and info.duration_s:  # uneven frames are fewer than their nominal rate says
+            frames = round(info.duration_s * grid)
         info = replace(info, rate=rate, frames=frames)
         if not self.alpha and info.layout.planes_of(Role.ALPHA):
             info = replace(info, layout=without_alpha(info.layout))
