@@ -13,7 +13,10 @@ from vsrcli.errors import UsageError
 _NONSENSE = "\x01"
 """A value that no number, flag, size, rate or name of something is."""
 _OF_FILES = {"blocksize", "follow", "seekable", "protocol_whitelist", "protocol_blacklist"}
-_ANY_TEXT = {"graph", "codec_whitelist", "dump_separator", "allowed_extensions"}
+_ANY_TEXT = {
+    *("graph", "codec_whitelist", "dump_separator", "allowed_extensions"),
+    *("cenc_decryption_key", "cenc_decryption_keys", "input_format", "standard"),
+}
 """Options that take any text until it is used."""
 
 
