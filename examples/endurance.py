@@ -52,7 +52,7 @@ def endless(frames: list[RgbU8], count: int) -> Iterator[RgbU8]:
 
 
 def main() -> None:
-    """Print a line an interval: memory, and PSNR-Y of the 100 frames that end there."""
+    """Print a line an interval: memory, and PSNR-Y of the 100 frames, or fewer, that end there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("clip", type=Path)
@@ -71,7 +71,7 @@ def main() -> None:
     for index, made in enumerate(upscale(endless(small, args.frames)), start=1):
         true = lumas[(index - 1) % len(lumas)]
         figures.append(psnr(true, np.clip(made, 0, 255)[inner]))
-        if index % step == 0 or index == SPAN:
+        if index % step == 0 or index in (SPAN, args.frames):
             print(
                 f"{index:7} frames  {memory_mib():8.1f} MiB  {fmean(figures):7.3f} dB", flush=True
             )

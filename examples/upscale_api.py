@@ -16,6 +16,8 @@ def show(progress: Progress) -> None:
     print(f"\r{progress.frame}/{progress.frames} frames, {progress.fps:.1f} fps", end="")
 
 
+if len(sys.argv) not in (3, 4):
+    sys.exit("usage: python examples/upscale_api.py IN OUT [MODEL]")
 source, target, *model = sys.argv[1:]
 name = model[0] if model else DEFAULT_MODEL
 job = Job(source=Path(source), target=Path(target), model=name, overwrite=True)

@@ -57,6 +57,7 @@ def test_python_example_upscales_with_progress(tmp_path: Path) -> None:
 def test_python_example_tells_what_failed(tmp_path: Path) -> None:
     said = run("upscale_api.py", tmp_path / "none.mp4", tmp_path / "out.mp4", code=1)
     assert said.strip() == f"not upscaled: {tmp_path / 'none.mp4'} does not exist"
+    assert run("upscale_api.py", code=1).startswith("usage: python examples/upscale_api.py IN OUT")
 
 
 @pytest.fixture
