@@ -93,6 +93,14 @@ def test_goes_on_after_failures_and_skips_what_is_done(tmp_path: Path, batch: Vs
     assert again.lines[-1] == "2 skipped"
 
 
+def test_options_that_contradict_each_other_are_told_once(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "a.mp4", TINY)
+    outcome = vsr("batch", source, source, "--scale", 2, "--height", 3)
+    assert (outcome.code, outcome.lines) == (
+        2, ["vsr: give either --scale or --width/--height, not both"],
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["none/r.json", "folder"])
 def test_a_report_that_cannot_be_written_is_told_before_the_first_run(
     tmp_path: Path, batch: Vsr, name: str
@@ -387,9 +395,13 @@ def test_batch_that_cannot_be_meant_is_one_event(tmp_path: Path, vsr: Vsr) -> No
     (event,) = [json.loads(line) for line in outcome.out.splitlines()]
     assert (event["event"], event["code"], "source" in event) == ("error", 2, False)
     (tmp_path / "a.mp4").write_text("")
-    outcome = vsr("batch", tmp_path, "-c:a", "mp3", "--progress", "json")
-    told = [json.loads(line)["event"] for line in outcome.out.splitlines()]
-    assert (outcome.code, told) == (10, ["error", "report"])
+    for options, code, events in (
+        (("-c:a", "mp3"), 2, ["error"]),
+        (("--model", "nope"), 10, ["error", "report"]),
+    ):
+        outcome = vsr("batch", tmp_path, *options, "--progress", "json")
+        told = [json.loads(line)["event"] for line in outcome.out.splitlines()]
+        assert (outcome.code, told) == (code, events)
 
 
 @pytest.mark.parametrize("name", ["in.mp4", "out/in_x2_bicubic.mp4", "out"])

@@ -31,6 +31,7 @@ def plan(
     again and again. Raises UsageError where the inputs or `output` say nothing that can be done.
     """
     _check_output(output)
+    options.job(Path("any"), None)  # what cannot be meant together would fail every run
     pattern = pattern_of(output)
     found = entries(inputs)
     planned = [_job(i, entry, pattern, options) for i, entry in enumerate(found, 1)]
