@@ -128,10 +128,19 @@ def test_what_cannot_be_is_refused(machine: pytest.MonkeyPatch, recurrent: Model
         choose_setup(recurrent, engine="openvino", precision="bf16")
 
 
-def test_engine_words_are_checked(vsr: Vsr, tmp_path: Path) -> None:
-    outcome = vsr("upscale", tmp_path / "no.mp4", "--engine", "tensorrt")
-    assert (outcome.code, len(outcome.lines)) == (2, 1)
-    assert "onnxruntime, openvino" in outcome.err
+@pytest.mark.parametrize("command", ["upscale", "eval", "bench"])
+@pytest.mark.parametrize(
+    ("option", "known"),
+    [("--engine", "auto, onnxruntime, openvino"), ("--precision", "auto, fp32, bf16, fp16, int8")],
+)
+def test_words_for_engines_and_precisions_are_checked(
+    vsr: Vsr, tmp_path: Path, command: str, option: str, known: str
+) -> None:
+    sources = {"upscale": (tmp_path / "no.mp4",), "eval": ("bicubic", tmp_path), "bench": ()}
+    outcome = vsr(command, *sources[command], option, "half")
+    assert (outcome.code, outcome.lines) == (
+        2, [f"vsr: {option} must be one of {known}, not half"],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

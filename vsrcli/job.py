@@ -22,6 +22,7 @@ DEFAULT_SEGMENT = 250
 AUDIO_MODES = ("copy", "aac", "none")
 ON_ERROR = ("fail", "skip", "repeat")
 ENGINES = ("auto", "onnxruntime", "openvino")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 _NULL = "\0"
 """What job lists and configuration files can hold, and no path."""
 
@@ -74,7 +75,7 @@ class Job:
     engine: str = "auto"
     """One of ENGINES; auto is the one that was measured to be the faster for the model."""
     precision: str = "auto"
-    """auto, fp32, bf16, fp16 or int8; auto is what costs nothing to be seen."""
+    """One of PRECISIONS; auto is what costs nothing to be seen."""
     threads: int = 0
     """Of decoder, model and encoder together (see `shares`); 0: one a core, each."""
     segment: int = DEFAULT_SEGMENT
@@ -105,6 +106,7 @@ class Job:
         )
         _require(self.on_error in ON_ERROR, f"--on-error must be one of {', '.join(ON_ERROR)}")
         check_engine(self.engine)
+        check_precision(self.precision)
         _require(self.threads >= 0, "--threads must be 0 or more")
         _require(0 <= self.segment <= 100_000, "--segment must be 0 to 100000")
         threshold = self.scene_threshold
@@ -137,6 +139,12 @@ def check_scale(scale: int | None) -> None:
 def check_engine(engine: str) -> None:
     """Raises UsageError for one that is not of ENGINES."""
     _require(engine in ENGINES, f"--engine must be one of {', '.join(ENGINES)}, not {engine}")
+
+
+def check_precision(precision: str) -> None:
+    """Raises UsageError for one that is not of PRECISIONS."""
+    known = ", ".join(PRECISIONS)
+    _require(precision in PRECISIONS, f"--precision must be one of {known}, not {precision}")
 
 
 def check_name(target: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsrcli.doctor import Machine
 from vsrcli.errors import UsageError
-from vsrcli.job import DEFAULT_MODEL, check_engine, check_scale
+from vsrcli.job import DEFAULT_MODEL, check_engine, check_precision, check_scale
 from vsrcli.media.settings import check_preset
 
 CRF = 16
@@ -45,11 +45,13 @@ class Plan:
     with_ffmpeg: bool = False
 
     def __post_init__(self) -> None:
-        """Raises UsageError for an engine or a scale that there is not, or a comparison without a
-        clip; EncodeError for a preset that there is not."""
+        """Raises UsageError for an engine, a precision or a scale that there is not, and for what
+        goes with a clip where none is run; EncodeError for a preset that there is not."""
         check_scale(self.scale)
         for engine in self.engines:
             check_engine(engine)
+        for precision in self.precisions:
+            check_precision(precision)
         check_preset("libx264", self.preset)
         if not self.frames and (given := self._of_clip()):
             raise UsageError(f"{given[0]} goes with a clip, of which --frames 0 makes none")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.frames import IDENTITY, Color, Frame, Picture, RgbU8, frame_of
-from vsrcli.job import check_engine
+from vsrcli.job import check_engine, check_precision
 from vsrcli.lab.luma import WEIGHTS, Luma, luma
 from vsrcli.media.pixels import layout_of
 from vsrcli.models import UNTUNED, Model, Tuning, graph_precision
@@ -45,8 +45,9 @@ class EngineOptions:
     """Of a bidirectional model."""
 
     def __post_init__(self) -> None:
-        """Raises UsageError for an engine that there is not."""
+        """Raises UsageError for an engine or a precision that there is not."""
         check_engine(self.engine)
+        check_precision(self.precision)
 
     def setup(self, model: Model | None, scale: int = 0) -> Setup:
         """Who runs a graph of a model, and where; see `choose_setup`. Raises DeviceError."""
