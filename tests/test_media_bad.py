@@ -339,7 +339,7 @@ ENCODERS = {
     "preset": (("--preset", "fastest"), "no preset 'fastest'"),
     "option": (("--encoder-option", "tuen=film"), "no option tuen"),
     "times": (("--encoder-option", "time_base=1/5"), "keeps its timestamp"),
-    "value": (("--encoder-option", "profile=nope"), "refused"),
+    "value": (("--encoder-option", "profile=nope"), "or frames of 192x128 yuv420p"),
     "format": (("--pix-fmt", "yuv999p"), "cannot encode yuv999p"),
     "crf": (("-c:v", "ffv1", "--crf", "10"), "no --crf"),
 }

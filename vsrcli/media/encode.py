@@ -207,7 +207,8 @@ def _open(context: av.VideoCodecContext, codec: Codec) -> None:
                 f"{codec.name} cannot be opened, as there is {missing}; use -c:v {instead}, or see "
                 "`vsr doctor` for those that work"
             ) from exc
-        raise _refused(codec.name, exc) from exc
+        frame = f"frames of {context.width}x{context.height} {context.pix_fmt}"
+        raise _refused(codec.name, exc, frame) from exc
     unknown = ", ".join(context.options)  # what opening did not use up
     if unknown:
         raise EncodeError(f"{codec.name} has no option {unknown}; check --encoder-option")
@@ -220,11 +221,11 @@ def _missing(name: str, exc: Exception) -> str:
     return next((missing for part, missing in HARDWARE.items() if part in name), "")
 
 
-def _refused(name: str, exc: Exception) -> EncodeError:
+def _refused(name: str, exc: Exception, frame: str = "the frame") -> EncodeError:
     reason = getattr(exc, "strerror", None) or str(exc)
     return EncodeError(
-        f"{name} refused the settings or the frame ({reason}); check --preset, --crf, --pix-fmt "
-        "and --encoder-option, or see `vsr doctor` for encoders that work here"
+        f"{name} refused the settings or {frame} ({reason}); check --preset, --crf, --pix-fmt and "
+        "--encoder-option, or see `vsr doctor` for encoders that work here"
     )
 
 
