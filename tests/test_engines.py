@@ -65,6 +65,21 @@ def counts(engine: Engine, runs: int) -> list[float]:
     return [float(engine.run({"x": X})["y"].mean()) for _ in range(runs)]
 
 
+def test_what_is_bound_runs_on_what_lies_there_by_then(setup: Setup) -> None:
+    graph = bicubic_graph(2, bits=8, shape=(1, *SIDES))
+    bound, free = setup.open(graph), setup.open(graph)
+    given, made = (
+        np.zeros(port.sides, port.dtype) for port in (bound.inputs[SOURCE], bound.outputs[TARGET])
+    )
+    run = bound.bind({SOURCE: given}, {TARGET: made})
+    for seed in range(3):
+        given[:] = np.random.default_rng(seed).integers(0, 256, given.shape)
+        run()
+        assert np.array_equal(made, free.run({SOURCE: given})[TARGET])
+    bound.close()
+    free.close()
+
+
 def test_ports_are_named(setup: Setup) -> None:
     engine = setup.open(repeat_graph(2, shape=(1, 1, 6, 8)))
     assert engine.inputs["x"].shape == (1, 1, 6, 8)

@@ -116,18 +116,25 @@ def test_memory_that_runs_out_makes_the_tiles_smaller(
     size, layout = (64, 48), layout_of("yuv420p")
     limit = {"px": 10**9}
 
-    def limited(open_):  # type: ignore[no-untyped-def]  # an engine's `run` that has only so much
+    def limited(open_):  # type: ignore[no-untyped-def]  # an engine that has only so much
         def open_limited(*args, **kwargs):  # type: ignore[no-untyped-def]
             engine = open_(*args, **kwargs)
-            run = engine.run
+            run, bind = engine.run, engine.bind
 
-            def run_limited(feeds, into=None):  # type: ignore[no-untyped-def]
+            def check(feeds):  # type: ignore[no-untyped-def]
                 given = (feed for feed in feeds.values() if isinstance(feed, np.ndarray))
                 if max(math.prod(array.shape[-2:]) for array in given) > limit["px"]:
                     raise OutOfMemoryError("out of memory in the model: try a smaller input")
+
+            def run_limited(feeds, into=None):  # type: ignore[no-untyped-def]
+                check(feeds)
                 return run(feeds, into)
 
-            engine.run = run_limited
+            def bind_limited(feeds, into):  # type: ignore[no-untyped-def]
+                bound = bind(feeds, into)
+                return lambda: (check(feeds), bound())
+
+            engine.run, engine.bind = run_limited, bind_limited
             return engine
 
         return open_limited

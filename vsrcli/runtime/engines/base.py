@@ -48,6 +48,14 @@ class Engine(Protocol):
         """
         ...
 
+    def bind(self, feeds: Mapping[str, Array], into: Mapping[str, Array]) -> Callable[[], None]:
+        """What runs the graph on whatever lies in `feeds` when it is called, and writes into
+        `into`: every port of a graph that holds nothing, on the CPU. What goes where is said once,
+        for which a small graph is grateful. The arrays must outlive it. Raises as `run` does, which
+        must not be called in between.
+        """
+        ...
+
     def start(self, feeds: Mapping[str, Array]) -> Landed:
         """Runs the graph on host arrays. Its outputs may still be on their way to the host when
         this returns, while the next run is computed. Ports must have fixed sizes.

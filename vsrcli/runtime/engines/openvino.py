@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,14 @@ class OpenVinoEngine:
             self._request.set_tensor(name, now)
             self._request.set_tensor(self._held[name], later)
         made = {name: self._new(name) for name in self.outputs if name not in into}
-        try:
-            self._request.infer(share_outputs=True)  # else each would be copied, the state too
-        except RuntimeError as exc:
-            raise _run_error(exc) from exc
+        self._infer()
         self._states = {name: (later, now) for name, (now, later) in self._states.items()}
         return {name: self._taken(name) if out is None else out for name, out in made.items()}
+
+    def bind(self, feeds: Mapping[str, Array], into: Mapping[str, Array]) -> Callable[[], None]:
+        for name, value in (*feeds.items(), *into.items()):
+            self._request.set_tensor(name, ov.Tensor(value, shared_memory=True))
+        return self._infer
 
     def start(self, feeds: Mapping[str, Array]) -> Landed:
         made = self.run(feeds)
@@ -102,6 +104,12 @@ class OpenVinoEngine:
     def close(self) -> None:
         self._states.clear()
         vars(self).pop("_request", None)
+
+    def _infer(self) -> None:
+        try:
+            self._request.infer(share_outputs=True)  # else each would be copied, the state too
+        except RuntimeError as exc:
+            raise _run_error(exc) from exc
 
     def _new(self, name: str) -> Array | None:
         """An array of our own for an output, where its size is known before the run."""
