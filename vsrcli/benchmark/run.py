@@ -80,12 +80,12 @@ def _check_room(plan: Plan, models: dict[str, Model]) -> None:
     """Raises UsageError for a size of which the frames that are held at once cannot be."""
     free = free_bytes("cpu")
     large, small = (STAGE_FRAMES, STAGE_FRAMES) if plan.frames else (1, CHUNK)
-    for model, (width, height) in product(models.values(), plan.sizes):
-        scale = plan.scale or model.scales[-1]
-        held = width * height * 3 // 2 * (small + large * scale**2)
+    for case in _cases(plan, models):
+        width, height = case.size
+        held = width * height * 3 // 2 * (small + large * case.scale**2)
         if free is not None and held > free:
             raise UsageError(
-                f"--size {width}x{height}: the frames that are held at x{scale} would take "
+                f"--size {width}x{height}: the frames that are held at x{case.scale} would take "
                 f"{held / 2**30:.0f} GiB and {free / 2**30:.1f} GiB are free; choose a smaller one"
             )
 

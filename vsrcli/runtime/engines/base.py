@@ -50,9 +50,9 @@ class Engine(Protocol):
 
     def bind(self, feeds: Mapping[str, Array], into: Mapping[str, Array]) -> Callable[[], None]:
         """What runs the graph on whatever lies in `feeds` when it is called, and writes into
-        `into`: every port of a graph that holds nothing, on the CPU. What goes where is said once,
-        for which a small graph is grateful. The arrays must outlive it. Raises as `run` does, which
-        must not be called in between.
+        `into`: every port of a graph that holds nothing, on the CPU. What goes where is said once
+        and not in every run. The arrays must outlive it. Raises as `run` does, which must not be
+        called in between.
         """
         ...
 
