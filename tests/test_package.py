@@ -9,6 +9,7 @@ import tomllib
 import zipfile
 from email import message_from_string
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -124,4 +125,11 @@ def test_all_public_names_are_there() -> None:
     import vsrcli
 
     assert all(hasattr(vsrcli, name) for name in vsrcli.__all__)
-    assert set(vsrcli._HOMES) == set(vsrcli.__all__)
+    assert set(vsrcli._HOMES) == set(vsrcli.__all__) == set(dir(vsrcli))
+
+
+def test_a_job_takes_words_for_paths() -> None:
+    from vsrcli import Job
+
+    words: Any = {"source": "in.mp4", "target": "out.mp4"}
+    assert Job(**words) == Job(source=Path("in.mp4"), target=Path("out.mp4"))

@@ -50,3 +50,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # the module's public names,
     if name in _HOMES:
         return getattr(import_module(f"vsrcli.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'vsrcli' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

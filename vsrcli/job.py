@@ -29,8 +29,8 @@ _NULL = "\0"
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One source to one target. Raises UsageError for values that cannot be meant, InputError and
-    OutputError for paths that name no file."""
+    """One source to one target; a path may be given as a str. Raises UsageError for values that
+    cannot be meant, InputError and OutputError for paths that name no file."""
 
     source: Path
     target: Path | None = None
@@ -86,6 +86,9 @@ class Job:
     """Whether the finished segments stay when the output is done."""
 
     def __post_init__(self) -> None:
+        for name in ("source", "target"):
+            if isinstance(path := getattr(self, name), str):
+                object.__setattr__(self, name, Path(path))
         if not self.source.name:
             raise InputError(f"{self.source} names no file; name a video file")
         if _NULL in str(self.source):
