@@ -648,6 +648,19 @@ def test_what_a_disk_refuses_is_said_at_the_next_border_or_the_end(
     assert left(tmp_path) == []
 
 
+def test_a_folder_that_takes_no_folder_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Linux's /proc, which says of each new name that it is missing."""
+
+    def refuse(path: Path, **_: Any) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OutputError, match=r"o\.mp4 cannot be written \(No such file"):
+        open_work(tmp_path / "o.mp4", {}, resume=None)
+
+
 @pytest.mark.parametrize("step", ["json.dump", "_sync_folder"])
 def test_a_disk_that_is_full_at_the_very_end_is_said(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr, step: str

@@ -116,7 +116,7 @@ def output_error(target: Path, exc: Exception) -> OutputError:
     is_shut = number == errno.EPERM and not os.access(target.parent, os.W_OK)
     if is_shut or number in (errno.EACCES, errno.EROFS):
         return OutputError(f"{target.parent} may not be written to; choose another -o")
-    if isinstance(exc, FileNotFoundError):
+    if isinstance(exc, FileNotFoundError) and not target.parent.is_dir():
         return OutputError(
             f"the folder {target.parent} does not exist; create it or choose another -o"
         )

@@ -39,6 +39,9 @@ from vsrcli.paths import behind
 FORMAT = 1
 """Of the manifest; raised when its meaning changes."""
 _MANIFEST, _LOCK, _PART = "manifest.json", "lock", "part"
+_TRIES = 20
+"""To lock a folder that the run before may be about to remove. Some systems' own folders, such as
+/proc, say of each file made in them that the way to it is missing."""
 
 Identity = Mapping[str, str]
 """Everything that the output depends on, by the name a user knows it by."""
@@ -340,7 +343,7 @@ def _is_over(target: Path, found: Mapping[str, Any] | None) -> bool:
         return target.exists()
 
 
-def _locked(target: Path) -> IO[bytes]:
+def _locked(target: Path, tries: int = _TRIES) -> IO[bytes]:
     """The folder's lock file, held. Creates the folder."""
     folder = work_folder(target)
     try:
@@ -348,8 +351,8 @@ def _locked(target: Path) -> IO[bytes]:
         lock = (folder / _LOCK).open("ab")
     except (FileNotFoundError, FileExistsError) as exc:
         is_removed = isinstance(exc, FileNotFoundError) or not os.path.lexists(folder)
-        if is_removed and target.parent.is_dir():  # by the run before, just now
-            return _locked(target)
+        if is_removed and target.parent.is_dir() and tries > 1:  # by the run before, just now
+            return _locked(target, tries - 1)
         raise output_error(target, exc) from exc
     except OSError as exc:
         raise output_error(target, exc) from exc
@@ -358,7 +361,7 @@ def _locked(target: Path) -> IO[bytes]:
         raise OutputError(f"{target} is being written by another run; wait for it")
     if os.fstat(lock.fileno()).st_nlink == 0:  # the run before removed it just now
         lock.close()
-        return _locked(target)
+        return _locked(target, tries - 1)
     return lock
 
 
