@@ -208,15 +208,13 @@ def test_an_import_that_fails_leaves_the_last_one(
     vsr: Vsr, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = _checkpoint(tmp_path)
-    write = Path.write_bytes
 
-    def half(self: Path, data: bytes) -> int:
-        write(self, data[:100])
+    def full(self: Path, target: Path) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     assert vsr("models", "import", checkpoint).code == 0
     files = sorted(models.rglob("*"))
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(Path, "replace", full)
     outcome = vsr("models", "import", checkpoint)
     assert (outcome.code, len(outcome.lines)) == (4, 1)
     assert vsr("models", "verify").code == 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vsrcli.errors import WeightsError
+from vsrcli.lab.files import whole
 from vsrcli.models.model import CARD, SCHEMA
 
 
@@ -131,9 +132,9 @@ def write_card(card: Card, folder: Path) -> Path:
         lines += [_entry(key, getattr(graph, key)) for key in [*keys, "train_minutes"]]
         if graph.measured:
             lines += ["[graph.measured]", *(_entry(k, v) for k, v in graph.measured.items())]
-    part = folder / f"{CARD}.part"
-    part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return part.replace(folder / CARD)
+    with whole(folder / CARD) as file:
+        file.write(("\n".join(lines) + "\n").encode())
+    return folder / CARD
 
 
 def replace_card(card: Card, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from vsrcli.errors import UsageError, WeightsError
+from vsrcli.lab.files import whole
 
 Weights = dict[str, Tensor]
 _NET = "net."
@@ -32,10 +34,11 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
 
 def write_checkpoint(kept: dict[str, Any], checkpoint: Path) -> None:
-    """Writes it whole, then puts it in place."""
-    part = checkpoint.with_suffix(".part")
-    torch.save(kept, part)
-    part.replace(checkpoint)
+    """Writes it whole, then puts it in place. Raises OutputError."""
+    made = io.BytesIO()  # torch says nothing of why it cannot write to a file
+    torch.save(kept, made)
+    with whole(checkpoint) as file:
+        file.write(made.getbuffer())
 
 
 @contextmanager

@@ -7,7 +7,6 @@ cut again now and then on a shifted grid, from pictures shrunk by another factor
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 from vsrcli.errors import InputError
 from vsrcli.frames import RgbU8
 from vsrcli.lab.degrade import bicubic, shrink
+from vsrcli.lab.files import whole
 from vsrcli.lab.luma import Luma, luma
 from vsrcli.media.images import read_rgb
 
@@ -103,9 +103,9 @@ def _made(sources: Sequence[tuple[Path, float]], scale: int) -> Iterator[Pair]:
 
 
 def _save(pairs: Iterable[Pair], file: Path) -> None:
-    part = file.with_suffix(f".{os.getpid()}.part.npz")
-    np.savez(part, *(plane for each in pairs for plane in (each.lr, each.hr)))
-    part.replace(file)
+    planes = [plane for each in pairs for plane in (each.lr, each.hr)]
+    with whole(file) as stream:
+        np.savez(stream, *planes)
 
 
 def _cut(plane: Luma, side: int, start: tuple[int, int], step: int) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from vsrcli.lab.bicubic import BORDER, bicubic_onnx, upscale
 from vsrcli.lab.card import Card, GraphCard, read_card, replace_card, sha256_of, write_card
 from vsrcli.lab.emit import to_onnx
 from vsrcli.lab.evaluate import evaluate
+from vsrcli.lab.files import whole
 from vsrcli.lab.networks import LumaNet
 from vsrcli.lab.origin import OUR_STILLS, UNSAID, Origin, origin_of
 from vsrcli.lab.recipe import Recipe
@@ -110,12 +111,8 @@ def store(
     data = model.SerializeToString(deterministic=True)
     name = "-".join(filter(None, (card.id, f"x{scale}", part)))
     file = folder / f"{name}.onnx"
-    growing = folder / f".{file.name}.part"
-    try:  # the last one stays whole where there is no room for this one
-        growing.write_bytes(data)
-        growing.replace(file)
-    finally:
-        growing.unlink(missing_ok=True)
+    with whole(file) as stream:
+        stream.write(data)
     graph = GraphCard(
         scale=scale,
         file=file.name,

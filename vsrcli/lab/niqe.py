@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from vsrcli.errors import InputError
 from vsrcli.lab.degrade import shrink_matrix
+from vsrcli.lab.files import whole
 
 Plane = NDArray[np.floating]
 Values = NDArray[np.float64]
@@ -60,8 +61,9 @@ def read_natural(path: Path = SHIPPED) -> Natural:
 
 
 def write_natural(natural: Natural, path: Path) -> None:
-    """Writes parameters as `read_natural` reads them."""
-    np.savez(path, mu_pris_param=natural.mean[None], cov_pris_param=natural.cov)
+    """Writes parameters as `read_natural` reads them. Raises OutputError."""
+    with whole(path) as file:
+        np.savez(file, mu_pris_param=natural.mean[None], cov_pris_param=natural.cov)
 
 
 def niqe(luma: Plane, natural: Natural) -> float:

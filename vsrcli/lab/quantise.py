@@ -37,6 +37,7 @@ from vsrcli.lab.clips import find_clips, read_frames
 from vsrcli.lab.data import modcrop
 from vsrcli.lab.degradations import degradation
 from vsrcli.lab.evaluate import evaluate
+from vsrcli.lab.files import whole
 from vsrcli.lab.luma import luma
 from vsrcli.lab.restore.calibrate import part_feeds
 from vsrcli.lab.sequence import EngineOptions, net_input, window_at, zero_states
@@ -237,7 +238,8 @@ def _add(folder: Path, scale: int, data: Mapping[str, bytes], **measured: float)
         if graph.part in data:
             made = data[graph.part]
             name = f"{Path(graph.file).stem}-{INT8}.onnx"
-            (folder / name).write_bytes(made)
+            with whole(folder / name) as file:
+                file.write(made)
             entry = replace(entry, file=name, sha256=sha256_of(made))
         card = card.with_graph(entry)
     write_card(card, folder)

@@ -19,6 +19,7 @@ from torch import Tensor
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame, RgbU8, frame_of
 from vsrcli.lab.clips import find_clips
+from vsrcli.lab.files import whole
 from vsrcli.lab.temporal.motion import crop, draw, turned
 from vsrcli.media.downscaled import small_frames
 from vsrcli.media.pixels import layout_of
@@ -71,10 +72,12 @@ def cache_clips(
         for index, path in enumerate(sources):
             made = _segments(path, cutting, np.random.default_rng(index))
             for number, segment in enumerate(made):
-                np.save(kept / f"{index:03d}-{number}.npy", segment)
+                with whole(kept / f"{index:03d}-{number}.npy") as file:
+                    np.save(file, segment)
             found[path.name] = len(made)
             on_clip(path.name, len(made))
-        done.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        with whole(done) as file:
+            file.write(json.dumps(found, indent=1).encode())
     return sorted(kept.glob("*.npy"))
 
 
