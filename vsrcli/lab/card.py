@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,9 @@ from pathlib import Path
 from vsrcli.errors import WeightsError
 from vsrcli.lab.files import whole
 from vsrcli.models.model import CARD, SCHEMA
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""Keys that TOML takes without quotation marks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,7 @@ def write_card(card: Card, folder: Path) -> Path:
         if graph.measured:
             lines += ["[graph.measured]", *(_entry(k, v) for k, v in graph.measured.items())]
     with whole(folder / CARD) as file:
-        file.write(("\n".join(lines) + "\n").encode())
+        file.write(("\n".join(lines) + "\n").encode(errors="replace"))
     return folder / CARD
 
 
@@ -157,4 +161,10 @@ def note_measured(
 
 
 def _entry(key: str, value: str | int | float) -> str:
-    return f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    name = key if _BARE.fullmatch(key) else _quoted(key)  # figures are called as their clips are
+    return f"{name} = {_quoted(value)}"
+
+
+def _quoted(value: str | int | float) -> str:
+    """As TOML has it: JSON, but for one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
