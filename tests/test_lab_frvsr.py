@@ -221,3 +221,12 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
         import_checkpoint(tmp_path / "net.pth", tmp_path, "rlsp", degradation="bd")
     with pytest.raises(WeightsError, match="not a PyTorch checkpoint"):
         import_checkpoint(tmp_path / "net.pth", tmp_path, "egvsr")
+
+
+def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    tensors = state_dict("egvsr")
+    tensors["srnet.conv_out.bias"][0] = torch.nan
+    torch.save(tensors, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match="differs from the tensors by nan"):
+        import_checkpoint(tmp_path / "net.pth", tmp_path / "out", "egvsr")
+    assert not (tmp_path / "out").exists()

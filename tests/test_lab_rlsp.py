@@ -227,7 +227,7 @@ def test_import_of_the_official_form(tmp_path):
     assert [o.shape for o in out] == [(48, 64)] * 3
 
 
-@pytest.mark.parametrize("broken", ["missing", "unknown", "shape", "junk"])
+@pytest.mark.parametrize("broken", ["missing", "unknown", "shape", "nan", "junk"])
 def test_import_refuses_what_is_not_rlsp(tmp_path, broken):
     tensors = official_form(8)
     if broken == "missing":
@@ -236,11 +236,13 @@ def test_import_refuses_what_is_not_rlsp(tmp_path, broken):
         tensors["layer9/bias"] = np.zeros(3, np.float32)
     if broken == "shape":
         tensors["layer3/kernel"] = np.zeros((3, 3, 8, 9), np.float32)
+    if broken == "nan":
+        tensors["layer6/bias"][:] = np.nan
     path = tmp_path / "net.npz"
     np.savez(path, **tensors)
     if broken == "junk":
         path.write_bytes(b"not a zip file at all")
-    with pytest.raises(WeightsError, match=r"layer|npz"):
+    with pytest.raises(WeightsError, match=r"layer|npz|by nan"):
         import_checkpoint(path, tmp_path / "out", "rlsp")
     assert not (tmp_path / "out").exists()
 
