@@ -85,6 +85,14 @@ ORDERS = {
         ("import", "other/tiny-x2.pt", "out", "--family", "rlsp"),
         *(6, "not an .npz file"),
     ),
+    "an id outside the folder": (
+        ("import", "other/tiny-x2.pt", "out", "--family", "egvsr", "--id", "../x"),
+        *(2, "is no model id"),
+    ),
+    "an id of a restoring one": (
+        ("export", "realbasicvsr-lite", "--checkpoints", "other", "--id", "a/b"),
+        *(2, "is no model id"),
+    ),
     "no folder": (("niqe", "nowhere", "--out", "natural.npz"), 3, "holds no pictures"),
 }
 

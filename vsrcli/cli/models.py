@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from vsrcli.runtime.check import ModelCheck
 
 app = typer.Typer(help="List, show, verify and import models.")
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NARROW = 120
 """Below this width the list leaves out what `show` tells too."""
 
@@ -148,8 +146,6 @@ def import_(
 
     from vsrcli.models.find import search_path, user_models
 
-    if id_ is not None and not _ID.fullmatch(id_):
-        raise UsageError(f"--id {id_!r} is no model id; use letters, digits, dots and hyphens")
     target = output or user_models()
     try:
         found = import_checkpoint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vsrcli.models.find import (
+    check_id,
     find_folder,
     find_model,
     list_models,
@@ -19,6 +20,7 @@ __all__ = [
     "Model",
     "Temporal",
     "Tuning",
+    "check_id",
     "find_folder",
     "find_model",
     "graph_precision",

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from vsrcli.errors import ModelError, WeightsError
+from vsrcli.errors import ModelError, UsageError, WeightsError
 from vsrcli.models.model import CARD, Model, read_model
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def check_id(id_: str) -> None:
+    """Raises UsageError for what is no id of a new model, the name of its folder and files."""
+    if not _ID.fullmatch(id_):
+        raise UsageError(f"--id {id_!r} is no model id; use letters, digits, dots and hyphens")
 
 
 def search_path() -> tuple[Path, ...]:

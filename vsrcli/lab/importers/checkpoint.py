@@ -21,6 +21,7 @@ from vsrcli.lab.importers.realbasicvsr import import_realbasicvsr
 from vsrcli.lab.importers.rlsp import import_rlsp
 from vsrcli.lab.importers.tensors import load_tensors
 from vsrcli.lab.networks import LumaNet, build
+from vsrcli.models import check_id
 from vsrcli.runtime.engines import open_engine
 
 NAME = re.compile(r"^(?P<label>[A-Za-z-]+)_s(?P<scale>\d+)_(?P<shape>(?:[A-Z]\d+_?)+)$")
@@ -61,9 +62,11 @@ def import_checkpoint(
     ESPCN and FSRCNN the file's name tells scale and shape ("ESPCN_s4_D40_S32.model"), and `family`
     must agree with it when given; parity is taken on `image` (H, W, any values 0..255) or on noise.
     Raises WeightsError when the file is not such a checkpoint or the graph differs from it,
-    UsageError for a wrong degradation, or a family that there is not.
+    UsageError for a wrong degradation, an id that is none, or a family that there is not.
     """
     known = (*FAMILIES, REALBASICVSR, RLSP, *dict.fromkeys(form.family for form in FORMS))
+    if model_id is not None:
+        check_id(model_id)
     if family not in (None, *known):
         raise UsageError(f"--as must be one of {', '.join(known)}, not {family}")
     if not path.exists():

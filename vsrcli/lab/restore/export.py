@@ -19,7 +19,7 @@ from vsrcli.lab.restore.parts import parts
 from vsrcli.lab.restore.recipe import FAMILY, Recipe
 from vsrcli.lab.restore.train import load_trained
 from vsrcli.media.pixels import layout_of
-from vsrcli.models import Model, Tuning
+from vsrcli.models import Model, Tuning, check_id
 from vsrcli.models.model import read_model
 from vsrcli.runtime.drivers import open_driver
 
@@ -44,6 +44,8 @@ def export_restoring(
     said: Origin = UNSAID,
 ) -> Exported:
     """The averaged weights of a checkpoint as `weights`/<id>, proved equal to torch."""
+    if model_id is not None:
+        check_id(model_id)
     if not checkpoint.exists():
         raise WeightsError(f"no checkpoint {checkpoint}; train {recipe.id} first")
     done = load_trained(recipe, checkpoint)
