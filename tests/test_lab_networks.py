@@ -235,6 +235,17 @@ def test_import_of_official_files(tmp_path: Path):
         assert import_checkpoint(path, tmp_path).error < 1e-5
 
 
+def test_import_leaves_a_model_of_another_family_as_it_is(tmp_path: Path):
+    espcn, tm = (next(f for f in FORMS if f.family == name) for name in ("espcn", "esr-tm"))
+    path = checkpoint_of(espcn, {"D": 3, "S": 3, "s": 2}, tmp_path)
+    folder = import_checkpoint(path, tmp_path, model_id="mine").folder
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    other = checkpoint_of(tm, {"K": 3, "C": 2, "s": 4}, tmp_path)
+    with pytest.raises(WeightsError, match="family espcn; take another id"):
+        import_checkpoint(other, tmp_path, model_id="mine")
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
 def test_import_refuses(tmp_path: Path):
     form = next(f for f in FORMS if f.family == "espcn")
     good = checkpoint_of(form, {"D": 3, "S": 3, "s": 2}, tmp_path)

@@ -106,7 +106,11 @@ def store(
     part: str = "",
     align: int = 1,
 ) -> GraphCard:
-    """Write one graph and put it on the card in `folder`; what was made of the last one goes."""
+    """Write one graph and put it on the card in `folder`; what was made of the last one goes.
+    Raises WeightsError where the folder holds a model of another family."""
+    old = read_card(folder) if (folder / CARD).exists() else card
+    if old.family != card.family:
+        raise WeightsError(f"{folder} holds a model of the family {old.family}; take another id")
     folder.mkdir(parents=True, exist_ok=True)
     data = model.SerializeToString(deterministic=True)
     name = "-".join(filter(None, (card.id, f"x{scale}", part)))
@@ -125,8 +129,7 @@ def store(
         align=align,
         work=work_bytes(model, card.state_scales(scale)),
     )
-    old = read_card(folder).graphs if (folder / CARD).exists() else ()
-    kept = replace(card, graphs=old).without_made(scale, part)
+    kept = replace(card, graphs=old.graphs).without_made(scale, part)
     replace_card(kept.with_graph(graph), folder)
     return graph
 
