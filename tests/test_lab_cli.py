@@ -93,6 +93,10 @@ ORDERS = {
         ("export", "realbasicvsr-lite", "--checkpoints", "other", "--id", "a/b"),
         *(2, "is no model id"),
     ),
+    "digits of another script": (
+        ("measure", "tiny", "clips", "--degrade", "x264-٣"),
+        *(2, "no degradation 'x264-٣'"),
+    ),
     "no folder": (("niqe", "nowhere", "--out", "natural.npz"), 3, "holds no pictures"),
 }
 
@@ -144,6 +148,10 @@ def test_a_recipe_says_only_what_there_is(
         "degrade pack --data one --side 7",
         "degrade pack --data one --versions x",
         "cuts clips --rounds 0",
+        "cuts clips --rounds ٣",
+        "degrade pack --data one --seed -1",
+        "degrade pack --data one --seed 99999999999999999999",
+        "measure espcn clips --scale ٣",
     ],
 )
 def test_a_number_that_is_too_small_is_refused(
@@ -162,6 +170,14 @@ def test_a_share_is_from_0_to_1(capsys: pytest.CaptureFixture[str], share: str) 
         main(["degrade", "pack", "--data", "one", "--clean", share])
     assert stopped.value.code == 2
     assert f"{share} is not a number from 0 to 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("loss", ["-1", "nan", "inf", "x"])
+def test_a_loss_is_from_0_on(capsys: pytest.CaptureFixture[str], loss: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["quantise", "a", "--clips", "b", "--measure", "c", "--most-loss", loss])
+    assert stopped.value.code == 2
+    assert f"{loss} is not a number from 0 on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("order", "code", "words"), ORDERS.values(), ids=ORDERS.keys())

@@ -31,7 +31,7 @@ def degradation(name: str, scale: int) -> Degrade:
     if name in STEPS:
         return lambda frames, clip: degraded(frames, scale, STEPS[name], crc32(clip.encode()))
     codec, _, quality = name.partition("-")
-    if codec in CODECS and quality.isdecimal():
+    if codec in CODECS and quality.isascii() and quality.isdecimal():
         least, most = (2, 31) if codec.startswith("mpeg") else (0, 51)
         if not least <= int(quality) <= most:
             raise UsageError(f"no degradation {name!r}; {codec} takes {least} to {most}")

@@ -5,17 +5,30 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
+
+_MOST = 2**31 - 1
+"""What torch takes for a number of threads."""
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """What reads a whole number that is no smaller."""
+    """What reads a whole number that is no smaller, in ASCII."""
 
     def read(word: str) -> int:
-        if not word.lstrip("-").isdecimal() or int(word) < least:
-            raise argparse.ArgumentTypeError(f"{word} is not a whole number from {least} on")
-        return int(word)
+        with suppress(ValueError):
+            if word.isascii() and least <= int(word) <= _MOST:
+                return int(word)
+        raise argparse.ArgumentTypeError(f"{word} is not a whole number from {least} on")
 
     return read
+
+
+def loss(word: str) -> float:
+    """Reads a number from 0 on."""
+    with suppress(ValueError):
+        if 0 <= float(word) < inf:
+            return float(word)
+    raise argparse.ArgumentTypeError(f"{word} is not a number from 0 on")
 
 
 def share(word: str) -> float:

@@ -22,12 +22,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--length", type=at_least(1), default=12, help="frames of a sequence")
     parser.add_argument("--side", type=at_least(8), default=80, help="of low-resolution frames, px")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
+    parser.add_argument("--scale", type=at_least(2), choices=(2, 3, 4), default=4)
     parser.add_argument("--clean", type=share, default=0.1, help="share that is only scaled")
     parser.add_argument(
         "--mirror", action="store_true", help="run each sequence back again, degraded anew"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
 
 
 def run(args: argparse.Namespace) -> None:

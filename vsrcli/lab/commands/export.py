@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrcli.errors import UsageError
+from vsrcli.lab.commands import at_least
 
 if TYPE_CHECKING:
     from vsrcli.lab.origin import Origin
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("recipe", help="recipe file or name, or 'bicubic'")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="of a single-frame model")
+    parser.add_argument(
+        "--scale", type=at_least(2), choices=(2, 3, 4), help="of a single-frame model"
+    )
     parser.add_argument("--checkpoints", type=Path, help="folder that `train --out` wrote")
     parser.add_argument("--weights", type=Path, default=Path("weights"))
     parser.add_argument(

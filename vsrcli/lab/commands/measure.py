@@ -4,12 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from vsrcli.lab.commands import at_least
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("model", help="id in the weights folder")
     parser.add_argument("clips", type=Path, help="folder of clips, whole ones are measured")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
+    parser.add_argument("--scale", type=at_least(2), choices=(2, 3, 4), default=4)
     parser.add_argument("--degrade", default="bicubic", help="as of `vsr eval`; default bicubic")
     parser.add_argument("--weights", type=Path, default=Path("weights"))
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vsrcli.lab.commands import at_least
+from vsrcli.lab.commands import at_least, loss
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +12,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="id or model folder")
     parser.add_argument("--clips", type=Path, required=True, help="folder of clips to calibrate on")
     parser.add_argument("--measure", type=Path, required=True, help="folder to measure the loss on")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
+    parser.add_argument("--scale", type=at_least(2), choices=(2, 3, 4), default=4)
     parser.add_argument("--degrade", default="bicubic", help="bicubic, bd, real, x264-28, ...")
     parser.add_argument(
         "--frames", type=at_least(0), default=0, help="measured of each clip; 0 = all"
@@ -25,12 +25,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weight-bits",
-        type=int,
+        type=at_least(2),
         choices=(7, 8),
         default=7,
         help="8: exacter, but perhaps not on a processor without VNNI",
     )
-    parser.add_argument("--most-loss", type=float, default=0.1, help="PSNR-Y it may cost, dB")
+    parser.add_argument("--most-loss", type=loss, default=0.1, help="PSNR-Y it may cost, dB")
 
 
 def run(args: argparse.Namespace) -> None:

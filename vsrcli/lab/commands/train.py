@@ -14,7 +14,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=float, required=True, help="core-minutes in all; on a GPU plain minutes"
     )
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="of a single-frame model")
+    parser.add_argument(
+        "--scale", type=at_least(2), choices=(2, 3, 4), help="of a single-frame model"
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp stills")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--clips", type=Path, help="folder of video files (recurrent)")
