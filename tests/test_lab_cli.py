@@ -115,12 +115,42 @@ def write_files(root: Path) -> None:
         (root / "short" / name).write_bytes(file.read_bytes()[:700])
 
 
+LESSON = """id = "a"
+family = "realbasicvsr"
+summary = "a test"
+[[stage]]
+kind = "flow"
+share = 1.0
+batch = 1
+length = 2
+patch = 64
+lr = 1e-3
+"""
 RECIPES = {
     "family": (TINY.replace('"espcn"', '"espnc"'), "no family 'espnc'"),
     "loss": ('loss = "l7"\n' + TINY, "no loss 'l7'"),
     "optimiser": ('optimiser = "foo"\n' + TINY, "no optimiser 'foo'"),
     "scale": (TINY.replace("2 =", "5 ="), "no scale 5"),
     "shape": (TINY.replace("depth", "deep"), "deep"),
+    "batch": ("batch = 0\n" + TINY, "batch must be a whole number from 1 on, not 0"),
+    "rate": ('lr = "fast"\n' + TINY, "lr must be a number above 0, not 'fast'"),
+    "truth": ("batch = true\n" + TINY, "batch must be a whole number from 1 on, not True"),
+    "average": ("ema = 1.0\n" + TINY, "ema must be a share below 1, not 1.0"),
+    "shrinks": ("shrinks = 3\n" + TINY, "shrinks must be a list, not 3"),
+    "patch": ("patch = 3\n" + TINY, "patch must be a table, not 3"),
+    "flats": ("flats = 99\n" + TINY, "flats must be at most the batch, 16"),
+    "no filters": (TINY.replace("depth = 4", "depth = 0"), "depth must be a whole number from 1"),
+    "a path": (TINY.replace('"tiny"', '"a/b"'), "id must be letters, digits, dots and hyphens"),
+    "a recurrent length": ('id = "a"\nfamily = "rlsp"\nlength = 0\n', "length must be a whole"),
+    "a recurrent patch": ('id = "a"\nfamily = "rlsp"\npatch = 8\n', "multiple of 8 from 16 on"),
+    "a stage": ('id = "a"\nfamily = "rlsp"\n[[stage]]\nzoom = 0.1\n', "share must be a number"),
+    "a motion": (
+        'id = "a"\nfamily = "rlsp"\n[[stage]]\nshare = 1.0\nspeed = [1.0]\n',
+        "speed must be 2 values, not [1.0]",
+    ),
+    "a lesson": (LESSON.replace("batch = 1", "batch = 0"), "batch must be a whole number from 1"),
+    "a flow's lesson": (LESSON.replace("64", "40"), "flow's lesson must be a multiple of 32"),
+    "no lesson": (LESSON.partition("[[")[0], "must add up to 1"),
     "a recurrent optimiser": ('id = "a"\nfamily = "rlsp"\noptimiser = "foo"\n', "no optimiser"),
     "a recurrent scale": ('id = "a"\nfamily = "rlsp"\nscale = 5\n', "no scale 5"),
 }

@@ -10,6 +10,7 @@ from vsrcli.errors import InputError
 from vsrcli.lab.losses import LOSSES
 from vsrcli.lab.networks import FAMILIES, build
 from vsrcli.lab.optim import OPTIMISERS
+from vsrcli.lab.tables import made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +47,16 @@ class Recipe:
 def load_recipe(path: Path) -> Recipe:
     """The recipe in `path`. Raises InputError for unknown keys and values that cannot be meant."""
     table = read_table(path)
-    for key in ("shrinks", "jpeg_shrinks"):
-        if key in table:
-            table[key] = tuple(table[key])
     try:
-        for key in ("shapes", "patch"):
-            if key in table:
-                table[key] = {int(scale): value for scale, value in table[key].items()}
-        recipe = Recipe(name=path.name, **table)
+        recipe: Recipe = made(Recipe, table | {"name": path.name})
         for scale, shape in recipe.shapes.items():
             require("family", recipe.family, FAMILIES)
             require("scale", scale, recipe.patch)
             build(recipe.family, scale, shape)
         require("loss", recipe.loss, LOSSES)
         require("optimiser", recipe.optimiser, OPTIMISERS)
+        if recipe.flats > recipe.batch:
+            raise ValueError(f"flats must be at most the batch, {recipe.batch}")
     except (TypeError, ValueError) as exc:
         raise InputError(f"recipe {path}: {exc}") from exc
     return recipe

@@ -15,9 +15,14 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+def is_id(word: str) -> bool:
+    """Whether a model may be called so: its folder and its files are."""
+    return bool(_ID.fullmatch(word))
+
+
 def check_id(id_: str) -> None:
-    """Raises UsageError for what is no id of a new model, the name of its folder and files."""
-    if not _ID.fullmatch(id_):
+    """Raises UsageError for what no new model may be called."""
+    if not is_id(id_):
         raise UsageError(f"--id {id_!r} is no model id; use letters, digits, dots and hyphens")
 
 

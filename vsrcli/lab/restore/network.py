@@ -39,6 +39,11 @@ class Shape:
     """The flow is found at 1 / this of the frame's side."""
 
     @property
+    def flow_multiple(self) -> int:
+        """What the sides of frames are multiples of, where all levels of the flow are looked at."""
+        return self.flow_finest << (self.flow_levels - 1)
+
+    @property
     def label(self) -> str:
         """F64 B20 C20."""
         return f"F{self.features} B{self.blocks} C{self.cleaning}"

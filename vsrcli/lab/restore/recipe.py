@@ -9,6 +9,7 @@ from vsrcli.errors import InputError
 from vsrcli.lab.optim import OPTIMISERS
 from vsrcli.lab.recipe import read_table, require
 from vsrcli.lab.restore.network import SCALE, Shape
+from vsrcli.lab.tables import made
 
 FAMILY = "realbasicvsr"
 KINDS = ("flow", "pixel", "texture", "gan")
@@ -107,18 +108,16 @@ def load_recipe(path: Path) -> Recipe:
     """The recipe in `path`. Raises InputError for unknown keys and values that cannot be meant."""
     table = read_table(path)
     try:
-        sizes = table.pop("shape", {})
-        if "flow_widths" in sizes:
-            sizes["flow_widths"] = tuple(sizes["flow_widths"])
-        stages = tuple(Stage(**entry) for entry in table.pop("stage"))
-        if "shrinks" in table:
-            table["shrinks"] = tuple(table["shrinks"])
-        recipe = Recipe(shape=Shape(**sizes), stages=stages, **table)
+        table["stages"] = table.pop("stage", [])
+        recipe: Recipe = made(Recipe, {"shape": {}} | table)
         require("optimiser", recipe.optimiser, OPTIMISERS)
-        for stage in stages:
+        for stage in recipe.stages:
             require("stage", stage.kind, KINDS)
-    except (TypeError, KeyError, ValueError) as exc:
+            if stage.kind == "flow" and stage.patch % recipe.shape.flow_multiple:
+                step = recipe.shape.flow_multiple
+                raise ValueError(f"patch of the flow's lesson must be a multiple of {step}")
+    except (TypeError, ValueError) as exc:
         raise InputError(f"recipe {path}: {exc}") from exc
-    if not stages or abs(sum(s.share for s in stages) - 1) > 1e-6:
+    if abs(sum(s.share for s in recipe.stages) - 1) > 1e-6:
         raise InputError(f"recipe {path}: the shares of the stages must add up to 1")
     return recipe

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vsrcli.errors import InputError
 from vsrcli.lab.optim import OPTIMISERS
 from vsrcli.lab.recipe import read_table, require
+from vsrcli.lab.tables import made
 from vsrcli.lab.temporal.motion import Motion
 
 FAMILIES = ("rlsp", "egvsr")
@@ -110,16 +111,14 @@ def load_recipe(path: Path) -> Recipe:
     """The recipe in `path`. Raises InputError for unknown keys and values that cannot be meant."""
     table = read_table(path)
     try:
-        stages = tuple(_stage(entry) for entry in table.pop("stage", ()))
-        if "shrinks" in table:
-            table["shrinks"] = tuple(table["shrinks"])
-        table["closed"] = tuple(table.get("closed", ()))
-        recipe = Recipe(**table)
+        if "stage" in table:
+            table["stages"] = [_stage(entry) for entry in table.pop("stage")]
+        recipe: Recipe = made(Recipe, table)
         require("scale", recipe.scale, SCALES)
         require("degradation", recipe.degrade, DEGRADATIONS)
         require("loss", recipe.loss, LOSSES)
         require("optimiser", recipe.optimiser, OPTIMISERS)
-    except (TypeError, KeyError, ValueError) as exc:
+    except (TypeError, ValueError) as exc:
         raise InputError(f"recipe {path}: {exc}") from exc
     if not set(recipe.closed) <= set(WAYS):
         raise InputError(f"recipe {path}: closed takes {', '.join(WAYS)}")
@@ -129,13 +128,12 @@ def load_recipe(path: Path) -> Recipe:
         raise InputError(f"recipe {path}: revive is for an rlsp, whose filters fall silent")
     if not 0 <= recipe.carry < 1:
         raise InputError(f"recipe {path}: carry is a share below 1, or nothing new would come")
-    if recipe.patch % 8:
-        raise InputError(f"recipe {path}: patch must be a multiple of 8")
-    return replace(recipe, stages=stages) if stages else recipe
+    if recipe.patch % 8 or recipe.patch == 8:
+        raise InputError(f"recipe {path}: patch must be a multiple of 8 from 16 on")
+    return recipe
 
 
-def _stage(entry: dict[str, Any]) -> Stage:
-    share = entry.pop("share")
-    if "speed" in entry:
-        entry["speed"] = tuple(entry["speed"])
-    return Stage(share=share, motion=Motion(**entry))
+def _stage(entry: dict[str, Any]) -> dict[str, Any]:
+    """A stage's share and motion lie side by side in the file."""
+    motion = dict(entry)
+    return {"share": motion.pop("share", None), "motion": motion}
