@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from torch.optim import Optimizer
 
 from vsrcli.errors import InputError, WeightsError
 from vsrcli.lab.card import read_card
@@ -18,9 +19,9 @@ from vsrcli.lab.emit import product_range, to_onnx
 from vsrcli.lab.export import export, parity, random_inputs
 from vsrcli.lab.importers import import_checkpoint
 from vsrcli.lab.importers.forms import FORMS
-from vsrcli.lab.networks import FAMILIES, build
+from vsrcli.lab.networks import FAMILIES, LumaNet, build
 from vsrcli.lab.networks.sesr import LinearBlock
-from vsrcli.lab.optim import lr_factor, orthogonal
+from vsrcli.lab.optim import OPTIMISERS, go_on, lr_factor, make_optimiser, orthogonal
 from vsrcli.lab.recipe import load_recipe
 from vsrcli.lab.train import average_net, start, train
 from vsrcli.media.images import write_png
@@ -141,6 +142,40 @@ def recipe_file(folder: Path) -> Path:
         "[patch]\n2 = 8\n[shapes]\n2 = { depth = 4, features = 4 }\n"
     )
     return path
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_steps_after_a_checkpoint_are_those_of_a_run_that_never_stopped(name: str):
+    torch.manual_seed(0)
+    pictures = torch.rand(6, 2, 1, 12, 12)
+
+    def begun() -> tuple[LumaNet, Optimizer]:
+        torch.manual_seed(1)
+        net = build("espcn", 2, SMALL["espcn"])
+        return net, make_optimiser(name, net.parameters(), 1e-2, 3.0)
+
+    def walked(net: LumaNet, optimiser: Optimizer, steps: range) -> None:
+        for step in steps:
+            optimiser.zero_grad()
+            net(pictures[step]).square().mean().backward()
+            optimiser.step()
+
+    whole, first, second = begun(), begun(), begun()
+    walked(*whole, range(6))
+    walked(*first, range(3))
+    second[0].load_state_dict(first[0].state_dict())
+    go_on(second[1], first[1].state_dict())
+    walked(*second, range(3, 6))
+    for ours, theirs in zip(second[0].parameters(), whole[0].parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("trained", "now"), [OPTIMISERS, OPTIMISERS[::-1]])
+def test_an_optimiser_goes_on_from_its_own_kind_alone(trained: str, now: str):
+    kernel = torch.nn.Parameter(torch.ones(2, 2))
+    saved = make_optimiser(trained, [kernel], 1e-2, 1.0).state_dict()
+    with pytest.raises(ValueError, match="another optimiser"):
+        go_on(make_optimiser(now, [kernel], 1e-2, 1.0), saved)
 
 
 def test_training_resumes_and_exports(tmp_path: Path):

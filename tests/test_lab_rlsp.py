@@ -378,6 +378,18 @@ def test_a_recipe_names_a_loss_that_exists(tmp_path):
         recipe_module.load_recipe(path)
 
 
+def test_a_checkpoint_of_another_contrast_is_refused(tmp_path):
+    """Its weights fit, and would mean something else."""
+    made = {"layers": 3, "features": 8, "contrast": 8.0}
+    weights = Rlsp(**made).state_dict()
+    saved = {"net": weights, "average": weights, "contrast": 8.0, "spent_s": 1.0}
+    torch.save(saved, tmp_path / "r.pt")
+    recipe = recipe_module.Recipe(id="r", **made)
+    assert export_recurrent(recipe, tmp_path / "r.pt", tmp_path).error < 1e-5
+    with pytest.raises(WeightsError, match=r"r\.pt does not fit .* contrast of 8\.0, not 2\.0"):
+        export_recurrent(replace(recipe, contrast=2.0), tmp_path / "r.pt", tmp_path)
+
+
 def test_unknown_recipe_key_is_named(tmp_path):
     path = tmp_path / "r.toml"
     path.write_text('id = "r"\nfamily = "rlsp"\nlayer = 7\n')

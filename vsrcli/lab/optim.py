@@ -6,6 +6,7 @@ momentum (five Newton-Schulz steps), so that all directions of a layer learn at 
 
 from collections.abc import Callable, Iterable
 from math import cos, pi
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,6 +79,15 @@ def make_optimiser(name: str, params: Iterable[Tensor], lr: float, first: float)
     if name == "muon":
         return Muon(params, lr, first=first)
     return torch.optim.Adam(params, lr, betas=(0.9, 0.99))
+
+
+def go_on(optimiser: Optimizer, saved: dict[str, Any]) -> None:
+    """Gives an optimiser the state that a checkpoint kept. Raises ValueError if another kind of
+    optimiser left it."""
+    ours, theirs = (groups[0].keys() for groups in (optimiser.param_groups, saved["param_groups"]))
+    if not (ours <= theirs or theirs <= ours):  # another torch may have a setting more
+        raise ValueError("another optimiser trained it")
+    optimiser.load_state_dict(saved)
 
 
 def lr_factor(progress: float, warmup: float) -> float:

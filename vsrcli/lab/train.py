@@ -19,7 +19,7 @@ from vsrcli.lab.checkpoints import fitting, load_checkpoint, write_checkpoint
 from vsrcli.lab.data import Pair, batches, cut_bank, is_jpeg, load_pairs, pictures
 from vsrcli.lab.losses import LOSSES
 from vsrcli.lab.networks import LumaNet, build
-from vsrcli.lab.optim import lr_factor, make_optimiser
+from vsrcli.lab.optim import go_on, lr_factor, make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.recipe import Recipe
 from vsrcli.lab.weights import copied, follow
@@ -72,7 +72,7 @@ def start(recipe: Recipe, scale: int, checkpoint: Path) -> State:
         saved = load_checkpoint(checkpoint)
         with fitting(checkpoint):
             net.load_state_dict(saved["net"])
-            state.optimiser.load_state_dict(saved["optimiser"])
+            go_on(state.optimiser, saved["optimiser"])
             state.average = saved["average"]
             state.step, state.spent_s = saved["step"], saved["spent_s"]
             state.data = saved.get("data", [])

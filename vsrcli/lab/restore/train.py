@@ -29,7 +29,7 @@ from vsrcli.lab.checkpoints import (
 )
 from vsrcli.lab.losses import charbonnier
 from vsrcli.lab.mixed import mixed
-from vsrcli.lab.optim import lr_factor, make_optimiser
+from vsrcli.lab.optim import go_on, lr_factor, make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.restore.data import (
     Source,
@@ -215,7 +215,7 @@ def _take(state: State, saved: dict[str, Any], recipe: Recipe) -> None:
     state.spent_s, state.data = saved["spent_s"], saved.get("data", [])
     state.optimisers = _optimisers(state, recipe)
     for name, optimiser in state.optimisers.items():
-        optimiser.load_state_dict(saved["optimisers"][name])
+        go_on(optimiser, saved["optimisers"][name])
 
 
 def save(state: State, checkpoint: Path) -> None:

@@ -21,7 +21,7 @@ from vsrcli.lab.temporal.cells import STATE, egvsr_cell, rlsp_cell
 from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_SIGHT
 from vsrcli.lab.temporal.recipe import Recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
-from vsrcli.lab.temporal.train import Net, build
+from vsrcli.lab.temporal.train import Net, build, load_weights
 from vsrcli.models.model import CARD
 from vsrcli.runtime.engines import open_engine
 
@@ -45,7 +45,7 @@ def export_recurrent(
     saved = load_checkpoint(checkpoint)
     net = build(recipe)
     with fitting(checkpoint):
-        net.load_state_dict(saved["average"])
+        load_weights(net, saved, "average")
     net.eval()
     model = rlsp_cell(net.folded()) if isinstance(net, Rlsp) else egvsr_cell(net)
     error = checked(_parity(model, net), checkpoint.name)

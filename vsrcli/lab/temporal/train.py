@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from math import log10
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch.nn import functional
 from vsrcli.lab.budget import device_named, moments
 from vsrcli.lab.checkpoints import fitting, load_checkpoint, write_checkpoint
 from vsrcli.lab.mixed import mixed
-from vsrcli.lab.optim import lr_factor, make_optimiser
+from vsrcli.lab.optim import go_on, lr_factor, make_optimiser
 from vsrcli.lab.origin import Data, noted
 from vsrcli.lab.temporal.adversarial import AdversarialLoss
 from vsrcli.lab.temporal.carry import Carried, backwards
@@ -249,14 +250,23 @@ def _start(recipe: Recipe, checkpoint: Path, device: torch.device, begin: Path |
     if checkpoint.exists():
         saved = load_checkpoint(checkpoint, device)
         with fitting(checkpoint):
-            net.load_state_dict(saved["net"])
-            state.optimiser.load_state_dict(saved["optimiser"])
+            load_weights(net, saved, "net")
+            go_on(state.optimiser, saved["optimiser"])
             state.average = saved["average"]
             state.step, state.spent_s = saved["step"], saved["spent_s"]
             state.data = saved.get("data", [])
             if state.adversarial:
                 state.adversarial.load_state_dict(saved["court"])
     return state
+
+
+def load_weights(net: Net, saved: dict[str, Any], kind: str) -> None:
+    """Gives a net the weights of a checkpoint, its "net" or "average". Raises ValueError if they
+    mean something else there."""
+    contrast = getattr(net, "contrast", 0.0)
+    if saved.get("contrast", contrast) != contrast:
+        raise ValueError(f"it was trained with a contrast of {saved['contrast']}, not {contrast}")
+    net.load_state_dict(saved[kind])
 
 
 def build(recipe: Recipe) -> Net:
