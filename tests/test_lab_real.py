@@ -16,7 +16,7 @@ pytest.importorskip("onnx")
 import av
 from clips import write_stills
 
-from vsrcli.errors import EncodeError, InputError, UsageError, WeightsError
+from vsrcli.errors import EncodeError, InputError, OutputError, UsageError, WeightsError
 from vsrcli.lab.__main__ import main
 from vsrcli.lab.degrade import bicubic
 from vsrcli.lab.metrics import psnr
@@ -34,10 +34,10 @@ from vsrcli.lab.real import (
 )
 from vsrcli.lab.temporal.cells import rlsp_cell
 from vsrcli.lab.temporal.clips import Clips, Cutting, cache_clips
-from vsrcli.lab.temporal.feed import Feed, Sources
+from vsrcli.lab.temporal.feed import Feed, Sources, load_stills
 from vsrcli.lab.temporal.grow import begin_from, grown, pruned, rescaled, unfolded
 from vsrcli.lab.temporal.motion import Stills
-from vsrcli.lab.temporal.pack import Packs
+from vsrcli.lab.temporal.pack import Packing, Packs, make_pack
 from vsrcli.lab.temporal.recipe import Recipe, load_recipe
 from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.lab.temporal.train import Report, train
@@ -166,6 +166,8 @@ def test_clips_are_cut_cached_and_read(tmp_path: Path) -> None:
     assert made.shape == (3, 6, 3, 64, 64)
     assert 0 <= made.min() <= made.max() <= 1
     assert [s.shape for s in clips.stills()] == [(3, 200, 200)] * 4
+    with pytest.raises(InputError, match="of no use"):
+        cache_clips(folder, tmp_path, replace(cutting, length=99))
     with pytest.raises(InputError, match="no clips"):
         cache_clips(tmp_path / "gone", tmp_path)
 
@@ -207,10 +209,61 @@ def test_pack_pairs_belong_together(sources: Sources) -> None:
     held = Packs(sources.packs, CPU, held=True)
     held_hr = held.batch(4, 5, 16, generator)[1]
     assert held_hr.shape == (4, 5, 3, 64, 64)
-    with pytest.raises(InputError, match="6 frames"):
-        pack.batch(1, 7, 16, generator)
     with pytest.raises(InputError, match="vsr-lab degrade"):
         Packs([sources.stills], CPU)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"length": 7}, "has a length in frames of 6, and 7 is needed"),
+        ({"patch": 32}, "has a side in px of 24, and 32 is needed"),
+        ({"scale": 5}, "has a scale of 4, and 5 is needed"),
+    ],
+)
+def test_a_pack_that_gives_no_such_batches_is_refused(
+    sources: Sources, asked: dict[str, int], reason: str
+) -> None:
+    packs = Packs(sources.packs, CPU)
+    most = {"scale": 4, "length": 6, "patch": 24}
+    packs.check(**most)
+    with pytest.raises(InputError, match=reason):
+        packs.check(**most | asked)
+
+
+def test_trainings_look_at_a_pack_before_they_begin(sources: Sources, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="side in px of 24"):
+        train(replace(REAL, patch=32), sources, tmp_path, minutes=1, on_report=print)
+    order = ("train", "realbasicvsr-lite", "--minutes", 1, "--data", sources.stills)
+    words = [str(word) for word in (*order, "--out", tmp_path, "--pack", sources.packs[0])]
+    assert main(words) == 3
+
+
+def test_a_pack_of_one_sequence_is_refused(sources: Sources, tmp_path: Path) -> None:
+    numbers = ("--sequences", 1, "--versions", 1, "--length", 2, "--side", 16)
+    assert main(["degrade", *map(str, (tmp_path, "--data", sources.stills, *numbers))]) == 0
+    with pytest.raises(InputError, match="holds one sequence"):
+        Packs([tmp_path], CPU).check(scale=4, length=2, patch=16)
+
+
+def test_a_pack_that_is_being_replaced_is_no_whole_one(sources: Sources, tmp_path: Path) -> None:
+    pack = Path(shutil.copytree(sources.packs[0], tmp_path / "pack"))
+    stills, _ = load_stills(sources.stills, (1.0,), CPU)
+
+    def stopped(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_pack(pack, stills, None, Packing(sequences=2, length=2, side=16), stopped)
+    with pytest.raises(InputError, match="not a whole pack"):
+        Packs([pack], CPU)
+
+
+def test_a_pack_without_room_is_refused(sources: Sources, tmp_path: Path) -> None:
+    stills, _ = load_stills(sources.stills, (1.0,), CPU)
+    with pytest.raises(OutputError, match=r"hr\.npy takes \d+ MiB"):
+        make_pack(tmp_path, stills, None, Packing(side=1_000_000))
+    assert not list(tmp_path.iterdir())
 
 
 def test_several_packs_are_drawn_from_as_one(sources: Sources, tmp_path: Path) -> None:

@@ -48,12 +48,20 @@ class MovingStills:
 
 
 def open_sources(
-    stills: tuple[Stills, Stills], packs: Sequence[Path], device: torch.device
+    stills: tuple[Stills, Stills],
+    packs: Sequence[Path],
+    device: torch.device,
+    *,
+    length: int,
+    patch: int,
 ) -> tuple[Source, Source]:
-    """To train on, and held back. Raises InputError if a pack is not whole."""
+    """To train on, and held back, of batches as long and as large as this. Raises InputError if a
+    pack is not whole or has none."""
     if not packs:
         return MovingStills(stills[0], device), MovingStills(stills[1], device)
-    return Packs(packs, device), Packs(packs, device, held=True)
+    made = Packs(packs, device)
+    made.check(scale=SCALE, length=length, patch=patch)
+    return made, Packs(packs, device, held=True)
 
 
 def flow_batch(

@@ -109,7 +109,14 @@ def train(
     state.data = noted(state.data, folder, begin=begin if is_new else None)
     stills = load_stills(folder, recipe.shrinks, where)
     check_stills(folder, *stills)
-    source, held = open_sources(stills, packs, where)
+    lessons = [stage for stage in recipe.stages if stage.kind != "flow"]
+    source, held = open_sources(
+        stills,
+        packs,
+        where,
+        length=max([_HELD["length"], *(stage.length for stage in lessons)]),
+        patch=max([_HELD["patch"], *(stage.patch for stage in lessons)]),
+    )
     generator = torch.Generator().manual_seed(state.step)
     for now in moments(
         state.spent_s,

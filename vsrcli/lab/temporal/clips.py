@@ -57,7 +57,7 @@ def cache_clips(
     """Segments (T, H, W, 3) uint8 of all clips in `folder`, as .npy files below `cache`.
 
     They are made once for each folder listing and cutting. `on_clip` hears of each clip and how
-    many segments it gave. Raises InputError if there are none.
+    many segments it gave. Raises InputError if there are no clips, or none that gives one.
     """
     sources = find_clips(folder)
     if not sources:
@@ -78,7 +78,11 @@ def cache_clips(
             on_clip(path.name, len(made))
         with whole(done) as file:
             file.write(json.dumps(found, indent=1).encode())
-    return sorted(kept.glob("*.npy"))
+    found_there = sorted(kept.glob("*.npy"))
+    if not found_there:
+        reason = f"none of {cutting.length} frames that move, without a cut"
+        raise InputError(f"the clips of {folder} are of no use: {reason}; give others")
+    return found_there
 
 
 class Clips:

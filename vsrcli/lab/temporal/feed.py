@@ -95,6 +95,7 @@ class Feed:
                     f"{recipe.id} trains on a pack: `vsr-lab degrade` makes one for --pack"
                 )
             self._packs = Packs(sources.packs, device)
+            self._packs.check(scale=recipe.scale, length=recipe.length, patch=recipe.patch)
             self._held_packs = Packs(sources.packs, device, held=True)
         if sources.clips is not None:
             cache = sources.cache or sources.clips.parent

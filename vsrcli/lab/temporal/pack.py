@@ -8,8 +8,10 @@ Lossy coding costs too much to do in the training loop. A pack is a folder of `h
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsrcli.errors import InputError, UsageError
+from vsrcli.errors import InputError, OutputError, UsageError
+from vsrcli.lab.files import whole
 from vsrcli.lab.real import (
     FIRST_ORDER,
     ORDINARY,
@@ -38,6 +41,7 @@ ORDERS: dict[str, Step] = {
     "second": SECOND_ORDER,
 }
 MOTION = Motion(speed=(0.0, 2.5), zoom=0.003, turn=0.003, layers=0.15)
+CARD = "pack.json"
 HELD_BACK = 13
 """One sequence in so many is for validation."""
 
@@ -70,10 +74,12 @@ def make_pack(
     packing: Packing,
     on_sequence: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Writes the pack to the folder `out`; the same arguments give the same pack."""
+    """Writes the pack to the folder `out`; the same arguments give the same pack. Raises
+    UsageError, and OutputError where there is no room for it."""
     if packing.order not in ORDERS:
         raise UsageError(f"no degradation order {packing.order!r}; there is {', '.join(ORDERS)}")
     out.mkdir(parents=True, exist_ok=True)
+    (out / CARD).unlink(missing_ok=True)  # of a pack that is replaced: it is no whole one now
     step = mixed(ORDERS[packing.order], packing.clean)
     count, length, side = packing.sequences, packing.length, packing.side
     large = side * packing.scale
@@ -96,10 +102,17 @@ def make_pack(
             lr[index, version] = np.stack([image.transpose(2, 0, 1) for image in made])
         on_sequence(index + 1)
     del hr, lr  # written to disk before the pack says that it is whole
-    (out / "pack.json").write_text(json.dumps(asdict(packing), indent=1), encoding="utf-8")
+    with whole(out / CARD) as file:
+        file.write(json.dumps(asdict(packing), indent=1).encode())
 
 
 def _created(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    path.unlink(missing_ok=True)
+    need, free = prod(shape), shutil.disk_usage(path.parent).free
+    if need > free:  # a mapped file that finds the disk full later ends the process
+        raise OutputError(
+            f"{path} takes {need >> 20} MiB, and {free >> 20} are free; make it smaller"
+        )
     made: NDArray[np.uint8] = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     return made
 
@@ -109,13 +122,14 @@ class Pack:
 
     def __init__(self, folder: Path, *, held: bool = False) -> None:
         try:
-            self.packing = Packing(**json.loads((folder / "pack.json").read_text(encoding="utf-8")))
+            self.packing = Packing(**json.loads((folder / CARD).read_text(encoding="utf-8")))
             self._hr = np.load(folder / "hr.npy", mmap_mode="r")
             self._lr = np.load(folder / "lr.npy", mmap_mode="r")
-        except (OSError, ValueError, TypeError) as exc:
+        except (OSError, EOFError, ValueError, TypeError) as exc:
             raise InputError(
                 f"{folder} is not a whole pack ({exc}); make one with `vsr-lab degrade`"
             ) from exc
+        self.folder = folder
         every = range(len(self._hr))
         self._chosen = [i for i in every if (i % HELD_BACK == 0) == held]
 
@@ -132,8 +146,6 @@ class Pack:
         mirrored and turned."""
         index = self._chosen[draw(len(self._chosen), generator)]
         seen = self._lr[index, draw(self.packing.versions, generator)]
-        if length > self.length:
-            raise InputError(f"the pack's sequences have {self.length} frames, not {length}")
         start = draw(self.length - length + 1, generator)
         top, left = (draw(self.packing.side - patch + 1, generator) for _ in range(2))
         times = [min(t, 2 * self.packing.length - 1 - t) for t in range(start, start + length)]
@@ -161,10 +173,26 @@ class Packs:
         """Frames of the shortest degraded sequence."""
         return min(pack.length for pack in self._packs)
 
+    def check(self, *, scale: int, length: int, patch: int) -> None:
+        """Raises InputError if batches of this kind cannot be had. The truth of a pack may be
+        larger than `scale` says, not smaller."""
+        for pack in self._packs:
+            made = pack.packing
+            for what, found, least in (
+                ("scale", made.scale, scale),
+                ("length in frames", pack.length, length),
+                ("side in px", made.side, patch),
+            ):
+                if found < least:
+                    reason = f"{pack.folder} has a {what} of {found}, and {least} is needed"
+                    raise InputError(f"{reason}; make a pack with `vsr-lab degrade`")
+        if not self._owners:
+            raise InputError(f"{self._packs[0].folder} holds one sequence, to validate; make more")
+
     def batch(
         self, count: int, length: int, patch: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """LR (count, length, 3, patch, patch) and HR (…, r·patch, r·patch) in 0..1."""
+        """LR (count, length, 3, patch, patch) and HR (…, r·patch, r·patch) in 0..1, see `check`."""
         pairs = [self._one(length, patch, generator) for _ in range(count)]
         lr, hr = (
             torch.stack(part).to(self._device).float() / 255 for part in zip(*pairs, strict=True)
