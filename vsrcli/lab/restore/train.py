@@ -40,12 +40,13 @@ from vsrcli.lab.restore.data import (
     shrunk,
 )
 from vsrcli.lab.restore.discriminator import Discriminator, discriminator_step
-from vsrcli.lab.restore.network import RealBasicVsr
+from vsrcli.lab.restore.network import SCALE, RealBasicVsr
 from vsrcli.lab.restore.recipe import LEGS, Recipe, Stage
 from vsrcli.lab.restore.texture import texture_distance
 from vsrcli.lab.temporal.feed import check_stills, load_stills
 from vsrcli.lab.temporal.motion import Stills
 from vsrcli.lab.weights import channels_last, copied, follow
+from vsrcli.models.model import read_model
 
 REPORT_S = 60.0
 _LUMA = (0.257, 0.504, 0.098)
@@ -174,11 +175,12 @@ def load_trained(recipe: Recipe, checkpoint: Path) -> Trained:
 
 def begin_from(source: Path, net: RealBasicVsr) -> None:
     """Gives `net` the averaged weights of a checkpoint (.pt), or those of a model folder of this
-    project. Raises WeightsError if they do not fit."""
+    project. Raises WeightsError if they do not fit, ModelError if it is for another scale."""
     if source.suffix == ".pt":
         weights: Weights = load_checkpoint(source)["average"]
     else:
-        graphs = [load_graph(file) for file in sorted(source.glob("*.onnx"))]
+        files = [graph.file for graph in read_model(source).parts(SCALE).values()]  # not the int8
+        graphs = [load_graph(file) for file in files]
         weights = {name: value for graph in graphs for name, value in net_weights(graph).items()}
     with fitting(source):
         net.load_state_dict(weights)
