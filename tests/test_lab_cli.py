@@ -47,6 +47,38 @@ ORDERS = {
         7,
         "no device 'foo'",
     ),
+    "a device that holds nothing": (
+        (*TRAIN, "rlsp-7-48-bd", "--minutes", "1", "--device", "meta"),
+        *(7, "no device 'meta'"),
+    ),
+    "a slice of a single-frame training": (
+        (*TRAIN, "espcn", "--scale", "4", "--minutes", "1", "--slice", "1"),
+        *(2, "--slice is not for a single-frame model"),
+    ),
+    "a GPU for a single-frame model": (
+        (*TRAIN, "espcn", "--scale", "4", "--minutes", "1", "--device", "cuda"),
+        *(2, "--device is not for a single-frame model"),
+    ),
+    "clips for a restoring model": (
+        (*TRAIN, "realbasicvsr-lite", "--minutes", "1", "--clips", "clips"),
+        *(2, "--clips is not for a restoring model"),
+    ),
+    "another scale of a recurrent model": (
+        (*TRAIN, "rlsp-7-64-bd", "--minutes", "1", "--scale", "2"),
+        *(2, "rlsp-7-64-bd is for x4; leave --scale out"),
+    ),
+    "another scale of a restoring model": (
+        ("export", "realbasicvsr-lite", "--checkpoints", "other", "--scale", "2"),
+        *(2, "is for x4"),
+    ),
+    "a lesson of a recurrent model": (
+        ("export", "rlsp-7-48-bd", "--checkpoints", "other", "--lesson", "gan"),
+        *(2, "--lesson is not for a recurrent model"),
+    ),
+    "a pack that would lie idle": (
+        (*TRAIN, "rlsp-7-48-bd", "--minutes", "1", "--pack", "one"),
+        *(2, "rlsp-7-48-bd trains on no pack"),
+    ),
     "no such scale": (
         (*TRAIN, "tiny.toml", "--scale", "3", "--minutes", "1"),
         *(2, "has no shape for x3; it has x2"),

@@ -56,7 +56,9 @@ def moments(
 def device_named(name: str) -> torch.device:
     """A device to train on. Raises DeviceError if torch has none of this name here."""
     try:
-        return torch.zeros(0, device=name).device
+        found = torch.zeros(1, device=name)
+        found.item()  # which a device without memory, as torch's meta, does not give
+        return found.device
     except (RuntimeError, AssertionError) as exc:  # of an unknown name, of a torch without CUDA
         raise DeviceError(f"torch has no device {name!r} here; use --device cpu") from exc
 

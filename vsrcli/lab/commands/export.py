@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrcli.errors import UsageError
-from vsrcli.lab.commands import at_least
+from vsrcli.lab.commands import at_least, check_scale, unfit
 
 if TYPE_CHECKING:
     from vsrcli.lab.origin import Origin
@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
     if uses_time:
         sys.stdout.write(f"{_recurrent(args, path)}\n")
         return
+    unfit("a single-frame", id=args.id, lesson=args.lesson)
     if args.scale is None:
         raise UsageError("a single-frame model is exported for one --scale: 2, 3 or 4")
     if args.recipe == BICUBIC_ID:
@@ -86,6 +87,8 @@ def _recurrent(args: argparse.Namespace, path: Path) -> str:
     from vsrcli.lab.temporal.recipe import load_recipe
 
     recipe = load_recipe(path)
+    check_scale(recipe.id, recipe.scale, args.scale)
+    unfit("a recurrent", id=args.id, lesson=args.lesson)
     done = export_recurrent(recipe, _checkpoint(args, recipe.id), args.weights, said=_said(args))
     line = f"{done.file}  {done.graph.config}  {done.graph.params} params  off by {done.error:.1e}"
     if args.measure:
@@ -100,6 +103,7 @@ def _restoring(args: argparse.Namespace, path: Path) -> str:
     from vsrcli.lab.temporal.export import measure_clips
 
     recipe = load_recipe(path)
+    check_scale(recipe.id, recipe.scale, args.scale)
     name = "-".join(filter(None, (recipe.id, args.lesson)))
     done = export_restoring(
         recipe, _checkpoint(args, name), args.weights, model_id=args.id, said=_said(args)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from vsrcli.errors import UsageError
-from vsrcli.lab.commands import at_least
+from vsrcli.lab.commands import at_least, check_scale, unfit
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +70,8 @@ def _single(args: argparse.Namespace) -> Path:
         raise UsageError("a single-frame model is trained for one --scale: 2, 3 or 4")
     if args.begin is not None:
         raise UsageError("a single-frame model starts from nothing; leave --from out")
+    of_video = {name: getattr(args, name) for name in ("clips", "pack", "cache", "slice")}
+    unfit("a single-frame", **of_video, device=args.device != "cpu")
     recipe = load_recipe(shipped(args.recipe))
     return train(recipe, args.scale, args.data, args.out, minutes=args.minutes, on_report=show)
 
@@ -88,8 +90,10 @@ def _recurrent(args: argparse.Namespace, path: Path) -> Path:
             + "\n"
         )
 
+    recipe = load_recipe(path)
+    check_scale(recipe.id, recipe.scale, args.scale)
     return train(
-        load_recipe(path),
+        recipe,
         Sources(
             stills=args.data,
             clips=args.clips,
@@ -116,8 +120,11 @@ def _restoring(args: argparse.Namespace, path: Path) -> Path:
             f"{report.minutes:7.2f} min  step {report.step:6d}  {report.stage}  {parts}\n"
         )
 
+    recipe = load_recipe(path)
+    check_scale(recipe.id, recipe.scale, args.scale)
+    unfit("a restoring", clips=args.clips, cache=args.cache)
     return train(
-        load_recipe(path),
+        recipe,
         args.data,
         args.out,
         minutes=args.slice or args.minutes,

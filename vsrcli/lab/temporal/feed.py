@@ -97,6 +97,8 @@ class Feed:
             self._packs = Packs(sources.packs, device)
             self._packs.check(scale=recipe.scale, length=recipe.length, patch=recipe.patch)
             self._held_packs = Packs(sources.packs, device, held=True)
+        elif sources.packs:
+            raise UsageError(f"{recipe.id} trains on no pack, by its degrade; leave --pack out")
         if sources.clips is not None:
             cache = sources.cache or sources.clips.parent
             self._clips = Clips(cache_clips(sources.clips, cache), device)
