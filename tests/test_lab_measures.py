@@ -167,3 +167,15 @@ def test_niqe_prefers_what_it_was_fitted_on(tmp_path: Path) -> None:
     plane = luma(read_rgb(tmp_path / "0.png"))
     blurred = (plane + np.roll(plane, 1, 0) + np.roll(plane, 1, 1)) / 3
     assert niqe(plane, natural) < 0.5 * niqe(blurred, natural)
+
+
+@pytest.mark.parametrize("data", [b"", b"junk", b"PK\x03\x04 cut short", "array"])
+def test_niqe_parameters_that_are_none(tmp_path: Path, data: bytes | str) -> None:
+    file = tmp_path / "natural.npz"
+    if isinstance(data, str):
+        with file.open("wb") as stream:
+            np.save(stream, np.zeros(3))
+    else:
+        file.write_bytes(data)
+    with pytest.raises(InputError, match="holds no NIQE parameters"):
+        read_natural(file)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import gamma
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -49,9 +50,9 @@ class Natural:
 def read_natural(path: Path = SHIPPED) -> Natural:
     """Parameters in an .npz of `mu_pris_param` and `cov_pris_param`. Raises InputError."""
     try:
-        with np.load(path) as saved:
+        with path.open("rb") as file, np.load(file) as saved:
             mean, cov = saved["mu_pris_param"].ravel(), saved["cov_pris_param"]
-    except (OSError, ValueError, KeyError) as exc:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile) as exc:
         raise InputError(
             f"{path} holds no NIQE parameters: an .npz with mu_pris_param and cov_pris_param"
         ) from exc
