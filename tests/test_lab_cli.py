@@ -16,6 +16,7 @@ from vsrcli.lab.networks import build
 from vsrcli.media.images import write_png
 
 TRAIN = ("train", "--data", "one", "--out", "out")
+ABLATE = ("ablate", "--data", "one", "--out", "out", "--minutes", "1", "--measure")
 TINY = """id = "tiny"
 family = "espcn"
 summary = "a test"
@@ -128,6 +129,18 @@ ORDERS = {
     "digits of another script": (
         ("measure", "tiny", "clips", "--degrade", "x264-٣"),
         *(2, "no degradation 'x264-٣'"),
+    ),
+    "ways of another family": (
+        (*ABLATE, "clips", "egvsr-psnr"),
+        *(2, "egvsr-psnr is an egvsr"),
+    ),
+    "nothing to measure an ablation on": (
+        (*ABLATE, "nowhere", "rlsp-7-48-bd"),
+        *(3, "not a folder of pictures"),
+    ),
+    "no card for an ablation": (
+        (*ABLATE, "clips", "rlsp-7-48-bd", "--card", "nowhere"),
+        *(6, "cannot be read"),
     ),
     "no folder": (("niqe", "nowhere", "--out", "natural.npz"), 3, "holds no pictures"),
 }

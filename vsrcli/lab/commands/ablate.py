@@ -23,10 +23,12 @@ def run(args: argparse.Namespace) -> None:
 
     from vsrcli.lab.budget import check_minutes
     from vsrcli.lab.card import note_measured
+    from vsrcli.lab.evaluate import sources
     from vsrcli.lab.temporal.ablate import Step, ablate
     from vsrcli.lab.temporal.feed import Sources
     from vsrcli.lab.temporal.recipe import load_recipe, shipped
     from vsrcli.lab.temporal.train import Report
+    from vsrcli.models.model import read_model
 
     def show(report: Report) -> None:
         sys.stderr.write(f"{report.minutes:7.2f} min  {report.recurrent:.3f} dB\n")
@@ -40,6 +42,9 @@ def run(args: argparse.Namespace) -> None:
     check_minutes(minutes=args.minutes)
     torch.set_num_threads(1)
     recipe = load_recipe(shipped(args.recipe))
+    _ = sources(args.measure)  # before anything is trained
+    if args.card:
+        _ = read_model(args.card).graph(recipe.scale)
     steps = ablate(
         recipe,
         Sources(stills=args.data, clips=args.clips, cache=args.cache or args.out),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vsrcli.errors import UsageError
 from vsrcli.lab.evaluate import Evaluation, evaluate
 from vsrcli.lab.temporal.export import export_recurrent
 from vsrcli.lab.temporal.feed import Sources
@@ -38,8 +39,11 @@ def ablate(
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> list[Step]:
     """Trains `recipe` from nothing for `minutes` with no way through time, then each time one more,
-    and measures each net on `clips`. Those that are trained already are not trained again.
+    and measures each net on `clips`. Those that are trained already are not trained again. Raises
+    UsageError for a net that has no such ways.
     """
+    if recipe.family != "rlsp":
+        raise UsageError(f"{recipe.id} is an {recipe.family}; the ways that open are an rlsp's")
     steps = []
     for count in range(len(WAYS) + 1):
         opened, closed = WAYS[:count], WAYS[count:]
