@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from ending import run_main
 from make_clip import FONT, RATE, SCALE, codes, page, view
 
 from vsrcli import Job, upscale
@@ -101,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -25,6 +25,8 @@ from statistics import median
 
 import onnxruntime
 import torch
+from ending import run_main
+from ending import size as size_of
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -247,11 +249,5 @@ def main() -> None:
             print(f"| {' | '.join(row(find_model(name), size, args, device))} |", flush=True)
 
 
-def size_of(word: str) -> Size:
-    """(width, height)."""
-    width, height = word.split("x")
-    return int(width), int(height)
-
-
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from ending import run_main, size
 
 from vsrcli.frames import RgbU8
 from vsrcli.lab.clips import read_frames
@@ -57,11 +58,11 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("clip", type=Path)
     parser.add_argument("--frames", type=int, default=10_000)
-    parser.add_argument("--size", default="192x128")
+    parser.add_argument("--size", type=size, default="192x128")
     parser.add_argument("--degrade", choices=tuple(DEGRADATIONS), default="bicubic")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
-    truth = loop_of(args.clip, *map(int, args.size.split("x")))
+    truth = loop_of(args.clip, *args.size)
     small = [DEGRADATIONS[args.degrade](frame, SCALE) for frame in truth]
     inner = (slice(CLIP_CROP, -CLIP_CROP),) * 2
     lumas = [luma(frame)[inner] for frame in truth]
@@ -78,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from ending import run_main
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT, SCALE, RATE, FRAMES = 320, 180, 4, 25, 100
@@ -171,9 +172,16 @@ def _tone(index: int) -> av.AudioFrame:
     return sound
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Makes the clip."""
     parser = argparse.ArgumentParser(description="Makes the example clip.")
     parser.add_argument("out", nargs="?", type=Path, default=Path(__file__).with_name("clip.mp4"))
     parser.add_argument("--frames", type=int, default=FRAMES)
     arguments = parser.parse_args()
+    if arguments.out.suffix != ".mp4":
+        parser.error(f"{arguments.out} must end in .mp4")
     write(arguments.out, arguments.frames)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -21,6 +21,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ending import run_main
+
 from vsrcli.errors import VsrError
 from vsrcli.lab.bf16 import bf16_change
 from vsrcli.lab.evaluate import evaluate
@@ -111,4 +113,4 @@ def line(cells: tuple[str, ...] | list[str]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -15,8 +15,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from ending import run_main, size
 from numpy.typing import NDArray
 
+from vsrcli.errors import InputError
 from vsrcli.lab.clips import read_frames
 from vsrcli.lab.degradations import degradation
 from vsrcli.lab.sequence import EngineOptions, driven
@@ -32,12 +34,18 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("clip", type=Path)
     parser.add_argument("--frames", type=int, default=45)
-    parser.add_argument("--size", default="160x96", help="of the LR frames, cut from the middle")
+    parser.add_argument(
+        "--size", type=size, default="160x96", help="of the LR frames, cut from the middle"
+    )
     parser.add_argument("--degrade", default="x264-28")
     parser.add_argument("--chunk", type=int, default=15)
     parser.add_argument("--overlaps", type=int, nargs="+", default=[0, 1, 2, 3, 5, 8])
     args = parser.parse_args()
     model, truths = find_model(args.model), cut(args)
+    if len(truths) <= args.chunk:
+        raise InputError(
+            f"{args.clip} has {len(truths)} frames; one of two chunks and more shows it"
+        )
     clip = np.stack(list(degradation(args.degrade, SCALE)(truths, args.clip.stem)))
     true = truths.transpose(0, 3, 1, 2) / 255
     whole = restored(model, clip, Tuning(chunk=len(clip), overlap=0, clean="1"))
@@ -56,7 +64,7 @@ def main() -> None:
 
 def cut(args: argparse.Namespace) -> NDArray[np.uint8]:
     """(T, H, W, 3): the middle of the clip's first frames."""
-    width, height = (SCALE * int(side) for side in args.size.split("x"))
+    width, height = (SCALE * side for side in args.size)
     frames = np.stack(list(islice(read_frames(args.clip), args.frames)))
     top, left = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
     return frames[:, top : top + height, left : left + width]
@@ -84,4 +92,4 @@ def halves(level: Values, chunk: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
+from ending import run_main, size
 
 from vsrcli import Job, upscale
 from vsrcli.media.source import Source
@@ -29,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--seconds", type=int, nargs="+", default=[30, 300])
-    parser.add_argument("--size", default="320x180")
+    parser.add_argument("--size", type=size, default="320x180")
     parser.add_argument("--chunk", type=int, default=15)
     parser.add_argument("--overlap", type=int, default=5)
     parser.add_argument("--fps", type=int, default=25)
@@ -38,7 +39,7 @@ def main() -> None:
     if args.run:
         print(measured(args.run, args.model, args.chunk, args.overlap))
         return
-    width, height = map(int, args.size.split("x"))
+    width, height = args.size
     with TemporaryDirectory() as folder:
         for seconds in args.seconds:
             clip = Path(folder) / f"{seconds}.mkv"
@@ -81,4 +82,4 @@ def make_clip(path: Path, seconds: int, fps: int, width: int, height: int) -> No
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
+from ending import run_main
+
 from vsrcli.errors import ModelError
 from vsrcli.frames import Frame, RgbU8
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD
@@ -106,4 +108,4 @@ def beside(clip: Path, pictures: dict[str, RgbU8], args: argparse.Namespace) -> 
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -17,6 +17,7 @@ from statistics import fmean
 
 import numpy as np
 import torch
+from ending import run_main
 from torch import Tensor
 
 from vsrcli.lab.losses import charbonnier
@@ -112,4 +113,4 @@ def loss_of(net: RealBasicVsr, hr: Tensor, lr: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

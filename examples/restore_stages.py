@@ -14,6 +14,7 @@ from contextlib import closing
 from statistics import median
 
 import numpy as np
+from ending import run_main, size
 
 from vsrcli.frames import Color, Picture, frame_of
 from vsrcli.media.pixels import layout_of
@@ -30,7 +31,7 @@ def main() -> None:
     """Prints a line for each graph, their sum, and the driver."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
-    parser.add_argument("--size", default="320x180")
+    parser.add_argument("--size", type=size, default="320x180")
     parser.add_argument("--chunk", type=int, default=30)
     parser.add_argument("--overlap", type=int, default=5)
     parser.add_argument("--clean", type=int, default=1)
@@ -39,8 +40,9 @@ def main() -> None:
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--precision", default="auto")
     args = parser.parse_args()
-    width, height = map(int, args.size.split("x"))
+    width, height = args.size
     model, ahead = find_model(args.model), args.overlap / args.chunk
+    Tuning(chunk=args.chunk).check(model)
     # Look-ahead frames are cleaned and aligned once, but go backward in both chunks.
     times = {"clean": args.clean, "flow": 2.0, "backward": 1 + ahead}
     total = 0.0
@@ -108,4 +110,4 @@ def timed(action: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from math import isnan
 from pathlib import Path
 
+from ending import run_main
+
 from vsrcli.errors import ModelError
 from vsrcli.lab.evaluate import Evaluation, Row, evaluate
 from vsrcli.lab.sequence import EngineOptions
@@ -99,4 +101,4 @@ def _figures(row: Row, kind: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

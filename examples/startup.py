@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+from ending import run_main
+
 CLIP = Path(__file__).with_name("clip.mp4")
 STAGES = ("command line", "pipeline", "probe", "model", "session", "first frame")
 
@@ -69,7 +71,7 @@ def starts(clip: Path, model: str, scale: int, rounds: int) -> list[dict[str, tu
     for _ in range(rounds):
         words = [str(word) for word in order]
         env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as vsr upscale sets it
-        done = subprocess.run(words, check=True, capture_output=True, env=env)
+        done = subprocess.run(words, check=True, stdout=subprocess.PIPE, env=env)
         made.append(json.loads(done.stdout))
     return made
 
@@ -98,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

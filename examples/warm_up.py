@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from ending import numbers, run_main
 
 from vsrcli.frames import RgbU8
 from vsrcli.lab.clips import read_frames
@@ -58,20 +59,19 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("clips", type=Path)
     parser.add_argument("--degrade", choices=tuple(DEGRADATIONS), default="bicubic")
-    parser.add_argument("--starts", default="0")
-    parser.add_argument("--run-in", default="2,4,8")
+    parser.add_argument("--starts", type=numbers, default="0")
+    parser.add_argument("--run-in", type=numbers, default="2,4,8")
     parser.add_argument("--frames", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
-    lengths = [int(part) for part in args.run_in.split(",")]
     upscale = clip_upscaler(find_folder(args.model), SCALE, EngineOptions(threads=args.threads))
     table: dict[str, list[Figures]] = {}
     for path in sources(args.clips):
-        for start in map(int, args.starts.split(",")):
-            wanted = max(*lengths, args.frames) + 1
+        for start in args.starts:
+            wanted = max(*args.run_in, args.frames) + 1
             whole = [modcrop(f, SCALE) for f in islice(read_frames(path), start, start + wanted)]
             shot = [DEGRADATIONS[args.degrade](frame, SCALE) for frame in whole]
-            for name, run_in in run_ins(shot, lengths):
+            for name, run_in in run_ins(shot, args.run_in):
                 rest, truth = shot[: args.frames + 1], whole[: args.frames]
                 table.setdefault(name, []).append(measure(upscale, run_in, rest, truth))
     print(f"{'run-in':14}" + "".join(f"{i + 1:>8}" for i in range(args.frames)) + "    mean")
@@ -81,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

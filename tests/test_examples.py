@@ -258,3 +258,37 @@ def test_precision_table_has_a_line_a_model(tmp_path: Path) -> None:
     exact, fp16, int8 = float(cells[2]), abs(float(cells[4])), abs(float(cells[5]))
     assert exact > 15
     assert fp16 < 0.01 < int8 < 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "beside_torch.py none",
+        "endurance.py none none.mp4",
+        "endurance.py espcn none.mp4 --size 3x",
+        "make_clip.py none",
+        "precision_table.py none none --calibrate none --models espcn",
+        "restore_chunks.py none none.mp4",
+        "restore_memory.py none --seconds 1",
+        "restore_real.py none out --models espcn",
+        "restore_scheme.py none",
+        "restore_stages.py espcn",
+        "restore_table.py none",
+        "startup.py --models none",
+        "warm_up.py espcn none",
+        "warm_up.py espcn none --starts 1,x",
+    ],
+)
+def test_wrong_arguments_end_with_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    if "restore" in words or "torch" in words:
+        pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    order = [sys.executable, str(EXAMPLES / words.split()[0]), *words.split()[1:]]
+    done = subprocess.run(order, capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(("usage", words.split()[0])) or (
+        len(done.stderr.splitlines()) == 1
+    )
