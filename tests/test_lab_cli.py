@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -271,6 +274,27 @@ def test_one_line_says_what_is_wrong(
     assert line.startswith("vsr: ")
     assert words in line
     assert not any(tmp_path.rglob("*.onnx"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe breaks otherwise there")
+def test_nothing_is_said_where_nobody_reads(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "a.pt"
+    torch.save({"average": {"a": torch.zeros(1)}}, checkpoint)
+    order = [
+        sys.executable,
+        "-m",
+        "vsrcli.lab",
+        "mean",
+        checkpoint,
+        checkpoint,
+        "--out",
+        checkpoint,
+    ]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(order, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_missing_package_is_named(

@@ -1,10 +1,11 @@
 """`vsr-lab COMMAND`: degrade data; train, export and import models."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
-from vsrcli.errors import VsrError
+from vsrcli.errors import ReaderGoneError, VsrError
 from vsrcli.extras import lab_needed
 
 COMMANDS = {
@@ -35,8 +36,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with lab_needed(f"vsr-lab {args.command}"):
             args.run(args)
+        sys.stdout.flush()
     except VsrError as exc:
         return _say(str(exc), exc.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return ReaderGoneError.exit_code
     except OSError as exc:
         return _say(f"{exc.filename or 'a file'} cannot be read or written ({exc.strerror})", 4)
     except KeyboardInterrupt:
