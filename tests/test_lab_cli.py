@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 from vsrcli.lab.__main__ import main
 from vsrcli.lab.networks import build
+from vsrcli.lab.temporal.rlsp import Rlsp
 from vsrcli.media.images import write_png
 
 TRAIN = ("train", "--data", "one", "--out", "out")
@@ -111,6 +112,14 @@ ORDERS = {
         ("export", "rlsp-7-48-bd", "--checkpoints", "other"),
         *(6, "does not fit this recipe"),
     ),
+    "a checkpoint that lacks its minutes": (
+        ("export", "tiny-r.toml", "--checkpoints", "other"),
+        *(6, "does not fit this recipe: 'spent_s'"),
+    ),
+    "a checkpoint of something else": (
+        ("mean", "other/tiny-x2.pt", "other/number.pt", "--out", "mean.pt"),
+        *(6, "number.pt is damaged, or not a checkpoint"),
+    ),
     "a start from another family": (
         (*TRAIN, "rlsp-7-48-bd", "--minutes", "1", "--from", "other/tiny-x2.pt"),
         *(6, "does not fit this recipe"),
@@ -152,6 +161,7 @@ ORDERS = {
 def write_files(root: Path) -> None:
     """A recipe, a folder of one picture, one of a short clip, checkpoints that are none of it."""
     (root / "tiny.toml").write_text(TINY)
+    (root / "tiny-r.toml").write_text('id = "tiny-r"\nfamily = "rlsp"\nlayers = 2\nfeatures = 4\n')
     for name in ("one", "clips", "short", "other"):
         (root / name).mkdir()
     write_png(root / "one" / "a.png", np.zeros((160, 160, 3), np.uint8))
@@ -161,6 +171,9 @@ def write_files(root: Path) -> None:
         file = root / "other" / name
         torch.save({"net": net, "average": net, "step": 1, "spent_s": 1.0}, file)
         (root / "short" / name).write_bytes(file.read_bytes()[:700])
+    torch.save({"average": 3}, root / "other" / "number.pt")
+    cell = Rlsp(layers=2, features=4).state_dict()
+    torch.save({"net": cell, "average": cell}, root / "other" / "tiny-r.pt")
 
 
 LESSON = """id = "a"

@@ -26,7 +26,8 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     """What `vsr-lab train` wrote, the averaged weights under `average`. Raises WeightsError."""
     try:
         saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
-        saved["average"]
+        if not all(isinstance(value, Tensor) for value in saved["average"].values()):
+            raise TypeError("the average is no tensors")
     except Exception as exc:  # what the unpickler raises depends on the junk it meets
         reason = f"{path} is damaged, or not a checkpoint of `vsr-lab train`"
         raise WeightsError(f"{reason}; give one, or a model folder") from exc

@@ -165,12 +165,12 @@ def load_trained(recipe: Recipe, checkpoint: Path) -> Trained:
     net = RealBasicVsr(recipe.shape)
     with fitting(checkpoint):
         net.load_state_dict(saved["average"])
-    return Trained(
-        net=net.eval(),
-        lesson=saved["stage"],
-        minutes=saved["spent_s"] / 60,
-        data=saved.get("data", []),
-    )
+        return Trained(
+            net=net.eval(),
+            lesson=saved["stage"],
+            minutes=saved["spent_s"] / 60,
+            data=saved.get("data", []),
+        )
 
 
 def begin_from(source: Path, net: RealBasicVsr) -> None:

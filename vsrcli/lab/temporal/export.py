@@ -46,6 +46,7 @@ def export_recurrent(
     net = build(recipe)
     with fitting(checkpoint):
         load_weights(net, saved, "average")
+        minutes = saved["spent_s"] / 60
     net.eval()
     model = rlsp_cell(net.folded()) if isinstance(net, Rlsp) else egvsr_cell(net)
     error = checked(_parity(model, net), checkpoint.name)
@@ -61,7 +62,7 @@ def export_recurrent(
         params=sum(p.numel() for p in net.parameters()),
         border=form.border,
         align=form.align,
-        train_minutes=saved["spent_s"] / 60,
+        train_minutes=minutes,
     )
     return Exported(file=folder / graph.file, graph=graph, error=error)
 
