@@ -1,4 +1,8 @@
-"""`vsr-lab train`: one model from its recipe, for a time budget; it can go on."""
+"""`vsr-lab train`: one model from its recipe, for a time budget; it can go on.
+
+It goes on with the weights, their average and the optimiser as they were saved, and draws its
+batches anew: a run in pieces is not to the bit the one that never stopped.
+"""
 
 import argparse
 import sys
