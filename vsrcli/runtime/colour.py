@@ -122,8 +122,7 @@ def _raise(graph: Builder, plane: str, picture: Picture) -> str:
     down, across = (0.5 - 0.5 / f if on else 0.0 for f, on in zip(factors, cosited, strict=True))
     shape = (1, height, width)
     made = settle(graph, enlarge(graph, plane, shape, factors, (down, across)), shape, factors)
-    ends = [np.array(v, np.int64) for v in ([0, 0], [picture.height, picture.width], [2, 3])]
-    return graph.node("Slice", [made, *ends])
+    return graph.slice(made, [0, 0], [picture.height, picture.width], [2, 3])
 
 
 def _lower(graph: Builder, values: str, plane: int, picture: Picture) -> str:

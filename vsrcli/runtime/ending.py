@@ -111,8 +111,7 @@ class Ending:
         lines = graph.node("Transpose", [pixels], perm=(2, 0, 3, 1, 4))
         planes = reshape(graph, lines, (len(group), 1, rows, columns))
         for place, index in enumerate(group):
-            ends = (np.array([v], np.int64) for v in (place, place + 1, 0))
-            graph.node("Slice", [planes, *ends], f"{_PLANE}{index}")
+            graph.slice(planes, [place], [place + 1], [0], f"{_PLANE}{index}")
 
     def _mix(self, group: tuple[int, ...]) -> _Mix:
         """Colours and the filter of chroma in one."""
@@ -222,11 +221,8 @@ def _output(group: tuple[int, ...]) -> str:
 
 def _start(graph: Builder, whole: tuple[str, str]) -> tuple[str, str]:
     """What the first column of features and frame depends on."""
-    features, frame = (
-        graph.node("Slice", [values, *(np.array([v], np.int64) for v in (0, end, 3))])
-        for values, end in zip(whole, (2, 1), strict=True)
-    )
-    return features, frame
+    features, frame = whole
+    return graph.slice(features, [0], [2], [3]), graph.slice(frame, [0], [1], [3])
 
 
 def _sum(

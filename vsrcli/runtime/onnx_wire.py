@@ -212,6 +212,18 @@ class Builder:
         self._nodes.append(b"".join(ends) + field(4, op.encode()) + b"".join(given))
         return output
 
+    def slice(
+        self,
+        values: str,
+        starts: Sequence[int],
+        ends: Sequence[int],
+        axes: Sequence[int],
+        output: str = "",
+    ) -> str:
+        """Adds a Slice from `starts` to before `ends` along `axes`. The name of its output."""
+        limits = (np.array(numbers, np.int64) for numbers in (starts, ends, axes))
+        return self.node("Slice", [values, *limits], output)
+
     def take(self) -> bytes:
         """The graph fields gathered so far; starts anew."""
         parts = [field(NODE, n) for n in self._nodes]

@@ -53,7 +53,7 @@ def settle(
     if full == columns:
         return reshape(graph, values, (count, 1, rows, columns), output)
     whole = reshape(graph, values, (count, 1, rows, full))
-    return graph.node("Slice", [whole, *_ends([0], [columns], [3])], output)
+    return graph.slice(whole, [0], [columns], [3], output)
 
 
 def phases(factor: int, shift: float = 0.0) -> NDArray[np.float64]:
@@ -75,9 +75,7 @@ def reshape(graph: Builder, values: str, shape: Sequence[int], output: str = "")
 
 def crop(graph: Builder, values: str, axis: int, length: int, wanted: int) -> str:
     """The first `wanted` of `length` lines along an axis."""
-    return (
-        values if length == wanted else graph.node("Slice", [values, *_ends([0], [wanted], [axis])])
-    )
+    return values if length == wanted else graph.slice(values, [0], [wanted], [axis])
 
 
 def _block(length: int) -> int:
@@ -102,11 +100,6 @@ def _band(taps: NDArray[np.float64], block: int) -> NDArray[np.float32]:
 
 def _overlapped(graph: Builder, blocks: str, axis: int) -> str:
     """Each block with the first lines of the next one behind it; the last block is only halo."""
-    whole = graph.node("Slice", [blocks, *_ends([0], [-1], [axis])])
-    ends = _ends([1, 0], [1 << 31, _TAPS - 1], [axis, axis + 1])
-    halo = graph.node("Slice", [blocks, *ends])
+    whole = graph.slice(blocks, [0], [-1], [axis])
+    halo = graph.slice(blocks, [1, 0], [1 << 31, _TAPS - 1], [axis, axis + 1])
     return graph.node("Concat", [whole, halo], axis=axis + 1)
-
-
-def _ends(start: list[int], end: list[int], axes: list[int]) -> list[NDArray[np.int64]]:
-    return [np.array(v, np.int64) for v in (start, end, axes)]

@@ -108,9 +108,8 @@ def encode_graph(
 
 def _inside(graph: Builder, name: str, strip: Strip, scale: int) -> str:
     """A strip's picture without its halo."""
-    rows = ((strip.top - strip.above) * scale, (strip.bottom - strip.above) * scale)
-    ends = [np.array([v], np.int64) for v in (*rows, 2)]
-    return graph.node("Slice", [name, *ends])
+    top, bottom = strip.top - strip.above, strip.bottom - strip.above
+    return graph.slice(name, [top * scale], [bottom * scale], [2])
 
 
 def _bicubic(graph: Builder, picture: Picture, scale: int) -> str:

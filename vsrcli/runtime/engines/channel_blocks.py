@@ -52,8 +52,7 @@ def blocked(model: bytes, block: int) -> bytes:
     for node in every:
         if node.op == "Concat" and node.outputs[0] in changed:
             source, missing = changed[node.outputs[0]]
-            first = (np.array([v], np.int64) for v in (0, missing, 1))
-            again = new.node("Slice", [source, *first])
+            again = new.slice(source, [0], [missing], [1])
             whole = renamed(node, [*node.inputs, again], node.outputs)
             body += [new.take(), field(NODE, whole)]
         elif node.op == "Conv" and node.inputs[0] in changed:
