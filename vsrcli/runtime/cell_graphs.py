@@ -23,13 +23,13 @@ from vsrcli.runtime.onnx_wire import (
     OUTPUT,
     Builder,
     field,
-    fields,
     graph_of,
     input_kinds,
     living,
     model_of,
     port,
     with_graph,
+    without_ports,
 )
 from vsrcli.runtime.resample import enlarge, settle
 
@@ -76,7 +76,7 @@ def step_graph(
     for name, later in pairwise(older):
         graph.node("Identity", [later], f"{name}_next")
     head = graph.take()
-    body = b"".join(field(n, p) for n, p in fields(graph_of(cell)) if n not in (INPUT, OUTPUT))
+    body = without_ports(graph_of(cell))
     if ending:
         ports = ending.give(graph, blocked=blocked)
     else:
@@ -118,14 +118,19 @@ def state_shape(channels: int, scale: int, picture: Picture) -> tuple[int, int, 
 
 def _luma_onto(graph: Builder, luma: str, frame: str, scale: int, picture: Picture) -> str:
     """The bicubic picture of `frame`, moved along grey to the net's luma (studio code / 255)."""
-    shape, factors = (3, picture.height, picture.width), (scale, scale)
-    planes = graph.node("Transpose", [frame], perm=(1, 0, 2, 3))
-    large = settle(graph, enlarge(graph, planes, shape, factors, (0.0, 0.0)), shape, factors)
-    base = graph.node("Transpose", [large], perm=(1, 0, 2, 3))
+    base = bicubic_frame(graph, frame, picture, scale)
     weight = (_STUDIO_601 / 255)[None, :, None, None]
     studio = graph.node("Conv", [base, weight, np.array([16 / 255], np.float32)])
     change = graph.node("Mul", [graph.node("Sub", [luma, studio]), np.float32(255 / 219)])
     return graph.node("Add", [base, change])
+
+
+def bicubic_frame(graph: Builder, frame: str, picture: Picture, scale: int) -> str:
+    """An RGB frame (1, 3, H, W) of the picture's size, enlarged by bicubic."""
+    shape, factors = (3, picture.height, picture.width), (scale, scale)
+    planes = graph.node("Transpose", [frame], perm=(1, 0, 2, 3))
+    large = settle(graph, enlarge(graph, planes, shape, factors, (0.0, 0.0)), shape, factors)
+    return graph.node("Transpose", [large], perm=(1, 0, 2, 3))
 
 
 def plane_ports(number: int, name: str, picture: Picture) -> bytes:

@@ -173,6 +173,11 @@ def of_kind(port_: bytes, kind: int) -> bytes:
     return field(1, _name(port_, 1).encode()) + field(2, field(1, field(1, kind) + rest))
 
 
+def without_ports(graph: bytes) -> bytes:
+    """A graph but for its declared inputs and outputs."""
+    return b"".join(field(n, p) for n, p in fields(graph) if n not in (INPUT, OUTPUT))
+
+
 def with_graph(model: bytes, graph: bytes) -> bytes:
     """The model file around another graph."""
     return b"".join(field(n, p) for n, p in fields(model) if n != GRAPH) + field(GRAPH, graph)

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from vsrcli.frames import Picture
-from vsrcli.runtime.cell_graphs import color_planes, frame_port, plane_ports
+from vsrcli.runtime.cell_graphs import bicubic_frame, color_planes, frame_port, plane_ports
 from vsrcli.runtime.colour import from_rgb, resolved
 from vsrcli.runtime.onnx_wire import (
     FLOAT,
@@ -22,15 +22,14 @@ from vsrcli.runtime.onnx_wire import (
     OUTPUT,
     Builder,
     field,
-    fields,
     graph_of,
     input_kinds,
     messages,
     model_of,
     port,
     with_graph,
+    without_ports,
 )
-from vsrcli.runtime.resample import enlarge, settle
 
 WHOLE = "whole_"
 """Before the name of an input that is cut to a strip's rows."""
@@ -77,9 +76,8 @@ def cut_graph(
             cuts.node("Gather", [WHOLE + name, rows], name, axis=2)
         else:
             cuts.node("Identity", [WHOLE + name], name)
-    body = b"".join(field(n, p) for n, p in fields(graph) if n not in (INPUT, OUTPUT))
     ports += b"".join(field(n, p) for n, p in messages(graph) if n == OUTPUT)
-    return with_graph(part, cuts.take() + body + ports)
+    return with_graph(part, cuts.take() + without_ports(graph) + ports)
 
 
 def encode_graph(
@@ -96,7 +94,8 @@ def encode_graph(
     rgb = graph.node("Concat", inner, axis=2)
     ports = b""
     if strength < 1:
-        base = graph.node("Mul", [_bicubic(graph, picture, scale), np.float32(1 - strength)])
+        large_frame = bicubic_frame(graph, FRAME, picture, scale)
+        base = graph.node("Mul", [large_frame, np.float32(1 - strength)])
         rgb = graph.node("Add", [graph.node("Mul", [rgb, np.float32(strength)]), base])
         ports += frame_port(INPUT, picture, FRAME)
     from_rgb(graph, rgb, large, [f"out_{i}" for i in color_planes(picture)])
@@ -110,10 +109,3 @@ def _inside(graph: Builder, name: str, strip: Strip, scale: int) -> str:
     """A strip's picture without its halo."""
     top, bottom = strip.top - strip.above, strip.bottom - strip.above
     return graph.slice(name, [top * scale], [bottom * scale], [2])
-
-
-def _bicubic(graph: Builder, picture: Picture, scale: int) -> str:
-    shape, factors = (3, picture.height, picture.width), (scale, scale)
-    planes = graph.node("Transpose", [FRAME], perm=(1, 0, 2, 3))
-    made = settle(graph, enlarge(graph, planes, shape, factors, (0.0, 0.0)), shape, factors)
-    return graph.node("Transpose", [made], perm=(1, 0, 2, 3))
