@@ -175,12 +175,16 @@ class Sink:
             self._converters[source.index], target = converter, converter.stream
         _copy_tags(source, target)
 
-    def _fresh_writer(self) -> FrameWriter:
-        """Another encoder like the first; its stream is in a container that is never written."""
-        nowhere = av.open(os.devnull, "w", format=self._container.format.name)
+    def _opened_again(self) -> tuple[av.container.OutputContainer, FrameWriter]:
+        """Another encoder like the first, and its container, which writes to no file."""
+        nowhere = av.open(os.devnull, "w", format=self.format)
         with _said_already():
             _, writer = self._open_writer(nowhere)
-        return writer
+        return nowhere, writer
+
+    def _fresh_writer(self) -> FrameWriter:
+        """The encoder of another segment."""
+        return self._opened_again()[1]
 
     def _time_shift(self) -> Fraction:
         """Seconds added to every timestamp: a cut starts at 0, and no frame lies before 0."""
@@ -224,8 +228,8 @@ class Sink:
 
     def _takes_picture(self) -> bool:
         """Whether the muxer takes what the encoder makes: mov refuses VP9 only with its header."""
-        with av.open(os.devnull, "w", format=self.format) as nowhere, _said_already():
-            self._open_writer(nowhere)
+        nowhere, _ = self._opened_again()
+        with nowhere:
             try:
                 nowhere.start_encoding()
             except (av.FFmpegError, ValueError):
