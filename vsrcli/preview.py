@@ -17,7 +17,7 @@ from vsrcli import stops
 from vsrcli.errors import InputError, UsageError
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, check_engine, check_scale
-from vsrcli.media.images import place_png, rgb_of
+from vsrcli.media.images import rgb_of, write_png
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.settings import VideoOptions, told_color
 from vsrcli.media.sink import Sink
@@ -97,7 +97,7 @@ def make_still(view: View) -> Shown:
     size = wide, round(wide * video.height / video.width)
     small = {n: rgb_of(f, color, size) for n, f in {"source": wanted, **results}.items()}
     image = grid(pictures, small, pieces, scale=scale, zoom=view.zoom)
-    place_png(view.target, image, overwrite=view.overwrite)
+    write_png(view.target, image, overwrite=view.overwrite)
     return Shown(
         target=view.target,
         names=tuple(pictures),

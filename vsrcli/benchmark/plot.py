@@ -11,7 +11,7 @@ import numpy as np
 from vsrcli.benchmark.cases import Outcome
 from vsrcli.dot_font import Dots, lettering
 from vsrcli.frames import RgbU8
-from vsrcli.media.images import place_png
+from vsrcli.media.images import write_png
 
 _PAPER, _INK = 255, 30
 _WIDTH, _ROW, _EDGE = 960, 30, 24
@@ -34,7 +34,7 @@ class Bar:
 def write_plot(path: Path, outcome: Outcome) -> None:
     """A PNG of frames a second, end to end and of the models alone."""
     image = stacked([panel(title, bars) for title, bars in _panels(outcome)])
-    place_png(path, image, overwrite=True)
+    write_png(path, image)
 
 
 def _panels(outcome: Outcome) -> list[tuple[str, list[Bar]]]:

@@ -42,16 +42,9 @@ def rgb_of(frame: Frame, color: Color, size: tuple[int, int] | None = None) -> R
     return np.ascontiguousarray(made.to_ndarray())
 
 
-def write_png(path: Path, rgb: RgbU8) -> None:
-    """(H, W, 3) 8-bit RGB written losslessly. Raises OutputError if it cannot be."""
-    try:
-        _write_png(path, rgb)
-    except av.FFmpegError as exc:
-        raise output_error(path, exc) from exc
-
-
-def place_png(path: Path, rgb: RgbU8, *, overwrite: bool) -> None:
-    """The same, under a hidden name until it is whole."""
+def write_png(path: Path, rgb: RgbU8, *, overwrite: bool = True) -> None:
+    """(H, W, 3) 8-bit RGB written losslessly, under a hidden name until it is whole. Raises
+    OutputError if it cannot be, or where something is that may not be replaced."""
     part = hidden_beside(path)
     try:
         _write_png(part, rgb)
