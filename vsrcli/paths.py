@@ -95,6 +95,11 @@ def behind(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
+def local(path: Path) -> str:
+    """The path as FFmpeg must be given it: "a:b.mp4" alone would name a protocol."""
+    return str(path.absolute())
+
+
 def is_plain(path: Path) -> bool:
     """One file that holds a video."""
     return not is_pipe(path) and not is_picture(path)

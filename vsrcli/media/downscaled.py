@@ -11,7 +11,7 @@ import numpy as np
 from vsrcli.errors import InputError
 from vsrcli.frames import BT709, UNSPECIFIED, RgbU8, assumed_matrix
 from vsrcli.media.pixels import LANCZOS
-from vsrcli.media.source import local
+from vsrcli.paths import local
 
 
 def small_frames(

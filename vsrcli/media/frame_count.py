@@ -15,7 +15,8 @@ from vsrcli.errors import InputError
 from vsrcli.frames import Frame
 from vsrcli.media.describe import stream_info
 from vsrcli.media.info import StreamInfo
-from vsrcli.media.source import Source, local, packets_of
+from vsrcli.media.source import Source, packets_of
+from vsrcli.paths import local
 
 _COARSE_TICKS = 10
 """Intervals of fewer ticks than this must be equal: a coarse clock hides no rounding."""

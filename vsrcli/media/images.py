@@ -12,8 +12,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from vsrcli.errors import InputError, output_error
 from vsrcli.frames import IDENTITY, UNSPECIFIED, Color, Frame, RgbU8, Role, assumed_matrix
 from vsrcli.media.outlet import hidden_beside, move_into_place
-from vsrcli.media.pixels import EXACT, to_av
-from vsrcli.media.source import local
+from vsrcli.media.pixels import EXACT, av_range, to_av
+from vsrcli.paths import local
 
 
 def read_rgb(path: Path) -> RgbU8:

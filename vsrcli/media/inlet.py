@@ -21,7 +21,7 @@ from vsrcli.media.demuxer_options import check_options
 from vsrcli.media.hwaccel import NONE, accelerator
 from vsrcli.media.truncation import HEAD_BYTES, breaks_off_in_box, declared_bytes
 from vsrcli.media.unopened import moves
-from vsrcli.paths import PIPE, Numbered, is_pipe, numbered
+from vsrcli.paths import PIPE, Numbered, is_pipe, local, numbered
 
 _BUFFER = 1 << 18
 """Bytes that are read from a pipe at once: some frames of raw video would take thousands else."""
@@ -93,9 +93,8 @@ class _File:
     seekable = True
 
     def __init__(self, path: Path, reading: Reading) -> None:
-        # "a:b.mp4" alone would name a protocol.
-        self._path = path.absolute()
-        self.container = _open(str(self._path), reading, dict(reading.options))
+        self._path = path
+        self.container = _open(local(path), reading, dict(reading.options))
         if self.container.format.name.startswith("webp") and moves(self._path):
             self.container.close()
             raise InputError(

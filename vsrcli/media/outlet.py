@@ -27,7 +27,7 @@ from vsrcli.media.inlet import format_named
 from vsrcli.media.mapping import is_cover
 from vsrcli.media.settings import VideoOptions
 from vsrcli.media.y4m import Y4M, with_aspect
-from vsrcli.paths import PICTURES, PIPE, Numbered, behind, is_picture, numbered
+from vsrcli.paths import PICTURES, PIPE, Numbered, behind, is_picture, local, numbered
 
 MOV = ("mp4", "mov", "ipod", "3gp", "psp")
 _STREAMED = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
@@ -203,7 +203,7 @@ class FileOutlet:
     ) -> av.container.OutputContainer:
         self._temp.touch(exist_ok=False)
         return av.open(
-            str(self._temp.absolute()),
+            local(self._temp),
             "w",
             format=self.format,
             container_options={**_DEEP.get(self.format, {}), **options},
@@ -218,7 +218,7 @@ class FileOutlet:
     def frames(self, video: int, size: tuple[int, int]) -> int | None:
         if self.format == "rawvideo":  # which does not say how large its pictures are
             return None
-        with av.open(str(self._temp.absolute())) as container:
+        with av.open(local(self._temp)) as container:
             count = 0
             for packet in container.demux(_stream_of(container, video, size)):
                 stops.check()

@@ -34,6 +34,7 @@ from vsrcli.media.rate import Grid
 from vsrcli.media.transport_stream import Witness
 from vsrcli.media.truncation import AV_TIME_BASE, ending_of
 from vsrcli.media.unopened import why_not_opened
+from vsrcli.paths import local
 
 log = logging.getLogger("vsr")
 _INTERLEAVE_S = 5
@@ -410,11 +411,6 @@ class _Clock:
         if frame.pts is None:
             frame.pts = self._next if frame.dts is None else max(frame.dts, self._next)
         self._next = frame.pts + (frame.duration or self._step)
-
-
-def local(path: Path) -> str:
-    """The path as FFmpeg must be given it: "a:b.mp4" alone would name a protocol."""
-    return str(path.absolute())
 
 
 def packets_of(path: Path, index: int) -> Iterator[SidePacket]:
