@@ -12,6 +12,7 @@ from vsrcli.media.colors import matrix_name, range_name
 from vsrcli.media.pixels import (
     EXACT,
     LANCZOS,
+    av_range,
     is_full_range,
     layout_of,
     plain_copy,
@@ -82,8 +83,8 @@ class PlainFrames:
             src_colorspace=None if frame.format.is_rgb else sws_matrix(look[0]),
             dst_colorspace=sws_matrix(self._look[0]),
             interpolation=EXACT if _shape(frame) == _shape(first) else LANCZOS,
-            src_color_range=2 if look[1] or frame.format.is_rgb else 1,
-            dst_color_range=2 if self._look[1] or first.format.is_rgb else 1,
+            src_color_range=av_range(look[1] or frame.format.is_rgb),
+            dst_color_range=av_range(self._look[1] or first.format.is_rgb),
         )
         frame.pts, frame.time_base, frame.duration = pts, base, duration
         return frame

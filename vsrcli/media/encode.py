@@ -23,7 +23,7 @@ from vsrcli.frames import (
 from vsrcli.media.exif import Exif
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
-from vsrcli.media.pixels import EXACT, LANCZOS, sws_matrix, to_av
+from vsrcli.media.pixels import EXACT, LANCZOS, av_range, sws_matrix, to_av
 from vsrcli.media.raw import check_raw
 from vsrcli.media.scheduling import usual_scheduling
 from vsrcli.media.settings import (
@@ -284,7 +284,7 @@ class FrameWriter:
     def _picture(self, frame: Frame) -> av.VideoFrame:
         """The frame as it is encoded, tags and what is attached to it included."""
         picture, color = self._converted(frame), self._told
-        picture.colorspace, picture.color_range = color.matrix, _av_range(color.full_range)
+        picture.colorspace, picture.color_range = color.matrix, av_range(color.full_range)
         picture.color_primaries, picture.color_trc = color.primaries, color.transfer
         if isinstance(frame.origin, av.VideoFrame):
             self._warn_of_lost(frame.origin)
@@ -307,7 +307,7 @@ class FrameWriter:
         encoder = self._encoder
         color = self._info.color
         picture.colorspace = color.matrix
-        picture.color_range = _av_range(color.full_range)
+        picture.color_range = av_range(color.full_range)
         same_size = (picture.width, picture.height) == (encoder.width, encoder.height)
         twin = _full_range_twin(picture) if color.full_range else picture.format.name
         same_color = color == self._color or picture.format.is_rgb
@@ -321,15 +321,15 @@ class FrameWriter:
 
     def _ranges(self, picture: av.VideoFrame) -> dict[str, int | None]:
         if picture.format.is_rgb and not av.VideoFormat(self._encoder.pix_fmt).is_rgb:
-            full = _av_range(self._color.full_range) or 1
+            full = av_range(self._color.full_range) or 1
             return {"dst_colorspace": sws_matrix(self._color.matrix), "dst_color_range": full}
         color = self._info.color
-        full = _av_range(color.full_range) or 1
+        full = av_range(color.full_range) or 1
         if color == self._color:
             return {"src_color_range": full, "dst_color_range": full}
         ranges: dict[str, int | None] = {
             "src_color_range": full,
-            "dst_color_range": _av_range(self._color.full_range),
+            "dst_color_range": av_range(self._color.full_range),
         }
         if color.matrix == self._color.matrix:
             picture.colorspace = UNSPECIFIED  # swscale refuses some, and none is converted
@@ -355,15 +355,11 @@ def _full_range_twin(picture: av.VideoFrame) -> str:
     return picture.format.name.replace("yuv", "yuvj")
 
 
-def _av_range(full: bool | None) -> int:
-    return 0 if full is None else 2 if full else 1
-
-
 def _tag(context: av.VideoCodecContext, color: Color) -> None:
     context.colorspace = color.matrix
     context.color_primaries = color.primaries
     context.color_trc = color.transfer
-    context.color_range = _av_range(color.full_range)
+    context.color_range = av_range(color.full_range)
 
 
 def frame_ticks(seconds: Fraction, time_base: Fraction) -> int:

@@ -30,6 +30,7 @@ from vsrcli.media.encode import Encoder, FrameWriter, StreamEncoder, add_video, 
 from vsrcli.media.ffmpeg import ffmpeg_binary
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
+from vsrcli.media.pixels import av_range
 from vsrcli.media.settings import (
     VideoOptions,
     check_even,
@@ -149,8 +150,7 @@ def _command(
     threads: int,
 ) -> tuple[str, ...]:
     color = told_color(encoded_color(info, pix_fmt, codec.name), info, lines)
-    limits = {None: 0, False: 1, True: 2}[color.full_range]
-    tags = f"setparams=range={limits}:color_primaries={color.primaries}"
+    tags = f"setparams=range={av_range(color.full_range)}:color_primaries={color.primaries}"
     tags += f":color_trc={color.transfer}:colorspace={color.matrix}"
     if info.sample_aspect not in (0, 1):
         tags += f",setsar={info.sample_aspect}"

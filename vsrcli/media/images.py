@@ -35,7 +35,7 @@ def rgb_of(frame: Frame, color: Color, size: tuple[int, int] | None = None) -> R
     is_tagged = color.matrix != UNSPECIFIED
     matrix = color.matrix if is_tagged else assumed_matrix(frame.height)
     picture.colorspace = IDENTITY if frame.layout.planes_of(Role.RGB) else matrix
-    picture.color_range = 2 if color.full_range else 1
+    picture.color_range = av_range(bool(color.full_range))
     width, height = size or (frame.width, frame.height)
     flags = EXACT if size is None else Interpolation.AREA | Interpolation.ACCURATE_RND
     made = VideoReformatter().reformat(picture, width, height, "rgb24", interpolation=flags)

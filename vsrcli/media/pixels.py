@@ -70,6 +70,11 @@ def is_full_range(frame: av.VideoFrame) -> bool | None:
     return int(frame.color_range) != 1
 
 
+def av_range(full_range: bool | None) -> int:
+    """FFmpeg's number of a range (AVColorRange): 1 limited, 2 full, 0 where it is not said."""
+    return {None: 0, False: 1, True: 2}[full_range]
+
+
 def sws_matrix(code: int) -> int | None:
     """swscale's own number of a matrix; None for one that it does not know."""
     return _SWS_MATRICES.get(code)
