@@ -258,8 +258,7 @@ class PictureOutlet(FileOutlet):
     holds: int | None = 1
 
     def __init__(self, target: Path, part: Path | None) -> None:
-        self._target, self.format = target, _PICTURES
-        self._temp = part or hidden_beside(target)
+        super().__init__(target, _PICTURES, part)
 
     def open(
         self, options: Mapping[str, str], *, aspect: Fraction = Fraction(1)
