@@ -277,20 +277,19 @@ class SequenceOutlet:
 
     holds: int | None = None
 
-    def __init__(self, pictures: Numbered, first: int = 1) -> None:
-        self._pictures, self._first, self.format = pictures, first, _PICTURES
+    def __init__(self, pictures: Numbered) -> None:
+        self._pictures, self.format = pictures, _PICTURES
         folder = pictures.path.absolute().parent
         where = folder if folder.exists() else folder.parent
         self._temp = where / f".{folder.name}.{uuid.uuid4().hex[:8]}.part"
         self._growing = replace(pictures, path=self._temp / pictures.path.name)
-        self._next, self._bytes = first, 0  # the first number that is not counted yet
+        self._next, self._bytes = 1, 0  # the first number that is not counted yet
 
     def open(
         self, options: Mapping[str, str], *, aspect: Fraction = Fraction(1)
     ) -> av.container.OutputContainer:
         self._temp.mkdir()
-        options = {"start_number": str(self._first)}
-        return av.open(self._growing.pattern, "w", format=_PICTURES, container_options=options)
+        return av.open(self._growing.pattern, "w", format=_PICTURES)
 
     def settings(self, video: VideoOptions) -> VideoOptions:
         return still_settings(self._pictures.path.suffix, video)
