@@ -1,4 +1,4 @@
-"""Command lines of the ffmpeg binary that comes along, for what is compared with vsr."""
+"""The ffmpeg binary that comes along, and command lines that make what vsr is compared with."""
 
 from __future__ import annotations
 

@@ -361,7 +361,7 @@ def _video(case: _Case) -> StreamPlan:
 
 
 def _attachment(case: _Case) -> StreamPlan:
-    if case.container == "matroska":
+    if case.container == MATROSKA:
         return case.copy()
     return case.drop(f"{case.container} holds no attachments; write .mkv to keep it")
 
