@@ -39,7 +39,7 @@ ALLOWED = {
     "models": {"frames", "errors"},
     "media": {"paths", "frames", "cores", "stops", "errors"},
     "runtime": {"models", "frames", "control_groups", "cores", "stops", "errors"},
-    "job": {"media", "models", "paths", "errors"},
+    "job": {"media", "models", "runtime", "paths", "errors"},
     "sizes": {"job", "media", "models"},
     "targets": {"job", "models", "paths", "sizes", "errors"},
     "locks": set(),

@@ -14,6 +14,7 @@ from vsrcli.media.mapping import check_map
 from vsrcli.media.settings import VideoOptions
 from vsrcli.models import UNTUNED, Tuning
 from vsrcli.paths import is_too_long
+from vsrcli.runtime import engines
 
 DEFAULT_MODEL = "rlsp-7-128"
 DEFAULT_SCENE_THRESHOLD = 25.0
@@ -21,7 +22,7 @@ DEFAULT_SEGMENT = 250
 """As far apart as libx264's keyframes, so that segments cost next to nothing."""
 AUDIO_MODES = ("copy", "aac", "none")
 ON_ERROR = ("fail", "skip", "repeat")
-ENGINES = ("auto", "onnxruntime", "openvino")
+ENGINES = ("auto", *engines.ENGINES)
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 _NULL = "\0"
 """What job lists and configuration files can hold, and no path."""
