@@ -187,10 +187,6 @@ class Work:
             except OSError as exc:
                 raise output_error(self.target, exc) from exc
 
-    def _is_sealed(self) -> bool:
-        """As it is on the disk, where a seal may have come though the disk refused something."""
-        return bool((_read(self.folder) or {}).get("sealed"))
-
     def finish(self) -> None:
         """The output is in place: nothing is left to resume."""
         self._finished = True
@@ -240,11 +236,13 @@ class Work:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._disk.shutdown()  # what is being added counts, or has failed
+        # As it is on the disk, where a seal may have come though the disk refused something.
+        found = _read(self.folder) or {}
         with suppress(OSError):
-            if self._is_sealed() and not self._finished:  # it could not be put in place
+            if found.get("sealed") and not self._finished:  # it could not be put in place
                 self._write_manifest(self.segments)
             self.part.unlink(missing_ok=True)
-        counted = _frames(_read(self.folder) or {})
+        counted = _frames(found)
         if counted and not (self._finished and not self._keep):
             if exc is not None:
                 kept = "1 frame is" if counted == 1 else f"{counted} frames are"
