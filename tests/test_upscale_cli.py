@@ -268,6 +268,17 @@ def test_names_that_shells_and_ffmpeg_trip_over(
         assert facts(tmp_path / name.replace(".mp4", "_x2_bicubic.mp4")).size == (192, 128)
 
 
+def test_brackets_in_a_name_are_no_markup(
+    tmp_path: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = make(tmp_path / "in.mp4", Clip(frames=2)), tmp_path / "a[" / "b] [red] :x:.mp4"
+    target.parent.mkdir()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    outcome = vsr("upscale", source, "-o", target, "-m", "bicubic", "-s", 2)
+    assert outcome.code == 0, outcome.err
+    assert f"{target}: 2 frames" in outcome.err
+
+
 def test_names_and_values_may_hold_what_a_word_of_ffmpegs_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
 ) -> None:

@@ -136,7 +136,8 @@ class _Nothing:
 
 
 class _LastLine(_Nothing):
-    """Where no bar can be drawn: one line of what was done, without waiting for rich to load."""
+    """One line of what was done; nothing else where no bar can be drawn, so that rich, which takes
+    a while, need not load."""
 
     def done(self, report: Report) -> None:
         print(summary(report), file=sys.stderr)  # noqa: T201
@@ -157,7 +158,7 @@ def _bar() -> Iterator[Display]:
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, fps=0.0, memory="")
 
-        class Drawn(_Nothing):
+        class Drawn(_LastLine):
             def step(self, progress: Progress) -> None:
                 bar.update(
                     task,
@@ -169,7 +170,7 @@ def _bar() -> Iterator[Display]:
 
             def done(self, report: Report) -> None:
                 bar.stop()
-                console.print(summary(report), highlight=False, soft_wrap=True)
+                super().done(report)
 
         yield Drawn()
 
