@@ -110,6 +110,14 @@ def test_command_line_drops_what_it_excludes_in_the_environment(
     assert (outcome.code, outcome.err) == (0, "")
 
 
+def test_a_variable_that_is_wrong_is_named(vsr: Vsr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSR_CRF", "abc")
+    (line,) = vsr("upscale", "in.mp4").lines
+    assert line.startswith("vsr: Invalid value for VSR_CRF: 'abc' is not a valid float")
+    (line,) = vsr("upscale", "in.mp4", "-crf", "xyz").lines
+    assert line.startswith("vsr: Invalid value for '-crf' / '--crf': 'xyz'")
+
+
 def test_environment_drops_what_it_excludes_in_the_file(
     config: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,17 +127,28 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return READER_GONE
     except Exception as exc:
-        usage = getattr(exc, "format_message", None)  # click's own usage errors
-        command = getattr(getattr(exc, "ctx", None), "command_path", "vsr")
-        if debug and not usage:
-            traceback.print_exc()
-        said = f"internal error: {type(exc).__name__}: {exc}; VSR_DEBUG=1 shows more"
-        message, code = (
-            (f"{usage().rstrip('.')}; see {command} --help", _USAGE) if usage else (said, 1)
-        )
+        message, code = _usage_message(exc), _USAGE
+        if not message:
+            if debug:
+                traceback.print_exc()
+            said = f"internal error: {type(exc).__name__}: {exc}"
+            message, code = f"{said}; VSR_DEBUG=1 shows more", 1
         _tell(arguments, exc, code, message)
         return say(message, code)
     return say("interrupted; nothing was written", code) if code == _INTERRUPTED else int(code)
+
+
+def _usage_message(exc: Any) -> str:  # noqa: ANN401  # click's errors are vendored
+    """What click says of a command line that it refuses; empty for an exception of another kind."""
+    if not hasattr(exc, "format_message"):
+        return ""
+    context, param = exc.ctx, getattr(exc, "param", None)
+    if context and param:
+        source = context.get_parameter_source(param.name)
+        if source is not None and source.name == "ENVIRONMENT":
+            exc.param_hint = param.envvar  # else the option would be named, which nobody gave
+    command = context.command_path if context else "vsr"
+    return f"{exc.format_message().rstrip('.')}; see {command} --help"
 
 
 def _tell(arguments: list[str], exc: BaseException, code: int, message: str) -> None:
