@@ -87,6 +87,22 @@ def test_the_output_may_stand_where_ffmpeg_has_it(tmp_path: Path, vsr: Vsr) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mkv"]
 
 
+def test_files_may_be_called_by_their_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "a:b.mp4", Clip(frames=2))
+    assert vsr("upscale", "file:a:b.mp4", "-s", 2, *BICUBIC, "-o", "file:c.mkv").code == 0
+    assert vsr("upscale", f"file://{tmp_path}/c.mkv", "-s", 2, *BICUBIC).code == 0
+    assert vsr("probe", "file:c_x2_bicubic.mkv", "--no-speed").code == 0
+    still = ("-m", "esr-max", "-s", 2, "-o", "file:d.png")
+    assert vsr("preview", "file:c.mkv", "--at", 0, *still).code == 0
+    (tmp_path / "c.mkv").rename("file:e.mkv")
+    assert vsr("upscale", "file:e.mkv", "-s", 2, *BICUBIC, "-o", "f.mkv").code == 0
+    made = {"a:b.mp4", "c_x2_bicubic.mkv", "d.png", "f.mkv", "file:e.mkv"}
+    assert {path.name for path in tmp_path.iterdir()} == made
+
+
 def test_ffmpegs_other_words_are_understood(tmp_path: Path, vsr: Vsr) -> None:
     source, target = make(tmp_path / "in.mp4"), tmp_path / "out.mkv"
     outcome = vsr(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from vsrcli.errors import UsageError
+from vsrcli.paths import PIPE
 
 _SAME: Mapping[str, tuple[str, ...]] = {
     "-an": ("-c:a", "none"),
@@ -171,6 +174,15 @@ def _level(word: str, value: str) -> Meaning | None:
     """FFmpeg's number for how much is said, or its word after flags, repeat+level+error."""
     name = _LEVELS.get(value, value.rpartition("+")[2])
     return None if name == value else Meaning(words=(word, name), with_value=True)
+
+
+def place(path: Path, pipe: str = "pipe:") -> Path:
+    """What FFmpeg's word for a place means, if no file is called so: `pipe:` and `pipe` are -, and
+    file:NAME is NAME."""
+    word = str(path)
+    if os.path.lexists(path):
+        return path
+    return PIPE if word in ("pipe:", pipe) else Path(word.removeprefix("file:"))
 
 
 def check_rate(rate: str, source: str) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vsrcli.cli.ffmpeg_words import place
 from vsrcli.cli.options import (
     Device,
     EngineName,
@@ -85,6 +86,7 @@ def preview(
 
     set_log_level(loglevel)
     length_s = seconds(clip, "--clip")
+    source, output = place(source), output and place(output)
     if length_s is not None and length_s <= 0:
         raise UsageError("--clip must be longer than 0 s")
     of_clip = {"-c:v": encoder, "--crf": crf, "--preset": preset, "--bitrate": bitrate}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vsrcli.cli.ffmpeg_words import place
 from vsrcli.cli.options import Json
 from vsrcli.cli.tables import print_json, print_lines, print_table
 from vsrcli.errors import InputError
@@ -34,6 +35,7 @@ def probe(
     """Say what a file is, what upscaling makes of each stream, and how long each model takes."""
     from vsrcli.probe import probe_source
 
+    source = place(source)
     try:
         found = probe_source(source, scale=scale, measure=not no_speed, exact=exact)
     except InputError:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from vsrcli import stops
+from vsrcli.cli.ffmpeg_words import place
 from vsrcli.cli.options import Level, LogLevel, ProgressKind, set_log_level
 from vsrcli.cli.run_options import RunOptions, takes_run_options
 from vsrcli.errors import UsageError
@@ -64,7 +65,7 @@ def upscale(
             "name one input: vsr upscale IN, or -i IN; several go by vsr batch"
             + f", and {sound}" * bool(given)
         )
-    named, output = _piped(given[0], "pipe:0"), output and _piped(output, "pipe:1")
+    named, output = place(given[0], "pipe:0"), output and place(output, "pipe:1")
     if dry_run:
         from vsrcli.cli.dry_run import dry_run as say
 
@@ -76,8 +77,3 @@ def upscale(
         report = run(options.job(named, output), show.step, on_stage=show.stage)
         with suppress(stops.Stop):  # too late: the output is there, whoever hears of it
             show.done(report)
-
-
-def _piped(path: Path, own: str) -> Path:
-    """FFmpeg's pipe: as -, where no file is called so."""
-    return Path("-") if str(path) in ("pipe:", own) and not path.exists() else path
