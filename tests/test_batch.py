@@ -50,6 +50,25 @@ def planned(outcome: Outcome) -> list[str]:
     return [line for line in outcome.out.splitlines() if not line.startswith("  ")]
 
 
+def test_a_name_cannot_break_a_line_or_command_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: Vsr, vsr: Vsr
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "a\nb\x1b[31m.mkv", TINY)
+    (tmp_path / "c\x9b1m.mkv").write_text("no video")
+    outcome = batch("a\nb\x1b[31m.mkv", "c\x9b1m.mkv")
+    *runs, first, second, _, _ = outcome.lines
+    assert len(runs) == 2
+    assert first.startswith(r"done     a\nb\x1b[31m.mkv  2 frames")
+    assert second.startswith(r"failed   c\x9b1m.mkv       exit code 3")
+    told = batch("a\nb\x1b[31m.mkv", "--redo", "--dry-run")
+    assert len(planned(told)) == 2
+    said = vsr("probe", "a\nb\x1b[31m.mkv", "--no-speed")
+    assert said.out.startswith(r"a\nb\x1b[31m.mkv: matroska")
+    everything = outcome.err + told.out + said.out
+    assert not {"\x1b", "\x9b"} & set(everything)
+
+
 def test_numbered_pictures_are_a_source_and_a_target(
     tmp_path: Path, batch: Vsr, upscale: Vsr
 ) -> None:

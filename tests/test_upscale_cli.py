@@ -433,6 +433,10 @@ def test_what_names_no_file_is_told(
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_an_error_has_the_name_as_it_is(vsr: Vsr) -> None:
+    assert vsr("upscale", "two  blanks.mp4").lines == ["vsr: two  blanks.mp4 does not exist"]
+
+
 def test_no_input_is_dropped_in_silence(tmp_path: Path, vsr: Vsr) -> None:
     source, out = make(tmp_path / "in.mp4", Clip(frames=2)), tmp_path / "out.mp4"
     for words in (("-i", source, "-i", source, out), ("-i", source, source, "-o", out)):

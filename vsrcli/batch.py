@@ -211,7 +211,7 @@ def _work(job: Job, level: int, pipe: Connection) -> None:
             job.target.parent.mkdir(parents=True, exist_ok=True)
         outbox.send(upscale(job, outbox.send, on_stage=outbox.send))
     except VsrError as exc:
-        outbox.send(Failure(code=exc.exit_code, message=" ".join(str(exc).split())))
+        outbox.send(Failure(code=exc.exit_code, message=str(exc)))
     except Exception as exc:
         with suppress(OSError):  # the batch has gone
             outbox.send(_unexpected(exc))

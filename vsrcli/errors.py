@@ -31,6 +31,10 @@ class VsrError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """The message on one line, whatever of a library's own it quotes."""
+        return one_line(super().__str__())
+
 
 class UsageError(VsrError):
     """Options that contradict each other or are out of range."""
@@ -94,6 +98,11 @@ class BatchError(VsrError):
     """Some runs of a batch failed; its report says which, and why."""
 
     exit_code = 10
+
+
+def one_line(message: str) -> str:
+    """A message whose lines follow each other on one."""
+    return " ".join(line.strip() for line in message.splitlines())
 
 
 def is_reader_gone(exc: OSError) -> bool:

@@ -104,5 +104,5 @@ def _unless_done(job: Job, *, redo: bool) -> Planned:
 
 def failed_result(source: Path, target: Path | None, exc: VsrError) -> Result:
     """A run that an error ends before it begins."""
-    failure = Failure(code=exc.exit_code, message=" ".join(str(exc).split()))
+    failure = Failure(code=exc.exit_code, message=str(exc))
     return Result(source=source, target=target, state=State.FAILED, failure=failure)

@@ -18,6 +18,7 @@ from vsrcli.batch import Event, Failure, Result, State, Warned
 from vsrcli.cli.batch_plan import Planned
 from vsrcli.cli.events import SCHEMA, JsonEvents, fate
 from vsrcli.cli.options import ProgressKind
+from vsrcli.cli.process import escaped
 from vsrcli.errors import OutputError
 from vsrcli.job import Job
 from vsrcli.paths import is_same, takes_files
@@ -106,7 +107,8 @@ class _Lines(_Table):
         rate = end.frames / max(end.seconds, 1e-6) if isinstance(end, Report) else 0
         how = f"{end.target}, {rate:.1f} fps" if isinstance(end, Report) else end.message
         word = "done" if isinstance(end, Report) else "failed"
-        print(f"[{self._over}/{self._count}] {word} {source}: {how}", file=sys.stderr)  # noqa: T201
+        line = escaped(f"[{self._over}/{self._count}] {word} {source}: {how}")
+        print(line, file=sys.stderr)  # noqa: T201
 
     def _show(self) -> None:
         now = time.monotonic()
@@ -117,7 +119,7 @@ class _Lines(_Table):
             f"{self._sources[i].name} {p.frame}/{p.frames or '?'} {p.fps:.1f} fps"
             for i, p in self._going.items()
         ]
-        line = f"[{self._over}/{self._count}] {', '.join(parts)}"
+        line = escaped(f"[{self._over}/{self._count}] {', '.join(parts)}")
         width = _columns() - 1
         print(f"\r{line[:width]:{width}}", end="", flush=True, file=sys.stderr)  # noqa: T201
 
@@ -185,8 +187,12 @@ class _Events(_Silent):
 
 def table(results: Sequence[Result]) -> list[str]:
     """The report for people: one line a source, and what it adds up to."""
-    wide = max((len(str(result.source)) for result in results), default=0)
-    lines = [f"{r.state.value:<8} {r.source!s:<{wide}}  {_remark(r)}".rstrip() for r in results]
+    sources = [escaped(str(result.source)) for result in results]
+    wide = max(map(len, sources), default=0)
+    lines = [
+        f"{result.state.value:<8} {source:<{wide}}  {escaped(_remark(result))}".rstrip()
+        for result, source in zip(results, sources, strict=True)
+    ]
     total = ", ".join(f"{number} {word}" for word, number in counts(results).items() if number)
     return [*lines, total]
 

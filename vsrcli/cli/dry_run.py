@@ -10,6 +10,7 @@ from vsrcli.cli.batch_plan import Planned, failed_result
 from vsrcli.cli.batch_report import plan_line, result_document
 from vsrcli.cli.probe import clock, render_streams
 from vsrcli.cli.probe_document import fate_document, stream_document
+from vsrcli.cli.process import escaped
 from vsrcli.cli.tables import print_json, print_lines, print_table
 from vsrcli.dry_run import Prospect, rehearse
 from vsrcli.errors import BatchError, VsrError
@@ -66,7 +67,7 @@ def _job_document(found: Prospect | Result) -> dict[str, Any]:
 
 
 def _say(line: str) -> None:
-    print(line)  # noqa: T201
+    print(escaped(line))  # noqa: T201
 
 
 def _render(prospect: Prospect) -> None:

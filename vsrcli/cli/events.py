@@ -242,7 +242,7 @@ def is_told(exc: BaseException) -> bool:
 def fate(exc: BaseException) -> tuple[int, str]:
     """The exit code that an exception leads to, and its message."""
     if isinstance(exc, VsrError):
-        return exc.exit_code, " ".join(str(exc).split())
+        return exc.exit_code, str(exc)
     if isinstance(exc, KeyboardInterrupt):
         return 130, "interrupted"
     if isinstance(exc, Stop):

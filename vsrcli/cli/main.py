@@ -15,7 +15,7 @@ import typer
 from vsrcli import __version__, stops
 from vsrcli.cli.grouped import Grouped
 from vsrcli.cli.process import READER_GONE, say
-from vsrcli.errors import ReaderGoneError, VsrError
+from vsrcli.errors import ReaderGoneError, VsrError, one_line
 
 _HELP = """Video super-resolution that treats media as FFmpeg does.
 
@@ -160,7 +160,7 @@ def _tell(arguments: list[str], exc: BaseException, code: int, message: str) -> 
 
     if not is_told(exc):
         with suppress(OSError, VsrError, stops.Stop):  # as it could not be written before
-            JsonEvents(sys.stdout, None).failed(code, " ".join(message.split()))
+            JsonEvents(sys.stdout, None).failed(code, one_line(message))
 
 
 def _with_notes(message: str, exc: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from vsrcli.cli.process import escaped
 from vsrcli.errors import UsageError
 
 _NTSC, _ALIKE = Fraction(1001, 1000), 2e-6
@@ -110,7 +111,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        print(f"vsr: {level}{record.getMessage()}", file=sys.stderr)  # noqa: T201
+        print(f"vsr: {level}{escaped(record.getMessage())}", file=sys.stderr)  # noqa: T201
 
 
 def set_log_level(level: LogLevel) -> None:

@@ -22,6 +22,7 @@ from vsrcli.cli.options import (
     seconds,
     set_log_level,
 )
+from vsrcli.cli.process import escaped
 from vsrcli.errors import InputError, UsageError
 from vsrcli.paths import numbered
 
@@ -85,8 +86,8 @@ def preview(
     from vsrcli.preview import View, make_clip, make_still
 
     set_log_level(loglevel)
-    length_s = seconds(clip, "--clip")
     source, output = place(source), output and place(output)
+    length_s = seconds(clip, "--clip")
     if length_s is not None and length_s <= 0:
         raise UsageError("--clip must be longer than 0 s")
     of_clip = {"-c:v": encoder, "--crf": crf, "--preset": preset, "--bitrate": bitrate}
@@ -121,7 +122,7 @@ def preview(
     shown = make_still(view) if length_s is None else make_clip(view, length_s, options)
     size = f"{shown.width}x{shown.height}"
     line = f"{shown.target}: {', '.join(shown.names)} at {shown.time_s:.3f} s, {size}"
-    print(line, file=sys.stderr)  # noqa: T201
+    print(escaped(line), file=sys.stderr)  # noqa: T201
 
 
 def _point(word: str) -> tuple[int, int]:

@@ -17,6 +17,8 @@ from typing import TextIO
 from vsrcli import stops
 
 READER_GONE = 141
+_ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+"""Control characters and Unicode's line breaks, as Python writes them: \\n, \\x1b, \\u2028."""
 _STREAMS = (
     ("stdin", "r", os.O_WRONLY),
     ("stdout", "w", os.O_RDONLY),
@@ -42,9 +44,15 @@ def main() -> None:
 
 def say(message: str, code: int) -> int:
     """The code, after the message has gone to stderr as one line."""
-    line = " ".join(message.split())
-    print(f"vsr: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    from vsrcli.errors import one_line
+
+    print(f"vsr: {escaped(one_line(message))}", file=sys.stderr, flush=True)  # noqa: T201
     return code
+
+
+def escaped(text: str) -> str:
+    """The text without what would break a line or command a terminal, as a file's name can hold."""
+    return text.translate(_ESCAPES)
 
 
 class _Output(io.TextIOWrapper):

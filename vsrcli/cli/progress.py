@@ -10,6 +10,7 @@ from typing import Protocol
 
 from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream, mark_told
 from vsrcli.cli.options import ProgressKind
+from vsrcli.cli.process import escaped
 from vsrcli.errors import OutputError, UsageError
 from vsrcli.paths import PIPE, is_same
 from vsrcli.progress import Progress, Report, Stage
@@ -181,7 +182,7 @@ def summary(report: Report) -> str:
     size = f"{report.width}x{report.height}"
     count = "1 frame" if report.frames == 1 else f"{report.frames} frames"
     made = f"{count}, {size}, {report.model} x{report.scale}"
-    return f"{report.target}: {made}, {report.seconds:.1f} s ({rate:.1f} fps)"
+    return f"{escaped(str(report.target))}: {made}, {report.seconds:.1f} s ({rate:.1f} fps)"
 
 
 def _memory() -> str:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from vsrcli.cli.process import escaped
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -53,7 +55,7 @@ def print_lines(*lines: str) -> None:
 
     console = _stdout()
     for line in lines:
-        console.print(Text(line))
+        console.print(Text(escaped(line)))
 
 
 def print_table(
@@ -74,7 +76,7 @@ def print_table(
     console = _stdout()
     if title:
         console.print(Text(title, style="bold"))
-    cells = [[Text("" if cell is None else str(cell)) for cell in row] for row in rows]
+    cells = [[_text(cell) for cell in row] for row in rows]
     lines = [[Text(heading) for heading in headings], *cells] if headings else cells
     widths = [max(_width(cell) for cell in column) for column in zip(*lines, strict=True)]
     half = console.width // 2
@@ -99,6 +101,13 @@ def print_table(
         if number:
             print_lines("")
         console.print(table)
+
+
+def _text(cell: object) -> Text:
+    from rich.text import Text
+
+    lines = [] if cell is None else str(cell).split("\n")
+    return Text("\n".join(map(escaped, lines)))
 
 
 def _width(cell: Text) -> int:
