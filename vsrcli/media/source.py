@@ -144,9 +144,15 @@ class Source:
             self.container = self._inlet.container
         except (av.FFmpegError, OSError, ValueError) as exc:
             raise InputError(why_not_opened(self.path, exc)) from exc
+        try:
+            self._open_decoder()
+        except BaseException:
+            self._inlet.close()
+            raise
+
+    def _open_decoder(self) -> None:
         stream = picture(self.container, self._maps)
         if stream is None or getattr(stream, "codec_context", None) is None:
-            self._inlet.close()
             raise InputError(
                 f"{self.path} has no video that can be decoded; `vsr probe` lists streams"
             )
