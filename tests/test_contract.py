@@ -123,6 +123,25 @@ def test_every_format_comes_out_as_it_went_in(name: str, pix_fmt: str) -> None:
         assert plane.max() <= layout.peak
 
 
+@pytest.mark.parametrize("name", ["espcn", "esr-max"])
+def test_full_range_is_brought_to_what_a_net_was_trained_on(name: str) -> None:
+    """So that dark and bright parts look as they do in studio range. RGB is full in any case."""
+    assert MODELS[name].levels == "studio"
+    full = np.rint(shrunk(drawing(96), 2) * 1.2 * 255 - 25).clip(0, 255)
+    studio = np.rint(16 + full * 219 / 255)
+
+    def enlarged(values: np.ndarray, pix_fmt: str, full_range: bool | None) -> np.ndarray:
+        layout, size = layout_of(pix_fmt), (48, 48)
+        planes = (values.astype(np.uint8),) * len(layout.roles)
+        with driver_of(MODELS[name], 2, pix_fmt, size, full_range) as driver:
+            (out,) = driver.push(frame_of(planes, layout, size))
+            return out.planes[0].astype(float)
+
+    wanted = enlarged(studio, "gray", False).clip(16, 235)
+    for made in (enlarged(full, "gray", True), enlarged(full, "gbrp", None)):
+        assert np.abs(16 + made * 219 / 255 - wanted).mean() < 0.5
+
+
 @each_graph
 def test_one_frame_in_one_frame_out_and_no_memory(name: str, scale: int) -> None:
     layout, size = layout_of("yuv420p"), (20, 16)

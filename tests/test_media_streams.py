@@ -12,8 +12,9 @@ import pytest
 from clips import ASS, B_FRAMES, Clip, Text, Track, make
 from conftest import Vsr
 from facts import facts
-from test_media_breaks import ffmpeg
+from test_media_breaks import PICTURE, ffmpeg
 
+from vsrcli.media import convert
 from vsrcli.media.languages import _IN_MOV, _KNOWN, language_in
 from vsrcli.media.plan import Action, plan_streams
 from vsrcli.media.source import Source
@@ -299,6 +300,22 @@ def test_audio_left_out_on_request(tmp_path: Path, upscale: Vsr) -> None:
     assert not after.of("audio")
     assert len(after.of("subtitle")) == 2
     assert outcome.err == ""
+
+
+@pytest.mark.parametrize("wave", ["0", "0/0"])
+def test_sound_that_its_encoder_refuses_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr, wave: str
+) -> None:
+    """Silence at a rate that it has not, and what is no number."""
+    if wave == "0":
+        monkeypatch.setattr(convert, "_fitting_rate", lambda *_: 1)  # Hz
+    sound = ("-f", "lavfi", "-i", f"aevalsrc={wave}:d=1")
+    source = ffmpeg(tmp_path / "in.mkv", *PICTURE, *sound, "-c:a", "pcm_f32le")
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mkv", "-c:a", "aac", "-m", "bicubic")
+    assert (outcome.code, len(outcome.lines)) == (8, 1)
+    assert outcome.err.startswith("vsr: the audio cannot be encoded by aac (")
+    assert "use -c:a none" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 
 
 def test_audio_encoded_on_request(tmp_path: Path, upscale: Vsr) -> None:

@@ -33,9 +33,10 @@ from vsrcli.errors import EncodeError, OutputError, ResumeError
 from vsrcli.frames import Color, Frame, Picture, frame_of
 from vsrcli.job import DEFAULT_SCENE_THRESHOLD, Job
 from vsrcli.media.encode import FrameWriter
+from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import layout_of
-from vsrcli.media.resume_entry import find_entry
-from vsrcli.media.segment_files import SegmentWriter
+from vsrcli.media.resume_entry import Entry, find_entry
+from vsrcli.media.segment_files import SegmentWriter, _Joint
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
 from vsrcli.models.model import read_model
@@ -394,6 +395,41 @@ def test_a_way_in_has_as_many_frames_ahead_as_are_needed(tmp_path: Path, wanted:
     else:
         assert entry is not None
         assert 0 < entry.frames <= 20 - wanted
+
+
+def test_a_way_in_has_frames_ahead_of_it(tmp_path: Path) -> None:
+    """Else the frames after it would be numbered from 0 again, or below."""
+    clip = Clip(codec="prores_ks", pix_fmt="yuv422p10le", frames=30, audio=())
+    path = make(tmp_path / "in.mov", clip)
+    with Source(path) as source:
+        last = [item for item in source.items() if isinstance(item, Frame)][19]
+    time_s = Fraction(last.pts * last.time_base)
+    find = partial(find_entry, lambda: Source(path), time_s=time_s, digest=last.digest(), frames=2)
+    entry = find(number=19)
+    assert entry is not None
+    assert find(number=20 - entry.frames) == Entry(packets=entry.packets, frames=1)
+    assert find(number=19 - entry.frames) is None
+    assert find(number=18 - entry.frames) is None
+
+
+def test_times_go_on_after_a_segment_shorter_than_the_encoders_delay() -> None:
+    """With a delay of 3 the i-th packet is decoded when the frame 3 ahead of it is shown."""
+
+    def packets(*times: tuple[int, int]) -> list[SidePacket]:
+        made = []
+        for pts, dts in times:
+            packet: SidePacket = av.Packet(b"-")
+            packet.pts, packet.dts = pts, dts
+            made.append(packet)
+        return made
+
+    joint = _Joint()
+    joint.join(packets((0, -33), (10, -23)), is_last=True)
+    joint.begin()
+    given = packets((20, -13), (61, -3), (47, 7), (30, 20), (55, 30))
+    out = [each for packet in given for each in joint.join([packet], is_last=False)]
+    assert [packet.pts for packet in out] == [20, 61, 47, 30, 55]
+    assert [packet.dts for packet in out] == [-13, 0, 10, 20, 30]
 
 
 def test_two_runs_do_not_share_an_output(tmp_path: Path, source: Path, vsr: Vsr) -> None:
