@@ -302,14 +302,14 @@ def test_audio_left_out_on_request(tmp_path: Path, upscale: Vsr) -> None:
     assert outcome.err == ""
 
 
-@pytest.mark.parametrize("wave", ["0", "0/0"])
+@pytest.mark.parametrize("wave", ["0:d=1", "0/0:d=1", "0/0:d=0.01"])
 def test_sound_that_its_encoder_refuses_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vsr: Vsr, wave: str
 ) -> None:
-    """Silence at a rate that it has not, and what is no number."""
-    if wave == "0":
+    """Silence at a rate that it has not, and what is no number: early, and less than a frame."""
+    if wave == "0:d=1":
         monkeypatch.setattr(convert, "_fitting_rate", lambda *_: 1)  # Hz
-    sound = ("-f", "lavfi", "-i", f"aevalsrc={wave}:d=1")
+    sound = ("-f", "lavfi", "-i", f"aevalsrc={wave}")
     source = ffmpeg(tmp_path / "in.mkv", *PICTURE, *sound, "-c:a", "pcm_f32le")
     outcome = vsr("upscale", source, "-o", tmp_path / "out.mkv", "-c:a", "aac", "-m", "bicubic")
     assert (outcome.code, len(outcome.lines)) == (8, 1)

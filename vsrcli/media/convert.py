@@ -211,10 +211,13 @@ class Audio:
     def flush(self) -> Iterator[SidePacket]:
         for frame in self._source.codec_context.decode(None):
             yield from self._encode(frame)
-        yield from self._encode(None)
-        yield from self.stream.encode(None)
+        yield from self._encode(None, is_last=True)
 
-    def _encode(self, frame: av.AudioFrame | None) -> Iterator[SidePacket]:
+    def _encode(
+        self, frame: av.AudioFrame | None, *, is_last: bool = False
+    ) -> Iterator[SidePacket]:
+        """Packets that are ready; None takes out what the resampler still holds, and where it
+        `is_last`, the encoder. Raises EncodeError."""
         try:
             for part in self._resampler.resample(frame):
                 # What needs no resampling comes back in the source's ticks; PyAV's encoder takes
@@ -223,6 +226,8 @@ class Audio:
                     part.pts = round(part.pts * part.time_base * self._rate)
                     part.time_base = Fraction(1, self._rate)
                 yield from self.stream.encode(part)
+            if is_last:
+                yield from self.stream.encode(None)
         except (av.FFmpegError, ValueError) as exc:
             raise self._refused(exc) from exc
 
