@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Protocol, cast
 
@@ -120,21 +121,15 @@ def add_video(
     threads: int,
 ) -> av.VideoStream:
     """The encoder's stream in an output container, set up to keep the source's time and colour."""
-    codec = encoder_named(options.codec or default_codec(container.format.name))
+    muxer = container.format.name
+    codec = encoder_named(options.codec or default_codec(muxer))
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
     private = private_options(codec.name, options, info, pix_fmt)
-    if codec.name == "libx264" and container.format.name in _WITHOUT_DURATIONS:
-        # Else it says the rate of ticks, and the last frame is read at the time of the one before.
-        own = private.get("x264-params", "")
-        private["x264-params"] = f"force-cfr=1:{own}".rstrip(":")
-    if codec.name == "libx265" and size[0] <= _NARROW:
-        private["x265-params"] = f"cutree=0:{private['x265-params']}"
+    private |= _options_for(muxer, codec.name, private, info, width=size[0])
     if codec.name == "rawvideo":
-        check_raw(container.format.name, pix_fmt)
+        check_raw(muxer, pix_fmt)
     warn_of_lost_hdr(codec.name, info)
     warn_of_lost_range(codec.name, info, pix_fmt)
-    if container.format.name == Y4M and info.codec != "rawvideo":  # which does not say it
-        private.setdefault("chroma_sample_location", info.color.siting.value)
     if codec.name == "libsvtav1":  # else it prints its settings on stderr
         os.environ.setdefault("SVT_LOG", "1")
     try:
@@ -142,9 +137,7 @@ def add_video(
             av.VideoStream, container.add_stream(codec.name, rate=info.rate, options=private)
         )
     except ValueError as exc:
-        raise EncodeError(
-            f"{refusal(container.format.name, codec.name)}; change -c:v or -o"
-        ) from exc
+        raise EncodeError(f"{refusal(muxer, codec.name)}; change -c:v or -o") from exc
     context = stream.codec_context
     stream.width, stream.height = size
     stream.pix_fmt = pix_fmt
@@ -157,14 +150,28 @@ def add_video(
         context.bit_rate = options.bitrate
     if info.sample_aspect not in (0, 1):
         context.sample_aspect_ratio = info.sample_aspect
-        if container.format.name == "avi" and codec.canonical_name not in _SELF_SHAPED:
+        if muxer == "avi" and codec.canonical_name not in _SELF_SHAPED:
             log.warning("avi with %s holds no pixel aspect; write .mkv to keep it", codec.name)
-    if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
+    if codec.canonical_name == "hevc" and muxer in ("mp4", "mov"):
         context.codec_tag = "hvc1"
     _tag(context, told_color(encoded_color(info, pix_fmt, codec.name), info, size[1]))
     say_turn(container, stream, info, size)
     _open(context, codec)
     return stream
+
+
+def _options_for(
+    muxer: str, encoder: str, private: Mapping[str, str], info: VideoInfo, *, width: int
+) -> dict[str, str]:
+    """Changes to an encoder's options that a container, or a picture of this width, asks for."""
+    if encoder == "libx264" and muxer in _WITHOUT_DURATIONS:
+        # Else it says the rate of ticks, and the last frame is read at the time of the one before.
+        return {"x264-params": f"force-cfr=1:{private.get('x264-params', '')}".rstrip(":")}
+    if encoder == "libx265" and width <= _NARROW:
+        return {"x265-params": f"cutree=0:{private['x265-params']}"}
+    if muxer == Y4M and info.codec != "rawvideo":  # which does not say it
+        return {"chroma_sample_location": info.color.siting.value} | dict(private)
+    return {}
 
 
 def lacks_shape(
