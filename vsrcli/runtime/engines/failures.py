@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vsrcli.errors import DeviceError, OutOfMemoryError
 
+FATAL = 4
+"""onnxruntime's severity: its own lines would land on the user's terminal beside ours."""
 _MEMORY = (
     *("failed to allocate", "bad_alloc", "out of memory"),
     *("available memory of", "status_alloc_failed"),  # a limit of ours; cuDNN and cuBLAS

@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from vsrcli.errors import OutputError
 from vsrcli.runtime.engines.base import Array
+from vsrcli.runtime.engines.failures import FATAL
 
 Shape = tuple[int, ...]
 
@@ -41,7 +42,7 @@ def _shapes(graph: bytes, feeds: Mapping[str, Array]) -> Iterator[tuple[str, lis
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_profiling = True
-    options.log_severity_level = 4
+    options.log_severity_level = FATAL
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder) / "run")
         session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -11,16 +11,16 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from vsrcli.runtime.engines.failures import FATAL
+
 log = logging.getLogger("vsr")
-_QUIET = 4
-"""onnxruntime's severity: its own lines would land on the user's terminal beside ours."""
 
 
 def preload_libraries() -> None:
     """Loads CUDA and cuDNN from their wheels; what onnxruntime prints of it goes to the log."""
     import onnxruntime as ort  # 80 ms
 
-    ort.set_default_logger_severity(_QUIET)  # the reason is in the error that follows
+    ort.set_default_logger_severity(FATAL)  # the reason is in the error that follows
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         ort.preload_dlls()

@@ -22,7 +22,7 @@ from vsrcli.runtime.cpu import has_avx512
 from vsrcli.runtime.engines import in_flight
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
 from vsrcli.runtime.engines.channel_blocks import blocked
-from vsrcli.runtime.engines.failures import first_line, run_error
+from vsrcli.runtime.engines.failures import FATAL, first_line, run_error
 from vsrcli.runtime.engines.fp16 import halved
 from vsrcli.runtime.engines.in_flight import Lane, run_options
 from vsrcli.runtime.engines.providers import Provider, place_of
@@ -43,8 +43,6 @@ _BLOCK, _WIDE_BLOCK = 8, 16
 """Channels that onnxruntime's CPU convolves together, and with AVX-512."""
 _BROKEN = (LookupError, StopIteration, ValueError, struct.error)
 """What reading a file that is not ONNX may raise."""
-_ORT_FATAL = 4
-"""onnxruntime's severity: its own lines would land on the user's terminal beside ours."""
 
 
 class OnnxEngine:
@@ -248,7 +246,7 @@ def _open_session(
     options.intra_op_num_threads = threads
     # With a pattern of its allocations a session holds one block for all of them: twice as much.
     options.enable_mem_pattern = not frugal
-    options.log_severity_level = _ORT_FATAL
+    options.log_severity_level = FATAL
     # Spinning workers would steal the cores from the decoder and the encoder.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source: Any = graph if isinstance(graph, bytes) else str(graph)
