@@ -209,11 +209,11 @@ def _print_measured(model: Model) -> None:
     if not names:
         print_lines("Nothing measured is on the card.")
         return
-    columns: dict[str, dict[str, float]] = {}  # the parts of a model share one
+    figures: dict[str, dict[str, float]] = {}  # the parts of a model share a column
     for g in model.graphs:
-        columns.setdefault(f"x{g.scale} {g.precision}", {}).update(g.measured)
-    rows = ((n, *(_figure(n, c.get(n)) for c in columns.values())) for n in names)
-    print_table(("measured", *columns), rows, right=tuple(columns))
+        figures.setdefault(f"x{g.scale} {g.precision}", {}).update(g.measured)
+    rows = ((n, *(_figure(n, column.get(n)) for column in figures.values())) for n in names)
+    print_table(("measured", *figures), rows, right=tuple(figures))
 
 
 def _figure(name: str, value: float | None) -> str | None:
