@@ -29,7 +29,8 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is the only one on the search path."""
     root = tmp_path / "models"
     root.mkdir()
-    monkeypatch.setattr("vsrcli.models.find.search_path", lambda: (root,) * 3)
+    monkeypatch.setattr("vsrcli.models.find.search_path", lambda: (root,))
+    monkeypatch.setattr("vsrcli.models.find.user_models", lambda: root)
     return root
 
 

@@ -29,15 +29,15 @@ def check_id(id_: str) -> None:
 def search_path() -> tuple[Path, ...]:
     """Folders that hold models, first match wins: $VSR_MODELS, the user's own, the shipped ones."""
     named = [Path(p) for p in os.environ.get("VSR_MODELS", "").split(os.pathsep) if p]
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     # A wheel carries weights/ inside the package; a checkout has it beside the package.
     shipped = (_PACKAGE / "weights", _PACKAGE.parent / "weights")
-    return (*named, data / "vsr" / "models", *shipped)
+    return (*named, user_models(), *shipped)
 
 
 def user_models() -> Path:
     """Where imported models go by default."""
-    return search_path()[-3]
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return data / "vsr" / "models"
 
 
 def list_models(on_broken: Callable[[WeightsError], object] = lambda _: None) -> list[Model]:
