@@ -187,7 +187,7 @@ def test_the_users_settings_are_not_measured(
     monkeypatch.setenv("VSR_PROFILE", "tv")
     monkeypatch.setenv("VSR_WIDTH", "wide")
     monkeypatch.setenv("VSR_MODELS", str(write_model(tmp_path, scales=(2,)).parent))
-    plan = Plan(models=("tiny",), sizes=((48, 32),), frames=6, threads=1, with_stages=False)
+    plan = Plan(models=("tiny",), sizes=((48, 32),), frames=6, threads=1)
     assert measure(plan).figures[0].fps
 
 

@@ -41,7 +41,6 @@ class Plan:
     """A folder of pictures to judge precision on; None: some are drawn."""
     preset: str = "ultrafast"
     """Of libx264."""
-    with_stages: bool = True
     with_ffmpeg: bool = False
 
     def __post_init__(self) -> None:

@@ -42,7 +42,7 @@ def measure(plan: Plan, say: Say = lambda _: None) -> Outcome:
     _check(plan)
     models = {name: resolve_model(name) for name in plan.models}
     _check_room(plan, models)
-    if plan.frames and plan.with_stages:
+    if plan.frames:
         plan = replace(plan, frames=max(plan.frames, STAGE_FRAMES))
     pictures = read_pictures(plan.pictures) if plan.pictures else made_pictures()
     bench = _Bench(plan, models, pictures, say)
@@ -50,7 +50,7 @@ def measure(plan: Plan, say: Say = lambda _: None) -> Outcome:
         clips = {size: make_clip(Path(folder), plan, size) for size in plan.sizes if plan.frames}
         figures = [bench.alone(case) for case in _cases(plan, models)]
         figures, scalers = bench.end_to_end(figures, clips)
-        if plan.with_stages and clips:
+        if clips:
             figures = [bench.staged(row, clips) for row in figures]
     return Outcome(
         plan=plan,
