@@ -25,6 +25,8 @@ _TO_YUV = np.array(
 _LEAST_SIDE = 96
 """x265 writes past its buffers for smaller pictures; for x264 and x265 they are mirrored on to this
 size, px."""
+_GOP = 250
+"""Frames from keyframe to keyframe at most."""
 _FROM_YUV = np.linalg.inv(_TO_YUV).astype(np.float32)
 DECODERS = {
     "libx264": "h264",
@@ -45,7 +47,6 @@ class Coding:
     """crf of x264 and x265, quantiser (2 is best, 31 worst) of the others."""
     preset: str = "medium"
     """Of x264 and x265."""
-    gop: int = 250
 
     def options(self) -> dict[str, str]:
         """FFmpeg's private options."""
@@ -100,7 +101,7 @@ def _pair(
     encoder.width, encoder.height = width, height
     encoder.pix_fmt = "yuvj420p" if coding.codec == "mjpeg" else "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
-    encoder.gop_size = coding.gop
+    encoder.gop_size = _GOP
     encoder.options = coding.options()
     encoder.thread_count = decoder.thread_count = 1
     return encoder, decoder
