@@ -65,22 +65,22 @@ class Job:
     scene_cut: bool = True
     """Whether a recurrent model's state starts afresh where the picture cuts."""
     scene_threshold: float | None = None
-    """Per cent that make a cut; None: DEFAULT_SCENE_THRESHOLD."""
+    """Score of a cut, per cent (see `cuts`); None: DEFAULT_SCENE_THRESHOLD."""
     warm_up: int | None = None
-    """Frames of each shot that fill a recurrent model's state; None: as the model's card
-    says."""
+    """Frames of each shot that are run backwards first, to fill a recurrent model's state; None: as
+    the model's card says."""
     tuning: Tuning = UNTUNED
     """How a model of a kind with options of its own runs."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or tensorrt."""
     engine: str = "auto"
-    """One of ENGINES; auto is the one that was measured to be the faster for the model."""
+    """One of ENGINES; auto: the one that is faster for this kind of model, as measured."""
     precision: str = "auto"
-    """One of PRECISIONS; auto is what costs nothing to be seen."""
+    """One of PRECISIONS; auto: the fastest that costs no quality that could be seen."""
     threads: int = 0
-    """Of decoder, model and encoder together (see `shares`); 0: one a core, each."""
+    """Of decoder, model and encoder together (see `thread_shares`); 0: one a core for each."""
     segment: int = DEFAULT_SEGMENT
-    """Frames that are kept together: a run can go on after each such segment; 0: it cannot."""
+    """Frames of a segment, after each of which a stopped run can go on; 0: it cannot."""
     resume: bool | None = None
     """Whether unfinished work is taken up; None refuses to write over any."""
     keep_work: bool = False

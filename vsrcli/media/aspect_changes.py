@@ -9,7 +9,8 @@ import av
 
 log = logging.getLogger("vsr")
 _SAME = Fraction(4, 100)
-"""What pixel aspects may differ by that mean one: 12:11 and 16:15 are both 4:3 of 720x576."""
+"""Relative difference below which two aspects mean the same: 12:11 and 16:15 both make 720x576
+4:3."""
 
 
 class AspectChanges:
@@ -21,7 +22,7 @@ class AspectChanges:
         self._is_said = False
 
     def note(self, decoder: av.VideoCodecContext, at_s: float) -> None:
-        """The decoder gave a frame; it may be some ahead in what it says."""
+        """The decoder gave a frame; the aspect it reports may already be that of a later one."""
         aspect = decoder.sample_aspect_ratio
         if not aspect or self._is_said:
             return

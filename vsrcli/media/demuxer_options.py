@@ -11,7 +11,7 @@ import av
 from vsrcli.errors import UsageError
 
 _NONSENSE = "\x01"
-"""A value that no number, flag, size, rate or name of something is."""
+"""A value that is no valid number, flag, size, rate or name."""
 _OF_FILES = {"blocksize", "follow", "seekable", "protocol_whitelist", "protocol_blacklist"}
 _ANY_TEXT = {
     *("graph", "codec_whitelist", "dump_separator", "allowed_extensions"),

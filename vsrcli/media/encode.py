@@ -57,18 +57,18 @@ HARDWARE = {
     "amf": "no AMD GPU or driver that encodes",
     "v4l2m2m": "no V4L2 device that encodes",
 }
-"""What an encoder misses that cannot be opened, by a part of its name."""
+"""What is missing where a hardware encoder cannot be opened, by a part of its name."""
 _NARROW = 48
-"""Px: of so wide a picture a row of x265's cutree has less than four blocks, and it writes four."""
+"""Width, px, up to which a row of x265's cutree has fewer than four blocks; it writes four."""
 _SOFTWARE = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
 _SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
 """Codecs that say the pixel aspect themselves."""
 _UNORDERED = 2
-"""So few frames cannot be coded out of order; libx265 leaves their decoding times unset."""
+"""Streams of at most so many frames are not reordered; libx265 leaves their dts unset."""
 _SHAPED_LATER = {"matroska", "webm", Y4M}
 """Containers whose muxer takes the pixel aspect from a field that PyAV cannot set."""
 _WITHOUT_DURATIONS = {"asf", "asf_stream"}
-"""Containers whose readers take the length of a frame from what the codec says of its rate."""
+"""Containers whose demuxers take a frame's duration from the frame rate in the codec's header."""
 _TURNED_IN = {"mp4", "mov", "ipod", "3gp", "3g2", "psp", "matroska", "webm", "nut"}
 """Containers with a place for a display matrix."""
 
@@ -83,14 +83,14 @@ class Encoder(Protocol):
     header: bytes
     """The parameter sets that the container keeps for the whole stream."""
     stays: bool
-    """What it holds in this process is let go of by its container alone, not by `close`."""
+    """Its memory in this process is freed with its container, not by `close`."""
 
     def encode(self, picture: av.VideoFrame | None) -> list[SidePacket]:
-        """Packets that are ready; all the others for None. Raises FFmpeg's errors, EncodeError."""
+        """Packets that are ready; None flushes the encoder. Raises FFmpeg's errors, EncodeError."""
         ...
 
     def close(self) -> None:
-        """Lets go of what it holds outside this process."""
+        """Frees what it holds outside this process."""
         ...
 
 
@@ -177,7 +177,7 @@ def _options_for(
 def lacks_shape(
     container: av.container.OutputContainer, stream: av.VideoStream, info: VideoInfo
 ) -> bool:
-    """The pixel aspect is in no header: it has to be put into the finished file."""
+    """No header says the pixel aspect: it has to be written into the finished file."""
     wants = info.sample_aspect not in (0, 1) and container.format.name in _SHAPED_LATER
     return wants and stream.codec_context.codec.canonical_name not in _SELF_SHAPED
 
@@ -188,7 +188,7 @@ def say_turn(
     info: VideoInfo,
     size: tuple[int, int],
 ) -> None:
-    """Tells the container how a player turns the picture, or the user that it cannot be told."""
+    """Hands the display matrix on to the container; warns where that has no place for it."""
     if info.turn is None:
         return
     if container.format.name in _TURNED_IN:
@@ -354,7 +354,7 @@ class FrameWriter:
             raise _refused(self._encoder.name, exc) from exc
 
     def close(self) -> None:
-        """Lets go of the encoder, done or not."""
+        """Frees the encoder, flushed or not."""
         self._encoder.close()
 
 

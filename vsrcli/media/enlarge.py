@@ -20,7 +20,8 @@ _SHARE = 8
 """Threads of a run for each one that enlarges: two together take more of the cores than one alone,
 which is done long before the encoder, who needs them."""
 _LEAST, _MOST = 8, 2048
-"""Samples to a side: of fewer the kernel is cut short, of more a third adds up to 0.03 px."""
+"""Samples of a side, at least and at most: below, swscale shortens its kernel; above, thirds that
+are rounded to 65536ths add up to 0.03 px."""
 
 
 class Enlarger:

@@ -48,13 +48,13 @@ from vsrcli.media.settings import (
 AUTO = "auto"
 """For --ffmpeg: the binary that comes along, for what PyAV lacks."""
 _MUXERS = ("mp4", "mov")
-"""What can say both times of each packet in a pipe; mov knows codecs that mp4 does not."""
+"""Muxers that write pts and dts of each packet to a pipe; mov takes codecs that mp4 does not."""
 _FRAGMENTS = "+frag_every_frame+empty_moov+default_base_moof"
 
 
 @dataclass(frozen=True)
 class BinaryCodec:
-    """An encoder of a binary, as far as it says what it can."""
+    """An encoder of an ffmpeg binary, as its own help describes it."""
 
     binary: str
     name: str
@@ -222,7 +222,7 @@ def _refused(command: tuple[str, ...], said: str) -> EncodeError:
 
 
 def _apart() -> dict[str, Any]:
-    """How a program is started that Ctrl-C does not reach: it is for us to pass on."""
+    """Popen's options for a program that Ctrl-C does not reach, as this process has to end it."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
@@ -251,7 +251,7 @@ class External(Encoder):
         self._shift: Fraction | None = None
 
     def encode(self, picture: av.VideoFrame | None) -> list[SidePacket]:
-        """Packets that are ready; all the others for None. Raises EncodeError."""
+        """Packets that are ready; None flushes the encoder. Raises EncodeError."""
         if picture is None:
             return self._finish() if self._process else []
         process = self._process or self._begin()
@@ -356,7 +356,8 @@ class External(Encoder):
 
 
 class _Feed:
-    """The way into a binary. What it does not take is dropped, as FFmpeg takes no error here."""
+    """The stdin of a binary, as PyAV writes to it. What the binary does not take is dropped: an
+    exception could not pass through FFmpeg."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe, self.is_broken = pipe, False

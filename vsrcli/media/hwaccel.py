@@ -58,9 +58,9 @@ def check_accelerators() -> dict[str, str]:
 
 
 def say_who_decodes(stream: av.VideoStream, kind: str, first: av.VideoFrame | None = None) -> None:
-    """Warns of a codec that the device asked for does not decode, and of a `first` frame that it
-    has not: a profile that it lacks, or its library is not there. The device's frames have their
-    chroma in one plane."""
+    """Warns where the device asked for does not decode: by the codec or, given the `first` frame,
+    by its planes, as a device's frames have their chroma in one. It may lack the codec's profile,
+    or its library may be missing."""
     context = stream.codec_context
     is_planar = first is not None and first.format.name.startswith(("yuv420p", "yuv422p"))
     if kind not in (NONE, AUTO) and (is_planar or (first is None and not context.is_hwaccel)):

@@ -55,11 +55,11 @@ class Inlet(Protocol):
         ...
 
     def check(self) -> None:
-        """Raises the stop that came inside a read, where FFmpeg cannot pass it on."""
+        """Raises the stop that came while FFmpeg read, through which it could not propagate."""
         ...
 
     def is_cut(self) -> bool:
-        """What was read to its end is shorter than it says."""
+        """Whether a source that was read to its end is shorter than its header says."""
         ...
 
     def between(self, begin: int, end: int | None) -> bytes:

@@ -1,4 +1,4 @@
-"""What is done to decoded frames, on request, before anything else sees them."""
+"""What is done to decoded frames before anything else sees them."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Intake:
     rate: Fraction | None = None
 
     def into(self, muxer: str, encoder: str | None = None) -> Intake:
-        """What a container and an encoder need: one frame rate where there are no timestamps, or
-        none between the frames of a rate; pictures to be turned."""
+        """The same with what a container and an encoder need: a constant rate where they cannot
+        hold every timestamp; pixels turned in still pictures, which hold no display matrix."""
         is_numbered = muxer in _ONE_RATE or _is_bare(muxer) or _has_own_rates(encoder)
         return replace(
             self,
@@ -127,7 +127,7 @@ def _is_bare(muxer: str) -> bool:
 
 
 def _has_own_rates(encoder: str | None) -> bool:
-    """Whether an encoder knows some frame rates alone, as MPEG-1 and 2 do."""
+    """Whether an encoder supports certain frame rates only, as MPEG-1 and MPEG-2 do."""
     try:
         return bool(encoder and Codec(encoder, "w").frame_rates)
     except UnknownCodecError:  # which is said where it would be opened

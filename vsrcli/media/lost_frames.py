@@ -1,4 +1,4 @@
-"""Which packets of the picture became frames: decoders leave some out without a word."""
+"""Which packets of the picture became frames: decoders drop some without an error."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ _FILED = {
 _PIPED = {**_FILED, "nut": "rawvideo"}
 """What goes between programs is not compressed unless -c:v says so."""
 _WHOLE = {Y4M, "apng", "gif"}
-"""What one encoder has to make from beginning to end: APNG's pieces are counted, a GIF begins with
-a header, and y4m's frames are not in their packets."""
+"""Muxers whose video cannot be joined from several encoders' packets: APNG counts its chunks, a GIF
+begins with a header, and y4m's packets do not hold the frames."""
 
 
 class Outlet(Protocol):
@@ -91,15 +91,15 @@ class Outlet(Protocol):
         ...
 
     def check(self) -> None:
-        """Raises the stop that came inside a write, where FFmpeg cannot pass it on."""
+        """Raises the stop that came while FFmpeg wrote, through which it could not propagate."""
         ...
 
     def abandon(self) -> None:
-        """It will not be whole: what closing the container still writes is of no use."""
+        """The output will not be finished: what closing the container writes may be dropped."""
         ...
 
     def discard(self) -> None:
-        """Leaves no trace of it, when the container is closed."""
+        """Removes every trace of it, once the container is closed."""
         ...
 
 
@@ -163,7 +163,7 @@ def _check_kind(path: Path) -> None:
 
 
 def in_pieces(container: str) -> bool:
-    """Whether what is in such a file may come from several encoders, one after the other."""
+    """Whether such a file's video may be joined from the packets of several encoders."""
     return container not in _WHOLE
 
 

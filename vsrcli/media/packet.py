@@ -12,13 +12,13 @@ SidePacket: TypeAlias = "av.Packet[Any]"  # any kind of stream
 
 
 def said_time(packet: SidePacket) -> str:
-    """When it is shown, or else decoded, in words of a message."""
+    """Its presentation time, or else its decoding time, as text for a message."""
     stamp = packet.pts if packet.pts is not None else packet.dts
     return "an unknown time" if stamp is None else f"{float(stamp * packet.time_base):.3f} s"
 
 
 def time_of(item: av.VideoFrame | SidePacket) -> Fraction | None:
-    """When it is shown, in seconds; None if it does not say."""
+    """Its presentation time in seconds; None if it has none."""
     if item.pts is None or not item.time_base:
         return None
     return Fraction(item.pts * item.time_base)

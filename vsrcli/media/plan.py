@@ -29,9 +29,10 @@ _TS_CODECS = {
 }
 _TS_DATA = {"klv", "timed_id3", "scte_35", "epg", "smpte_2038"}
 _NO_DATA = {"avi", "asf"}
-"""Containers whose muxer takes data tracks and writes pictures or tracks of no kind."""
+"""Containers whose muxer accepts data tracks but writes them as video or as unknown tracks."""
 _START_CODED = {"avi", "wtv"}
-"""Containers whose muxer refuses H.264 and H.265 as mp4 and Matroska frame it, packet by packet."""
+"""Containers whose muxer takes H.264 and H.265 with start codes (Annex B) only, and says so packet
+by packet."""
 _TIMECODE_KEEPERS = {"mp4", "mov", "matroska", "webm"}
 """Containers that write the timecode of the picture's tags: as a track, or as a tag."""
 _ALL = ("chapters", "tags", "titles", "languages", "dispositions")
@@ -132,7 +133,8 @@ class _Case:
 
     @property
     def headless(self) -> bool:
-        """AAC of a transport stream, whose header is found when that of a pipe is written."""
+        """AAC without extradata, as in a transport stream: a pipe's header is written before any of
+        its packets, which have it, were read."""
         return (
             self.piped
             and self.plan.codec == "aac"

@@ -30,9 +30,9 @@ _OWN_QUALITY = {"qsv": "global_quality", "vaapi": "qp"}
 _USUAL_CRF = {"libx264": 16, "libx264rgb": 16} | dict.fromkeys(_NVENC, 19)
 """Where it is not left to the encoder: NVENC's own choice is 2 Mbit/s, whatever the size."""
 _OWN_RATES = {("rc", "constqp"), ("tune", "lossless")}
-"""NVENC's options that choose a quality by themselves, beside qp."""
+"""NVENC's options that set the quality by themselves, besides qp."""
 _FREE_RATE = {"libvpx": "1G", "libvpx-vp9": "0", "libaom-av1": "0"} | dict.fromkeys(_NVENC, "0")
-"""Encoders whose quality is only kept where no rate limits it, and the rate that does not."""
+"""Encoders that keep the quality only where no bit rate limits it, and the rate that means that."""
 _PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
@@ -71,13 +71,13 @@ _UNMET = {
     "libvpx-vp9": ("yuva422p", "yuva444p", "gbrap"),
     "libx265": ("yuva420p", "yuva420p10le"),
 }
-"""Pixel formats that an encoder names and does not open with."""
+"""Pixel formats that an encoder lists but cannot be opened with."""
 _SAID_ELSEWHERE = {
     "time_base": "every frame keeps its timestamp",
     "video_size": "--width and --height say the size",
     "pixel_format": "--pix-fmt says it",
 }
-"""Options of every encoder that would undo what else is said of the picture."""
+"""Options of every encoder that would override what other options say, and which do."""
 _PLAIN_NAMES = {"wrapped_avframe": "y4m"}
 
 

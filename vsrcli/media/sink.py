@@ -48,7 +48,7 @@ log = logging.getLogger("vsr")
 _SHARED_INSTANTS = {"matroska", "webm"}
 """Containers in which two packets may begin together, as short ones of sound do."""
 _OF_FEW_RATES = {"mxf", "mxf_d10", "mxf_opatom"}
-"""Containers that have not every frame rate."""
+"""Containers that support certain frame rates only."""
 _ENDLESS = (1 << 32) - 1
 """Ticks of a picture subtitle that stays until the next one; muxers call it invalid."""
 _MOVIE_TICKS = 10_000
@@ -291,7 +291,7 @@ class Sink:
         self.frames = frames
 
     def _catch_up(self, until: SidePacket | None = None) -> None:
-        """Gives the muxer the earlier packets of the picture, those before `until` if given."""
+        """Muxes the packets of earlier segments: those due before `until`, or all of them."""
         if self._replay is None:
             return
         end = None
@@ -428,7 +428,7 @@ class Sink:
 
 @contextmanager
 def _said_already() -> Iterator[None]:
-    """What this thread would warn of is left unsaid: it was said when the first encoder opened."""
+    """Drops this thread's log records: they repeat what was said when the first encoder opened."""
     here = threading.get_ident()
 
     def is_new(record: logging.LogRecord) -> bool:
@@ -442,8 +442,8 @@ def _said_already() -> Iterator[None]:
 
 
 def _name_layout(target: av.stream.Stream) -> None:
-    """Gives copied sound of so many channels their usual places: mp4 and mov refuse PCM without,
-    and only when the file ends."""
+    """Gives copied audio that only counts its channels the usual layout of so many: without one mp4
+    and mov refuse PCM, and not before the file is closed."""
     context = target.codec_context
     if isinstance(context, av.AudioCodecContext):
         name = usual_layout(context.layout)
