@@ -433,6 +433,14 @@ def test_what_names_no_file_is_told(
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize("pair", ["aud", "=1"])
+def test_every_option_of_an_encoder_has_a_name_and_a_value(vsr: Vsr, pair: str) -> None:
+    """Behind one that is given twice, too."""
+    said = [word for each in ("aud=0", "aud=1", pair) for word in ("--encoder-option", each)]
+    outcome = vsr("upscale", "in.mp4", *said)
+    assert outcome.lines == [f"vsr: --encoder-option {pair!r} is not of the form name=value"]
+
+
 def test_an_error_has_the_name_as_it_is(vsr: Vsr) -> None:
     assert vsr("upscale", "two  blanks.mp4").lines == ["vsr: two  blanks.mp4 does not exist"]
 

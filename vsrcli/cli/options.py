@@ -179,9 +179,11 @@ def bits_per_second(text: str | None) -> int | None:
 
 
 def pairs(entries: Iterable[str], option: str) -> dict[str, str]:
-    """k=v entries as a dict."""
-    found = dict(entry.partition("=")[::2] for entry in entries)
-    for key, entry in zip(found, entries, strict=False):
-        if "=" not in entry or not key:
+    """name=value entries as a dict; the last of one name counts. Raises UsageError."""
+    found = {}
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not key or not equals:
             raise UsageError(f"{option} {entry!r} is not of the form name=value")
+        found[key] = value
     return found
