@@ -356,6 +356,12 @@ def test_bad_lists_are_told_in_one_line(
     assert all(word in outcome.err for word in words)
 
 
+def test_a_cell_of_a_list_may_hold_a_line_break(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text('input\n"a\nb\u2028c.mp4"\n', encoding="utf-8")
+    (entry,) = entries([str(tmp_path / "list.csv")])
+    assert entry.source == tmp_path / "a\nb\u2028c.mp4"
+
+
 def test_what_cannot_begin_fails_alone(tmp_path: Path, vsr: Vsr) -> None:
     make(tmp_path / "a.mp4", TINY)
     rows = [{"input": "a.mp4"}, {"input": "none.mp4"}, {"input": "a.mp4", "model": "nix"}]

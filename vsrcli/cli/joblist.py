@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,7 +123,7 @@ def _json(path: Path) -> list[dict[str, Any]]:
 
 
 def _csv(path: Path) -> list[dict[str, Any]]:
-    reader = csv.DictReader(_text(path).splitlines(), strict=True)
+    reader = csv.DictReader(io.StringIO(_text(path)), strict=True)
     try:
         rows = list(reader)
     except csv.Error as exc:  # not the line it says: an open quote takes in all that follow
