@@ -255,8 +255,11 @@ def test_a_path_of_a_model_may_have_slashes_on_windows(monkeypatch: pytest.Monke
         assert [find_folder(name) for name in ("a/b", "a\\b")] == [Path("a/b"), Path("a\\b")]
 
 
+@pytest.mark.parametrize(
+    ("name", "cells"), [("in.mp4", 6), ("夏休みの動画.mp4", 16)], ids=["narrow", "wide"]
+)
 def test_the_line_of_a_batch_goes_on_terminals_that_know_no_codes(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str, cells: int
 ) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -266,11 +269,12 @@ def test_the_line_of_a_batch_goes_on_terminals_that_know_no_codes(
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", said)
         patch.setattr("vsrcli.cli.batch_report._columns", lambda: 40)
-        job = Job(source=Path("in.mp4"))
+        job = Job(source=Path(name))
         log = open_log(ProgressKind.bar, [job], quiet=False)
         log.event(0, Progress(frame=1, frames=9, fps=2.0, out_time_s=0.1, eta_s=None))
         log.event(0, Failure(code=3, message="no"))
     shown, gone, told = said.getvalue().split("\r")[1:]
-    assert shown == f"{'[0/1] in.mp4 1/9 2.0 fps':39}"
+    line = f"[0/1] {name} 1/9 2.0 fps"
+    assert shown == line + " " * (39 - len("[0/1]  1/9 2.0 fps") - cells)
     assert gone == " " * 39
-    assert told == "[1/1] failed in.mp4: no\n"
+    assert told == f"[1/1] failed {name}: no\n"

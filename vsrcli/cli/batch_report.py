@@ -114,14 +114,16 @@ class _Lines(_Table):
         now = time.monotonic()
         if not self._live or now - self._last < _EVERY_S:
             return
+        from rich.cells import set_cell_size
+
         self._last = now
         parts = [
             f"{self._sources[i].name} {p.frame}/{p.frames or '?'} {p.fps:.1f} fps"
             for i, p in self._going.items()
         ]
         line = escaped(f"[{self._over}/{self._count}] {', '.join(parts)}")
-        width = _columns() - 1
-        print(f"\r{line[:width]:{width}}", end="", flush=True, file=sys.stderr)  # noqa: T201
+        fitting = set_cell_size(line, _columns() - 1)
+        print(f"\r{fitting}", end="", flush=True, file=sys.stderr)  # noqa: T201
 
     def _clear(self) -> None:
         """The line that shows runs goes: by blanks, as not every terminal knows a code for it."""
