@@ -409,7 +409,8 @@ def _checked(
 
 
 def _done(segments: Sequence[Segment]) -> str:
-    return _count(sum(segment.frames for segment in segments))
+    frames = sum(segment.frames for segment in segments)
+    return "1 frame" if frames == 1 else f"{frames} frames"
 
 
 def _check(before: Mapping[str, str], now: Identity, *, state: str) -> None:
@@ -476,7 +477,3 @@ def _synced(path: Path) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _count(frames: int) -> str:
-    return "1 frame" if frames == 1 else f"{frames} frames"
