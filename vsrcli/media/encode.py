@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Protocol, cast
 
 import av
@@ -367,8 +366,3 @@ def _tag(context: av.VideoCodecContext, color: Color) -> None:
     context.color_primaries = color.primaries
     context.color_trc = color.transfer
     context.color_range = av_range(color.full_range)
-
-
-def frame_ticks(seconds: Fraction, time_base: Fraction) -> int:
-    """Seconds as the nearest whole number of ticks."""
-    return round(seconds / time_base)

@@ -22,11 +22,11 @@ from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media.convert import Converter, open_converter, usual_layout
 from vsrcli.media.display_size import write_display_size
-from vsrcli.media.encode import FrameWriter, frame_ticks, lacks_shape
+from vsrcli.media.encode import FrameWriter, lacks_shape
 from vsrcli.media.external import open_writer
 from vsrcli.media.languages import language_in
 from vsrcli.media.outlet import MOV, open_outlet
-from vsrcli.media.packet import SidePacket
+from vsrcli.media.packet import SidePacket, time_of
 from vsrcli.media.plan import (
     COVERED,
     Action,
@@ -203,8 +203,8 @@ class Sink:
             base = chapter["time_base"] or Fraction(1, 1000)
             start, stop = (Fraction(chapter[k] * base) + self._shift for k in ("start", "end"))
             if stop > 0 and (end is None or start < end):
-                chapter["start"] = frame_ticks(max(start, Fraction(0)), base)
-                chapter["end"] = frame_ticks(stop if end is None else min(stop, end), base)
+                chapter["start"] = _ticks(max(start, Fraction(0)), base)
+                chapter["end"] = _ticks(stop if end is None else min(stop, end), base)
                 kept.append(chapter)
         return kept
 
@@ -245,7 +245,7 @@ class Sink:
                     f"{self.target.stem}_%05d{self.target.suffix}, or choose one with -ss and -t"
                 )
             self._catch_up()
-            ticks = item.pts + frame_ticks(self._shift, item.time_base)
+            ticks = item.pts + _ticks(self._shift, item.time_base)
             with self._system_errors():
                 packets = self._segments.encode(item, ticks)
             self._mux_picture(packets)
@@ -296,9 +296,10 @@ class Sink:
             return
         end = None
         if until is not None:
-            if until.pts is None or not until.time_base:
+            at_s = time_of(until)
+            if at_s is None:
                 return
-            end = until.pts * until.time_base + self._shift
+            end = at_s + self._shift
         for packet in self._replay:
             self._mux_picture([packet])
             if end is not None and packet.dts is not None and packet.dts * packet.time_base >= end:
@@ -314,7 +315,7 @@ class Sink:
             raise output_error(self.target, exc) from exc
 
     def _retime(self, packet: SidePacket) -> None:
-        ticks = frame_ticks(self._shift, packet.time_base)
+        ticks = _ticks(self._shift, packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
         packet.dts = None if packet.dts is None else packet.dts + ticks
         if (packet.duration or 0) >= _ENDLESS:
@@ -349,10 +350,10 @@ class Sink:
             return
         is_side = stream.index != self._video.index
         step = 0 if is_side and self._container.format.name in _SHARED_INSTANTS else 1
-        dts = frame_ticks(packet.dts * packet.time_base, base)
+        dts = _ticks(packet.dts * packet.time_base, base)
         least = self._last_dts.get(stream.index, dts - step) + step
         if dts < least:
-            pts = frame_ticks((packet.pts or 0) * packet.time_base, base)
+            pts = _ticks((packet.pts or 0) * packet.time_base, base)
             packet.time_base, packet.dts, packet.pts = base, least, max(pts, least)
         self._last_dts[stream.index] = max(dts, least)
 
@@ -439,6 +440,11 @@ def _said_already() -> Iterator[None]:
         yield
     finally:
         log.removeFilter(is_new)
+
+
+def _ticks(seconds: Fraction, time_base: Fraction) -> int:
+    """Seconds as the nearest whole number of ticks."""
+    return round(seconds / time_base)
 
 
 def _name_layout(target: av.stream.Stream) -> None:
