@@ -96,6 +96,22 @@ def test_late_starts_of_picture_and_sound_stay(tmp_path: Path, upscale: Vsr, suf
         assert after.pts == before.pts
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec", "base"),
+    [(".mkv", "libx264", 1000), (".nut", "libx264", 12800), (".wmv", "wmv2", 1000)],
+)
+def test_a_late_start_is_no_part_of_the_length(
+    tmp_path: Path, upscale: Vsr, suffix: str, codec: str, base: int
+) -> None:
+    """These say when they end, not how long they are."""
+    clip = Clip(start_s=Fraction(30), codec=codec, time_base=Fraction(1, base), audio=())
+    source = make(tmp_path / f"in{suffix}", clip)
+    with Source(source) as opened:
+        assert opened.info.video.frames == pytest.approx(12, abs=1)
+    upscale(source, "-o", tmp_path / "out.mkv")
+    assert facts(tmp_path / "out.mkv").pts == facts(source).pts
+
+
 def test_frames_that_an_edit_list_hides_stay_hidden(tmp_path: Path, upscale: Vsr) -> None:
     source = make(tmp_path / "in.mp4", Clip(start_s=Fraction(-1, 5)))
     upscale(source, "-o", tmp_path / "out.mp4")

@@ -13,7 +13,7 @@ from vsrcli.media.hdr import dynamic_kinds, read_mastering
 from vsrcli.media.info import SourceInfo, StreamInfo, VideoInfo
 from vsrcli.media.pixels import is_full_range, layout_of
 from vsrcli.media.rotation import read_turn
-from vsrcli.media.truncation import AV_TIME_BASE
+from vsrcli.media.truncation import ENDING, declared_s
 
 _PQ, _HLG, _BT2020_NCL = 16, 18, 9
 """TransferCharacteristics and MatrixCoefficients of H.273."""
@@ -31,7 +31,7 @@ def describe(
     return SourceInfo(
         path=path,
         container=container.format.name,
-        duration_s=(container.duration or 0) / AV_TIME_BASE,
+        duration_s=float(declared_s(container)),
         video=_video(container, stream, first, attached),
         streams=tuple(stream_info(s) for s in container.streams),
         chapters=len(container.chapters()),
@@ -91,9 +91,9 @@ def _video(
 
 
 def _duration(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
-    if stream.duration and stream.time_base:
+    if stream.duration and stream.time_base and container.format.name not in ENDING:
         return Fraction(stream.duration * stream.time_base)
-    return Fraction(container.duration or 0, AV_TIME_BASE)
+    return declared_s(container)
 
 
 def color_of(frame: av.VideoFrame, codec: str = "") -> Color:

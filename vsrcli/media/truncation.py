@@ -18,9 +18,11 @@ _RIFF_HEAD, _RIFF_UNKNOWN = 8, (0, 0xFFFFFFFF)
 _BOX_HEAD = 8
 _BOXES = {b"moov", b"moof", b"mdat"}
 _FIRST_BOXES = {b"ftyp", b"styp", b"wide", b"free", b"skip", b"pnot", *_BOXES}
+ENDING = {"matroska,webm", "asf", "nut"}
+"""Containers whose duration FFmpeg writes, and so reads, as the instant of their end."""
 _LEEWAY_S = Fraction(1, 5)
 """Less than this may be the rounding of the container or of the length of its last packets."""
-_SHORTFALL_S = 1.0
+_SHORTFALL_S = Fraction(1)
 """A source whose packets end this much before its declared duration is called truncated."""
 
 
@@ -70,6 +72,14 @@ def _ebml_size(data: bytes, at: int) -> tuple[int | None, int]:
     return None if is_unknown else value, at + width
 
 
+def declared_s(container: InputContainer) -> Fraction:
+    """How long a container says it is from its first instant on, seconds; 0 if it does not."""
+    length, start = container.duration or 0, container.start_time or 0
+    if container.format.name in ENDING and 0 < start < length:
+        length -= start
+    return Fraction(length, AV_TIME_BASE)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ending:
     """How a source ended."""
@@ -93,19 +103,19 @@ def ending_of(
 
     `is_whole`: nothing was left out on purpose. `is_short`: the file has fewer bytes than it says.
     """
-    declared, start = container.duration, container.start_time or 0
-    missing = Fraction((declared or 0) + start, AV_TIME_BASE) - end_s
-    early = declared is not None and missing > max(_SHORTFALL_S, declared / AV_TIME_BASE / 20)
+    begin_s, declared = Fraction(container.start_time or 0, AV_TIME_BASE), declared_s(container)
+    missing = begin_s + declared - end_s
+    early = declared > 0 and missing > max(_SHORTFALL_S, declared / 20)
     counted = is_whole and "mp4" in container.format.name  # AVI counts ticks, not frames
     fewer = counted and 0 < packets < video.frames
     ends = f"it ends at {float(end_s):.2f} s"
     if declared:
-        ends += f" of {declared / AV_TIME_BASE:.2f} s"
+        ends += f" of {float(begin_s + declared):.2f} s"
     if early or fewer or (is_short and missing > 0):
         return Ending(is_cut=True, problem=f"is truncated: {ends}")
     if is_short:
         return Ending(is_cut=True, problem="is truncated: it has fewer bytes than it says")
-    if declared is not None and missing > _LEEWAY_S:
+    if declared and missing > _LEEWAY_S:
         return Ending(problem=f"may be truncated: {ends}")
     if _breaks_off(container):
         return Ending(problem="may be truncated: it ends within a packet")
