@@ -118,6 +118,21 @@ def test_frames_that_an_edit_list_hides_stay_hidden(tmp_path: Path, upscale: Vsr
     assert facts(tmp_path / "out.mp4").pts == facts(source).pts
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_what_an_edit_list_cuts_away_is_not_missed(
+    tmp_path: Path, upscale: Vsr, suffix: str
+) -> None:
+    """FFmpeg reads nothing before the last keyframe ahead of the cut, as telephones trim films."""
+    groups = {"preset": "ultrafast", "g": "4"}
+    clip = Clip(frames=24, start_s=Fraction(-2, 5), options=groups, audio=())
+    source = make(tmp_path / f"in{suffix}", clip)
+    with Source(source) as opened:
+        assert opened.info.video.frames == 16
+    upscale(source, "-o", tmp_path / "out.mp4")
+    assert len(facts(source).pts) == 14
+    assert facts(tmp_path / "out.mp4").pts == facts(source).pts
+
+
 @pytest.mark.parametrize("encoder", ["libx264", "libx265"])
 @pytest.mark.parametrize("frames", [1, 2])
 def test_one_frame_is_a_video(tmp_path: Path, upscale: Vsr, encoder: str, frames: int) -> None:

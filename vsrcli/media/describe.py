@@ -13,7 +13,7 @@ from vsrcli.media.hdr import dynamic_kinds, read_mastering
 from vsrcli.media.info import SourceInfo, StreamInfo, VideoInfo
 from vsrcli.media.pixels import is_full_range, layout_of
 from vsrcli.media.rotation import read_turn
-from vsrcli.media.truncation import ENDING, declared_s
+from vsrcli.media.truncation import ENDING, declared_frames, declared_s
 
 _PQ, _HLG, _BT2020_NCL = 16, 18, 9
 """TransferCharacteristics and MatrixCoefficients of H.273."""
@@ -78,7 +78,7 @@ def _video(
         color=color_of(first, stream.codec_context.codec.canonical_name),
         time_base=first.time_base or Fraction(1, 90_000),
         rate=rate,
-        frames=stream.frames or round(duration * rate),
+        frames=declared_frames(container, stream) or round(duration * rate),
         duration_s=float(duration),
         sample_aspect=stream.sample_aspect_ratio or Fraction(1),
         rotation=turn.degrees if turn else 0,

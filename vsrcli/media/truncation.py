@@ -80,6 +80,13 @@ def declared_s(container: InputContainer) -> Fraction:
     return Fraction(length, AV_TIME_BASE)
 
 
+def declared_frames(container: InputContainer, video: av.VideoStream) -> int:
+    """How many packets a container says the video has; 0 if it does not. In mp4 those that an edit
+    list cuts away are counted, too, but FFmpeg leaves them out of its index."""
+    is_edited = "mp4" in container.format.name
+    return min(video.frames, len(video.index_entries)) if is_edited else video.frames
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ending:
     """How a source ended."""
@@ -107,7 +114,7 @@ def ending_of(
     missing = begin_s + declared - end_s
     early = declared > 0 and missing > max(_SHORTFALL_S, declared / 20)
     counted = is_whole and "mp4" in container.format.name  # AVI counts ticks, not frames
-    fewer = counted and 0 < packets < video.frames
+    fewer = counted and 0 < packets < declared_frames(container, video)
     ends = f"it ends at {float(end_s):.2f} s"
     if declared:
         ends += f" of {float(begin_s + declared):.2f} s"
