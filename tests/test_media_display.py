@@ -6,6 +6,7 @@ import zlib
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from cases import RICH
 from clips import Clip, make
@@ -98,6 +99,24 @@ def test_the_rest_of_the_file_stays(tmp_path: Path) -> None:
         checksum = elements(data, start, end)[0xBF]
         stated = int.from_bytes(data[slice(*checksum)], "little")
         assert stated == zlib.crc32(data[checksum[1] : end])
+
+
+def test_tracks_may_outgrow_the_width_of_their_size(tmp_path: Path) -> None:
+    """A byte of it tells up to 126, which some title brings the tracks just below."""
+    for length in range(1, 60):
+        path, title = tmp_path / f"{length}.mkv", length * "x"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("mjpeg", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+            stream.metadata["title"] = title
+            out.mux(stream.encode(av.VideoFrame(96, 64, "yuvj420p")))
+            out.mux(stream.encode(None))
+        size = path.stat().st_size
+        assert write_display_size(path, (96, 64), ASPECT)
+        after = facts(path)
+        assert (after.sar, len(after.times), path.stat().st_size) == (ASPECT, 1, size)
+        with av.open(str(path)) as file:
+            assert file.streams.video[0].metadata["title"] == title
 
 
 def test_index_still_finds_the_tracks(tmp_path: Path) -> None:

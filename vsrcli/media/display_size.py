@@ -63,19 +63,19 @@ def _insert(head: bytearray, size: tuple[int, int], aspect: Fraction) -> bool:
         return False
     width, height = round(size[0] * aspect), size[1]
     added = _DISPLAY.pack(0x54B0, 0x84, width, 0x54BA, 0x84, height)
-    if not _can_shrink(void, len(added)) or not all(_can_grow(e, len(added)) for e in picture):
-        return False
     unit = _child(head, picture[-1].body, picture[-1].end, _UNIT)
     if unit:
         head[unit.body : unit.end] = bytes(unit.end - unit.body)  # 0: pixels
-    for element in (tracks, *picture):
-        _resize(head, element, len(added))
-    _resize(head, void, -len(added))
-    for seek in (e for e in _elements(head, index.body, index.end) if e.id == _SEEK):
-        _move(head, seek, segment.body, (void.end, tracks.start), len(added))
-    at = picture[-1].end
+    grown, at = len(added), picture[-1].end
     head[at:at] = added
-    del head[void.end - len(added) : void.end]
+    for element in (*reversed(picture), tracks):  # from within: what holds it is still in its place
+        grown += _resize(head, element, grown)
+    if not _can_shrink(void, grown):
+        return False
+    _resize(head, void, -grown)
+    for seek in (e for e in _elements(head, index.body, index.end) if e.id == _SEEK):
+        _move(head, seek, segment.body, (void.end, tracks.start), grown)
+    del head[void.end - grown : void.end]
     for parent in (index, _child(head, *inside, _TRACKS)):
         assert parent is not None
         _seal(head, parent)
@@ -118,15 +118,16 @@ def _can_shrink(void: _Element, by: int) -> bool:
     return void.end - void.body >= by
 
 
-def _can_grow(element: _Element, by: int) -> bool:
-    return element.end - element.body + by < (1 << 7 * (element.body - element.size_at)) - 1
-
-
-def _resize(data: bytearray, element: _Element, by: int) -> None:
-    """The size in its own width, which holds it."""
+def _resize(data: bytearray, element: _Element, by: int) -> int:
+    """Tells the size anew: in its own width or, if that does not hold it, one byte more. Gives how
+    many more."""
     width = element.body - element.size_at
-    size = element.end - element.body + by | 1 << 7 * width
-    data[element.size_at : element.body] = size.to_bytes(width, "big")
+    size = element.end - element.body + by
+    more = int(size >= (1 << 7 * width) - 1)
+    data[element.size_at : element.body] = (size | 1 << 7 * (width + more)).to_bytes(
+        width + more, "big"
+    )
+    return more
 
 
 def _move(data: bytearray, seek: _Element, origin: int, span: tuple[int, int], back: int) -> None:
