@@ -170,6 +170,13 @@ def test_shape_and_rotation_are_kept(
     assert after.size == (192, 128)
 
 
+@pytest.mark.parametrize("suffix", [".ts", ".nut"])
+def test_a_container_without_rotation_says_so(tmp_path: Path, upscale: Vsr, suffix: str) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=2, rotation=90, audio=()))
+    (line,) = upscale(source, "-o", tmp_path / f"out{suffix}").lines
+    assert "holds no rotation, so the picture will not be turned; use --autorotate" in line
+
+
 def side_data(path: Path) -> dict[str, bytes]:
     """Static HDR metadata of the first frame."""
     with av.open(str(path)) as file:

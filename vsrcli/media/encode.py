@@ -68,7 +68,7 @@ _SHAPED_LATER = {"matroska", "webm", Y4M}
 """Containers whose muxer takes the pixel aspect from a field that PyAV cannot set."""
 _WITHOUT_DURATIONS = {"asf", "asf_stream"}
 """Containers whose demuxers take a frame's duration from the frame rate in the codec's header."""
-_TURNED_IN = {"mp4", "mov", "ipod", "3gp", "3g2", "psp", "matroska", "webm", "nut"}
+_TURNED_IN = {"mp4", "mov", "ipod", "3gp", "3g2", "psp", "matroska", "webm"}
 """Containers with a place for a display matrix."""
 
 
