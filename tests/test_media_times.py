@@ -62,6 +62,17 @@ def test_ntsc_rate_stays_exact(tmp_path: Path, upscale: Vsr) -> None:
     assert after.rate == Fraction(30000, 1001)
 
 
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001)])
+def test_a_clock_too_fine_for_mpeg4_becomes_one_that_fits_the_rate(
+    tmp_path: Path, upscale: Vsr, rate: Fraction
+) -> None:
+    source = make(tmp_path / "in.ts", Clip(rate=rate, time_base=Fraction(1, 90_000), audio=()))
+    upscale(source, "-o", tmp_path / "out.mp4", "-c:v", "mpeg4")
+    after = facts(tmp_path / "out.mp4")
+    assert {b - a for a, b in pairwise(after.pts)} == {1 / rate}
+    assert (len(after.pts), after.times[-1][1]) == (12, 1 / rate)
+
+
 @pytest.mark.parametrize(
     ("rate", "step"),
     [

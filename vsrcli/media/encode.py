@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Protocol, cast
 
 import av
@@ -64,6 +65,8 @@ _SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
 """Codecs that say the pixel aspect themselves."""
 _UNORDERED = 2
 """Streams of at most so many frames are not reordered; libx265 leaves their dts unset."""
+_MPEG4_TICKS = 65_535
+"""A second at most, by the standard."""
 _SHAPED_LATER = {"matroska", "webm", Y4M}
 """Containers whose muxer takes the pixel aspect from a field that PyAV cannot set."""
 _WITHOUT_DURATIONS = {"asf", "asf_stream"}
@@ -141,7 +144,7 @@ def add_video(
     stream.width, stream.height = size
     stream.pix_fmt = pix_fmt
     # Set before the first frame: the stream's own time base is not what the encoder uses.
-    context.time_base = info.time_base
+    context.time_base = _time_base(codec, info)
     context.flags |= Flags.frame_duration
     context.thread_type = "AUTO"
     context.thread_count = threads
@@ -157,6 +160,14 @@ def add_video(
     say_turn(container, stream, info, size)
     _open(context, codec)
     return stream
+
+
+def _time_base(codec: Codec, info: VideoInfo) -> Fraction:
+    """The source's or, where its ticks are too many for the codec, one that its frame rate fits."""
+    if codec.canonical_name != "mpeg4" or info.time_base.denominator <= _MPEG4_TICKS:
+        return info.time_base
+    rate = info.rate.numerator
+    return Fraction(1, _MPEG4_TICKS // rate * rate or _MPEG4_TICKS)
 
 
 def _options_for(
