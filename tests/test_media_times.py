@@ -160,6 +160,21 @@ def test_transport_stream_keeps_its_steps(tmp_path: Path, upscale: Vsr) -> None:
     assert offsets(after) == offsets(before)
 
 
+@pytest.mark.parametrize(
+    ("start_s", "audio"), [(3600, ()), (2, (Track(codec="mp2", start_s=Fraction(2)),))]
+)
+def test_avi_begins_where_its_source_does(
+    tmp_path: Path, upscale: Vsr, start_s: int, audio: tuple[Track, ...]
+) -> None:
+    """Else it would show a broadcast's first frame for the hours before it, or be refused."""
+    source = make(tmp_path / "in.ts", Clip(start_s=Fraction(start_s), audio=audio))
+    upscale(source, "-o", tmp_path / "out.avi", "-c:v", "ffv1")
+    after = facts(tmp_path / "out.avi")
+    assert len(after.pts) == 12
+    assert after.pts[-1] <= Fraction(13, 25)
+    assert all(track.times[0][0] <= Fraction(1, 25) for track in after.of("audio"))
+
+
 CUTS = {
     "ss": (("-ss", "0.24"), 6, 24),
     "between frames": (("-ss", "0.25"), 7, 24),

@@ -49,6 +49,8 @@ _SHARED_INSTANTS = {"matroska", "webm"}
 """Containers in which two packets may begin together, as short ones of sound do."""
 _OF_FEW_RATES = {"mxf", "mxf_d10", "mxf_opatom"}
 """Containers that support certain frame rates only."""
+_FROM_ZERO = {"avi"}
+"""Containers that would show the first frame for the time before it, too, or refuse it as long."""
 _ENDLESS = (1 << 32) - 1
 """Ticks of a picture subtitle that stays until the next one; muxers call it invalid."""
 _MOVIE_TICKS = 10_000
@@ -187,10 +189,14 @@ class Sink:
         return self._opened_again()[1]
 
     def _time_shift(self) -> Fraction:
-        """Seconds added to every timestamp: a cut starts at 0, and no frame lies before 0."""
+        """Seconds added to every timestamp: a cut starts at 0, as do some containers, and no frame
+        lies before 0."""
         first, start = self._source.first_time_s, self._source.span.start_s
         if start is not None:
             return -min(self._source.begin_s + start, first)
+        if self.format in _FROM_ZERO and first >= 0:
+            frame_s = self._info.time_base
+            return -(min(self._source.begin_s, first) // frame_s * frame_s)
         return -first if first < 0 else Fraction(0)
 
     def _chapters(self, chapters: list[av.container.Chapter]) -> list[av.container.Chapter]:
