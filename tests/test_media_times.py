@@ -62,6 +62,14 @@ def test_ntsc_rate_stays_exact(tmp_path: Path, upscale: Vsr) -> None:
     assert after.rate == Fraction(30000, 1001)
 
 
+def test_slow_motion_is_not_too_fast_for_av1(tmp_path: Path, upscale: Vsr) -> None:
+    """Whose encoder opens for 240 frames a second at most; the timestamps say otherwise."""
+    clip = Clip(rate=Fraction(480), time_base=Fraction(1, 480), audio=())
+    source = make(tmp_path / "in.mp4", clip)
+    upscale(source, "-o", tmp_path / "out.mp4", "-c:v", "libsvtav1", "--preset", "12")
+    assert facts(tmp_path / "out.mp4").pts == facts(source).pts
+
+
 @pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001)])
 def test_a_clock_too_fine_for_mpeg4_becomes_one_that_fits_the_rate(
     tmp_path: Path, upscale: Vsr, rate: Fraction

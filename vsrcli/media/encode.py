@@ -67,6 +67,8 @@ _UNORDERED = 2
 """Streams of at most so many frames are not reordered; libx265 leaves their dts unset."""
 _MPEG4_TICKS = 65_535
 """A second at most, by the standard."""
+_FASTEST = {"libsvtav1": Fraction(240)}
+"""Frames a second at most that an encoder may be told, whatever the timestamps say."""
 _SHAPED_LATER = {"matroska", "webm", Y4M}
 """Containers whose muxer takes the pixel aspect from a field that PyAV cannot set."""
 _WITHOUT_DURATIONS = {"asf", "asf_stream"}
@@ -134,10 +136,9 @@ def add_video(
     warn_of_lost_range(codec.name, info, pix_fmt)
     if codec.name == "libsvtav1":  # else it prints its settings on stderr
         os.environ.setdefault("SVT_LOG", "1")
+    rate = min(info.rate, _FASTEST.get(codec.name, info.rate))
     try:
-        stream = cast(
-            av.VideoStream, container.add_stream(codec.name, rate=info.rate, options=private)
-        )
+        stream = cast(av.VideoStream, container.add_stream(codec.name, rate=rate, options=private))
     except ValueError as exc:
         raise EncodeError(f"{refusal(muxer, codec.name)}; change -c:v or -o") from exc
     context = stream.codec_context
