@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -490,6 +492,19 @@ def test_pcm_that_names_no_layout_is_copied_to_mp4(
     assert sounds(tmp_path / "out.mp4") == sounds(source)
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert file.streams.audio[0].layout.name == "stereo"
+
+
+@pytest.mark.parametrize(("channels", "codec"), [(2, "pcm_s16le"), (6, "aac")])
+def test_pcm_does_not_abort_the_muxer_of_flv(tmp_path: Path, channels: int, codec: str) -> None:
+    """It asserts that there are no places of channels to be written. In a process of its own."""
+    sound = ("-c:v", "mpeg4", "-c:a", "pcm_s16le", "-ac", channels)
+    source = ffmpeg(tmp_path / "in.avi", "-i", make(tmp_path / "plain.mkv"), *sound)
+    order = [sys.executable, "-m", "vsrcli", "upscale", source, "-o", tmp_path / "out.flv"]
+    done = subprocess.run([*order, "-m", "bicubic", "-s", "2"], capture_output=True, check=False)
+    assert done.returncode == 0
+    with av.open(str(tmp_path / "out.flv")) as file:
+        (stream,) = file.streams.audio
+        assert (stream.codec_context.name, stream.channels) == (codec, channels)
 
 
 @pytest.mark.parametrize(

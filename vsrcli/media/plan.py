@@ -14,6 +14,7 @@ import av
 from av.stream import Disposition
 
 from vsrcli.errors import EncodeError
+from vsrcli.media.convert import usual_layout
 from vsrcli.media.describe import stream_info
 from vsrcli.media.languages import language_in
 from vsrcli.media.mapping import is_cover
@@ -150,6 +151,12 @@ class _Case:
         context = self.stream.codec_context
         return not (context.sample_rate and context.layout.nb_channels)
 
+    @property
+    def is_surround(self) -> bool:
+        """Sound of more channels than two."""
+        context = self.stream.codec_context
+        return isinstance(context, av.AudioCodecContext) and context.layout.nb_channels > 2
+
     def accepted(self) -> bool:
         """Whether the muxer takes this codec; asked of a muxer that writes nowhere."""
         if self.container == "mpegts":
@@ -157,7 +164,9 @@ class _Case:
         if self.container in _START_CODED and self.plan.codec in ("h264", "hevc"):
             head = self.stream.codec_context.extradata or b""
             return not head.startswith(b"\1")
-        return _takes(self.container, lambda probe: probe.add_stream_from_template(self.stream))
+        if self.container == "flv" and self.plan.codec.startswith("pcm_") and self.is_surround:
+            return False  # its muxer aborts the process
+        return _takes(self.container, lambda probe: add_copy(probe, self.stream))
 
     @property
     def is_cover(self) -> bool:
@@ -190,6 +199,18 @@ def _takes(container: str, add: Callable[[av.container.OutputContainer], object]
         probe.start_encoding()  # mov takes Opus until it writes the header
         takes = True
     return takes
+
+
+def add_copy(container: av.container.OutputContainer, source: av.stream.Stream) -> av.stream.Stream:
+    """A stream for copied packets. Sound of so many channels gets their usual places: mp4 and mov
+    refuse PCM without, and only when the file ends, and flv's muxer aborts the process."""
+    target = container.add_stream_from_template(source)
+    context = target.codec_context
+    if isinstance(context, av.AudioCodecContext):
+        name = usual_layout(context.layout)
+        if name != context.layout.name:
+            context.layout = name
+    return target
 
 
 def plan_streams(

@@ -20,7 +20,7 @@ import av
 from vsrcli import stops
 from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
-from vsrcli.media.convert import Converter, open_converter, usual_layout
+from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.display_size import write_display_size
 from vsrcli.media.encode import FrameWriter, lacks_shape
 from vsrcli.media.external import open_writer
@@ -31,6 +31,7 @@ from vsrcli.media.plan import (
     COVERED,
     Action,
     StreamPlan,
+    add_copy,
     has_cover,
     kept_tags,
     losses,
@@ -167,8 +168,7 @@ class Sink:
             self._segments = SegmentWriter(writer, self._fresh_writer)
             target: av.stream.Stream = self._video
         elif plan.action is Action.COPY:
-            target = self._container.add_stream_from_template(source)
-            _name_layout(target)
+            target = add_copy(self._container, source)
             self._copies[source.index] = target
         else:
             converter = open_converter(
@@ -451,16 +451,6 @@ def _said_already() -> Iterator[None]:
 def _ticks(seconds: Fraction, time_base: Fraction) -> int:
     """Seconds as the nearest whole number of ticks."""
     return round(seconds / time_base)
-
-
-def _name_layout(target: av.stream.Stream) -> None:
-    """Gives copied audio that only counts its channels the usual layout of so many: without one mp4
-    and mov refuse PCM, and not before the file is closed."""
-    context = target.codec_context
-    if isinstance(context, av.AudioCodecContext):
-        name = usual_layout(context.layout)
-        if name != context.layout.name:
-            context.layout = name
 
 
 def _copy_tags(source: av.stream.Stream, target: av.stream.Stream) -> None:
