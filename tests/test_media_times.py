@@ -131,6 +131,15 @@ def test_a_late_start_is_no_part_of_the_length(
     assert facts(tmp_path / "out.mkv").pts == facts(source).pts
 
 
+def test_a_late_start_of_ogg_is_no_part_of_its_length(tmp_path: Path, upscale: Vsr) -> None:
+    """It says when its sound ends."""
+    sound = Track(codec="libopus", rate=48000, start_s=Fraction(30))
+    clip = Clip(codec="libvpx", start_s=Fraction(30), time_base=Fraction(1, 25), audio=(sound,))
+    source = make(tmp_path / "in.ogv", clip)
+    assert upscale(source, "-o", tmp_path / "out.mkv").err == ""
+    assert facts(tmp_path / "out.mkv").pts == facts(source).pts
+
+
 def test_frames_that_an_edit_list_hides_stay_hidden(tmp_path: Path, upscale: Vsr) -> None:
     source = make(tmp_path / "in.mp4", Clip(start_s=Fraction(-1, 5)))
     upscale(source, "-o", tmp_path / "out.mp4")

@@ -18,8 +18,8 @@ _RIFF_HEAD, _RIFF_UNKNOWN = 8, (0, 0xFFFFFFFF)
 _BOX_HEAD = 8
 _BOXES = {b"moov", b"moof", b"mdat"}
 _FIRST_BOXES = {b"ftyp", b"styp", b"wide", b"free", b"skip", b"pnot", *_BOXES}
-ENDING = {"matroska,webm", "asf", "nut"}
-"""Containers whose duration FFmpeg writes, and so reads, as the instant of their end."""
+ENDING = {"matroska,webm", "asf", "nut", "ogg"}
+"""Containers whose duration FFmpeg writes, or at least reads, as the instant of their end."""
 _LEEWAY_S = Fraction(1, 5)
 """Less than this may be the rounding of the container or of the length of its last packets."""
 _SHORTFALL_S = Fraction(1)
@@ -75,7 +75,7 @@ def _ebml_size(data: bytes, at: int) -> tuple[int | None, int]:
 def declared_s(container: InputContainer) -> Fraction:
     """How long a container says it is from its first instant on, seconds; 0 if it does not."""
     length, start = container.duration or 0, container.start_time or 0
-    if container.format.name in ENDING and 0 < start < length:
+    if container.format.name in ENDING and 0 < start <= length:
         length -= start
     return Fraction(length, AV_TIME_BASE)
 
