@@ -20,6 +20,7 @@ CODECS = {
     "ffv1": (".mkv", ()),
     "libvpx-vp9": (".webm", ("--bitrate", "500k")),
     "prores_ks": (".mkv", ()),
+    "rawvideo": (".nut", ()),
 }
 
 
@@ -34,6 +35,18 @@ def test_pixel_aspect_is_kept(
     after = facts(tmp_path / f"out{suffix}")
     assert (after.sar, after.size, len(after.times)) == (ASPECT, (192, 128), 3)
     assert "pixel aspect" not in outcome.err
+
+
+@pytest.mark.parametrize("aspect", [Fraction(64, 45), Fraction(1000, 701), Fraction(701, 1000)])
+def test_nut_says_a_pixel_aspect_in_small_numbers(
+    tmp_path: Path, upscale: Vsr, aspect: Fraction
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=2, sar=aspect, audio=()))
+    assert upscale(source, "-o", tmp_path / "out.nut", "-c:v", "ffv1").err == ""
+    after = facts(tmp_path / "out.nut")
+    assert after.sar == pytest.approx(aspect, rel=0.01)
+    assert (after.sar == aspect) == (aspect == Fraction(64, 45))
+    assert len(after.pts) == 2
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,16 @@ def test_y4m_says_the_pixel_aspect(tmp_path: Path) -> None:
     assert done.stderr == b""
 
 
+def test_nut_says_the_pixel_aspect(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Clip(sar=Fraction(16, 11), audio=(), frames=4))
+    order = [*VSR, source, "-o", "-", "-f", "nut", *QUICK]
+    done = subprocess.run(order, capture_output=True, check=True)
+    (tmp_path / "out.nut").write_bytes(done.stdout)
+    after = facts(tmp_path / "out.nut")
+    assert (after.sar, len(after.pts)) == (Fraction(16, 11), 4)
+    assert done.stderr == b""
+
+
 def test_raw_video_both_ways(tmp_path: Path, upscale: Vsr) -> None:
     clip = replace(RAW, audio=(), frames=4)
     source, out = make(tmp_path / "in.nut", clip), tmp_path / "out.nut"

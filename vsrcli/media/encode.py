@@ -23,6 +23,7 @@ from vsrcli.frames import (
 )
 from vsrcli.media.exif import Exif
 from vsrcli.media.info import VideoInfo
+from vsrcli.media.nut import NUT
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.pixels import EXACT, LANCZOS, av_range, sws_matrix, to_av
 from vsrcli.media.raw import check_raw
@@ -69,7 +70,7 @@ _MPEG4_TICKS = 65_535
 """A second at most, by the standard."""
 _FASTEST = {"libsvtav1": Fraction(240)}
 """Frames a second at most that an encoder may be told, whatever the timestamps say."""
-_SHAPED_LATER = {"matroska", "webm", Y4M}
+_SHAPED_LATER = {"matroska", "webm", NUT, Y4M}
 """Containers whose muxer takes the pixel aspect from a field that PyAV cannot set."""
 _WITHOUT_DURATIONS = {"asf", "asf_stream"}
 """Containers whose demuxers take a frame's duration from the frame rate in the codec's header."""

@@ -23,10 +23,12 @@ import av
 
 from vsrcli import stops
 from vsrcli.errors import OutputError, is_reader_gone
+from vsrcli.media import nut, y4m
 from vsrcli.media.inlet import format_named
 from vsrcli.media.mapping import is_cover
+from vsrcli.media.nut import NUT
 from vsrcli.media.settings import VideoOptions
-from vsrcli.media.y4m import Y4M, with_aspect
+from vsrcli.media.y4m import Y4M
 from vsrcli.paths import PICTURES, PIPE, Numbered, behind, is_picture, local, numbered
 
 MOV = ("mp4", "mov", "ipod", "3gp", "psp")
@@ -54,6 +56,8 @@ _FILED = {
 """What is in files that hold nothing else."""
 _PIPED = {**_FILED, "nut": "rawvideo"}
 """What goes between programs is not compressed unless -c:v says so."""
+_ASPECT_IN_HEADER = {Y4M: y4m.with_aspect, NUT: nut.with_aspect}
+"""Formats that say the pixel aspect where they begin, but not through PyAV."""
 _WHOLE = {Y4M, "apng", "gif"}
 """Muxers whose video cannot be joined from several encoders' packets: APNG counts its chunks, a GIF
 begins with a header, and y4m's packets do not hold the frames."""
@@ -346,8 +350,8 @@ class PipeOutlet:
         options = _DEEP.get(self.format, {})
         if self.format in MOV:
             options = _STREAMED
-        is_told = self.format != Y4M or aspect in (0, 1)
-        self._stream = _Stream(None if is_told else partial(with_aspect, aspect=aspect))
+        tells = None if aspect in (0, 1) else _ASPECT_IN_HEADER.get(self.format)
+        self._stream = _Stream(tells and partial(tells, aspect=aspect))
         return av.open(
             cast(BinaryIO, self._stream), "w", format=self.format, container_options=dict(options)
         )

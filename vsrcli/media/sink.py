@@ -20,11 +20,13 @@ import av
 from vsrcli import stops
 from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
+from vsrcli.media import nut, y4m
 from vsrcli.media.convert import Converter, open_converter
 from vsrcli.media.display_size import write_display_size
 from vsrcli.media.encode import FrameWriter, lacks_shape
 from vsrcli.media.external import open_writer
 from vsrcli.media.languages import language_in
+from vsrcli.media.nut import NUT
 from vsrcli.media.outlet import MOV, open_outlet
 from vsrcli.media.packet import SidePacket, time_of
 from vsrcli.media.plan import (
@@ -42,7 +44,7 @@ from vsrcli.media.segment_files import SegmentWriter
 from vsrcli.media.settings import VideoOptions, refusal
 from vsrcli.media.silence import Silence
 from vsrcli.media.source import Source
-from vsrcli.media.y4m import Y4M, write_aspect
+from vsrcli.media.y4m import Y4M
 from vsrcli.paths import PIPE
 
 log = logging.getLogger("vsr")
@@ -394,12 +396,12 @@ class Sink:
 
     def _complete(self) -> None:
         """Says the shape of the pixels where neither the muxer nor the codec did."""
-        is_y4m = self.format == Y4M
-        if not self._lacks_shape or (is_y4m and self.target == PIPE):  # then the outlet said it
+        tell = {Y4M: y4m.write_aspect, NUT: nut.write_aspect}.get(self.format)
+        if not self._lacks_shape or (tell and self.target == PIPE):  # then the outlet said it
             return
         path, aspect = Path(self._container.name), self._info.sample_aspect
         is_said = path.is_file() and (
-            write_aspect(path, aspect) if is_y4m else write_display_size(path, self._size, aspect)
+            tell(path, aspect) if tell else write_display_size(path, self._size, aspect)
         )
         if not is_said:
             log.warning("the pixel aspect is not kept; write .mp4 or .mov to keep it")
