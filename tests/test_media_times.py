@@ -14,7 +14,7 @@ from conftest import Vsr
 from facts import Facts, facts
 
 from vsrcli.frames import Frame
-from vsrcli.media.source import Source, Span
+from vsrcli.media.source import Source, Span, _Clock
 
 MS = Fraction(1, 1000)
 VFR = Clip(times=VFR_TIMES, time_base=MS, options=B_FRAMES)
@@ -320,3 +320,17 @@ def test_the_last_frame_of_a_wmv_has_a_time_of_its_own(tmp_path: Path, upscale: 
         times = sorted(packet.pts for packet in file.demux(stream) if packet.pts is not None)
     assert {b - a for a, b in pairwise(times)} == {40}
     assert len(times) == 12
+
+
+def test_a_frame_with_the_time_of_another_is_shown_when_it_was_decoded(tmp_path: Path) -> None:
+    """FFmpeg's parser does that to one in many of an MPEG program stream."""
+    given = [(0, 0), (3600, 3600), (0, 7200), (10800, 10800), (10800, None), (14400, 5000)]
+    found = []
+    with Source(make(tmp_path / "in.ts", Clip(audio=()))) as source:
+        clock = _Clock(source.stream)
+        for pts, dts in given:
+            frame = av.VideoFrame(16, 16)
+            frame.pts, frame.dts, frame.time_base = pts, dts, Fraction(1, 90_000)
+            clock.set(frame)
+            found.append(frame.pts)
+    assert found == [0, 3600, 7200, 10800, 10800, 14400]

@@ -410,13 +410,17 @@ class _Clock:
         self._base = stream.time_base or 1 / rate
         self._step = max(1, round(1 / (rate * self._base)))
         self._next = stream.start_time or 0
+        self._last: int | None = None
 
     def set(self, frame: av.VideoFrame) -> None:
         if not frame.time_base:
             frame.time_base = self._base
+        pts, dts, last = frame.pts, frame.dts, self._last
+        if pts is not None and dts is not None and last is not None and pts <= last < dts:
+            frame.pts = dts  # as FFmpeg does: a parser gave it the time of another
         if frame.pts is None:
             frame.pts = self._next if frame.dts is None else max(frame.dts, self._next)
-        self._next = frame.pts + (frame.duration or self._step)
+        self._last, self._next = frame.pts, frame.pts + (frame.duration or self._step)
 
 
 def packets_of(path: Path, index: int) -> Iterator[SidePacket]:
