@@ -15,6 +15,7 @@ from av.stream import Disposition
 
 from vsrcli.errors import EncodeError
 from vsrcli.media.convert import usual_layout
+from vsrcli.media.covers import is_attached
 from vsrcli.media.describe import stream_info
 from vsrcli.media.languages import language_in
 from vsrcli.media.mapping import is_cover
@@ -175,6 +176,8 @@ class _Case:
 
     def takes_picture(self) -> bool:
         """Whether the container takes a picture beside the one that is upscaled."""
+        if is_attached(self.stream, self.container):
+            return True
         return (self.container in COVERED or not self.is_cover) and self.accepted()
 
     def takes(self, encoder: str) -> bool:

@@ -22,6 +22,7 @@ from vsrcli.errors import EncodeError, OutputError, output_error
 from vsrcli.frames import Frame
 from vsrcli.media import nut, y4m
 from vsrcli.media.convert import Converter, open_converter
+from vsrcli.media.covers import attach, is_attached
 from vsrcli.media.display_size import write_display_size
 from vsrcli.media.encode import FrameWriter, lacks_shape
 from vsrcli.media.external import open_writer
@@ -169,6 +170,8 @@ class Sink:
             self._lacks_shape = lacks_shape(self._container, self._video, self._info)
             self._segments = SegmentWriter(writer, self._fresh_writer)
             target: av.stream.Stream = self._video
+        elif is_attached(source, self.format):
+            target = attach(self._container, source, self._source.cover(source.index))
         elif plan.action is Action.COPY:
             target = add_copy(self._container, source)
             self._copies[source.index] = target

@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import Self, cast
 
 import av
-from av.stream import Disposition
 
 from vsrcli import stops
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame
 from vsrcli.media.aspect_changes import AspectChanges
+from vsrcli.media.covers import is_timeless
 from vsrcli.media.damage import Damage
 from vsrcli.media.decoded import PlainFrames
 from vsrcli.media.deinterlace import Deinterlacer
@@ -28,7 +28,7 @@ from vsrcli.media.hwaccel import say_who_decodes
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.inlet import Reading, open_inlet
 from vsrcli.media.intake import Intake
-from vsrcli.media.mapping import is_cover, picture, select
+from vsrcli.media.mapping import picture, select
 from vsrcli.media.packet import SidePacket, time_of
 from vsrcli.media.rate import Grid
 from vsrcli.media.transport_stream import Witness
@@ -126,6 +126,14 @@ class Source:
     def wanted(self) -> list[int]:
         """The indices of the selected streams, in the order they were asked for."""
         return select(self.container, self._maps)
+
+    def cover(self, index: int) -> bytes:
+        """The picture of a stream that is one; FFmpeg gives it before all others. Raises InputError
+        if there is none."""
+        for item in self._head:
+            if not isinstance(item, Frame) and item.stream.index == index:
+                return bytes(item)
+        raise InputError(f"{self.path}: stream #{index}, a cover, is empty; leave it out by --map")
 
     @property
     def begin_s(self) -> Fraction:
@@ -266,7 +274,7 @@ class Source:
                 continue
             if packet.stream.index != self.stream.index:
                 if packet.size:
-                    if _is_timeless(packet.stream):  # after a seek FFmpeg says 0
+                    if is_timeless(packet.stream):  # after a seek FFmpeg says 0
                         packet.pts = packet.dts = None
                     self._note_end(packet)
                     yield packet
@@ -442,11 +450,6 @@ def _still_shown(packet: SidePacket, begin_s: Fraction) -> Iterator[SidePacket]:
         packet.pts = packet.dts = (packet.pts or 0) + late
         packet.duration -= late
         yield packet
-
-
-def _is_timeless(stream: av.stream.Stream) -> bool:
-    """A cover, which belongs to any part; not the pictures of chapters, which have instants."""
-    return is_cover(stream) and not stream.disposition & Disposition.timed_thumbnails
 
 
 def _index(item: av.VideoFrame | SidePacket, video: av.VideoStream) -> int:
