@@ -22,6 +22,8 @@ CODECS = {
     "out.obu": "libdav1d",
     "out.h265": "hevc",
     "out.264": "h264",
+    "out.m2v": "mpeg2video",
+    "out.m1v": "mpeg1video",
 }
 
 

@@ -280,7 +280,7 @@ def test_ogg_counts_frames(tmp_path: Path, upscale: Vsr) -> None:
     assert len(steps) == 1
 
 
-@pytest.mark.parametrize("suffix", [".h264", ".hevc", ".mjpeg", ".obu", ".y4m"])
+@pytest.mark.parametrize("suffix", [".h264", ".hevc", ".m2v", ".mjpeg", ".obu", ".y4m"])
 def test_files_without_times_fill_gaps(tmp_path: Path, upscale: Vsr, suffix: str) -> None:
     times = (0, 1, 2, 3, 4, 5, 9, 10)
     clip = Clip(times=times, time_base=Fraction(1, 25), audio=())

@@ -51,7 +51,7 @@ _NOTHING = "null"
 _SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
 _FILED = {
     **{"rawvideo": "rawvideo", Y4M: "wrapped_avframe"},
-    **{name: name for name in ("gif", "apng", "mjpeg")},
+    **{name: name for name in ("gif", "apng", "mjpeg", "mpeg1video", "mpeg2video")},
 }
 """What is in files that hold nothing else."""
 _PIPED = {**_FILED, "nut": "rawvideo"}
