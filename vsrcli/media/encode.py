@@ -134,7 +134,7 @@ def add_video(
     if codec.name == "rawvideo":
         check_raw(muxer, pix_fmt)
     warn_of_lost_hdr(codec.name, info)
-    warn_of_lost_range(codec.name, info, pix_fmt)
+    warn_of_lost_range(codec.name, info, pix_fmt, muxer)
     if codec.name == "libsvtav1":  # else it prints its settings on stderr
         os.environ.setdefault("SVT_LOG", "1")
     rate = min(info.rate, _FASTEST.get(codec.name, info.rate))
@@ -158,7 +158,8 @@ def add_video(
             log.warning("avi with %s holds no pixel aspect; write .mkv to keep it", codec.name)
     if codec.canonical_name == "hevc" and muxer in ("mp4", "mov"):
         context.codec_tag = "hvc1"
-    _tag(context, told_color(encoded_color(info, pix_fmt, codec.name), info, size[1]))
+    color = encoded_color(info, pix_fmt, codec.name, muxer)
+    _tag(context, told_color(color, info, size[1]))
     say_turn(container, stream, info, size)
     _open(context, codec)
     return stream
@@ -251,13 +252,15 @@ def _refused(name: str, exc: Exception, frame: str = "the frame") -> EncodeError
 class FrameWriter:
     """Turns frames into encoded packets of one stream."""
 
-    def __init__(self, encoder: Encoder, info: VideoInfo, options: VideoOptions) -> None:
+    def __init__(
+        self, encoder: Encoder, info: VideoInfo, options: VideoOptions, muxer: str
+    ) -> None:
         self._encoder, self._info = encoder, info
         self._has_to_be_opaque = not options.pix_fmt and loses_alpha(info.layout, encoder.pix_fmt)
         self._reformatter, self._attached = VideoReformatter(), Attached()
         self._saw_captions = False
         self._exif = Exif(encoder.name, self._attached)
-        self._color = encoded_color(info, encoder.pix_fmt, encoder.name)
+        self._color = encoded_color(info, encoder.pix_fmt, encoder.name, muxer)
         self._told = told_color(self._color, info, encoder.height)
         self._given = 0
         self.last_pts: int | None = None

@@ -110,13 +110,14 @@ def open_writer(
     threads: int,
 ) -> tuple[av.VideoStream, FrameWriter]:
     """The picture's stream in an output container, and the encoder for it. Raises EncodeError."""
-    codec = codec_of(options, container.format.name)
+    target = container.format.name
+    codec = codec_of(options, target)
     if isinstance(codec, Codec):
         stream = add_video(container, info, options, size=size, threads=threads)
-        return stream, FrameWriter(StreamEncoder(stream), info, options)
+        return stream, FrameWriter(StreamEncoder(stream), info, options, target)
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
     check_even(codec, pix_fmt, *size)
-    command = _command(codec, info, options, pix_fmt, size[1], threads)
+    command = _command(codec, info, options, pix_fmt, size[1], threads, target)
     muxer, trial = _trial(command, size, pix_fmt, info.time_base)
     with av.open(io.BytesIO(trial), format=muxer) as template:
         source = template.streams.video[0]
@@ -124,13 +125,11 @@ def open_writer(
         try:
             stream = container.add_stream_from_template(source, opaque=True)
         except ValueError as exc:
-            raise EncodeError(
-                f"{refusal(container.format.name, codec.name)}; change -c:v or -o"
-            ) from exc
+            raise EncodeError(f"{refusal(target, codec.name)}; change -c:v or -o") from exc
     stream.time_base = info.time_base
     say_turn(container, stream, info, size)
     external = External((*command, "-f", muxer, "pipe:1"), codec.name, size, pix_fmt, info, header)
-    return stream, FrameWriter(external, info, options)
+    return stream, FrameWriter(external, info, options, target)
 
 
 def try_encoder(name: str, size: tuple[int, int]) -> None:
@@ -148,8 +147,9 @@ def _command(
     pix_fmt: str,
     lines: int,
     threads: int,
+    target: str,
 ) -> tuple[str, ...]:
-    color = told_color(encoded_color(info, pix_fmt, codec.name), info, lines)
+    color = told_color(encoded_color(info, pix_fmt, codec.name, target), info, lines)
     tags = f"setparams=range={av_range(color.full_range)}:color_primaries={color.primaries}"
     tags += f":color_trc={color.transfer}:colorspace={color.matrix}"
     if info.sample_aspect not in (0, 1):
@@ -158,7 +158,7 @@ def _command(
     if options.bitrate is not None:
         words += ["-b:v", str(options.bitrate)]
     warn_of_lost_hdr(codec.name, info)
-    warn_of_lost_range(codec.name, info, pix_fmt)
+    warn_of_lost_range(codec.name, info, pix_fmt, target)
     for key, value in private_options(codec.name, options, info, pix_fmt).items():
         words += [f"-{'b:v' if key == 'b' else key}", value]
     return (*words, "-video_track_timescale", str(info.time_base.denominator))

@@ -51,6 +51,10 @@ _LIMITED = {
     *("asv2", "dvvideo", "speedhq", "cfhd", "snow", "utvideo", "huffyuv", "ffvhuff", "magicyuv"),
 }
 """Encoders whose YUV is read as limited range whatever it was, by their names up to a "_"."""
+_SILENT = {"rawvideo", "ffv1", "jpeg2000", "libopenjpeg", "v210", "v308", "v408", "v410", "yuv4"}
+"""Encoders that leave it to the container to say the range."""
+_SILENT_CONTAINERS = {"avi", "nut", "mov"}
+"""Containers that do not say it. mp4 does beside the other tags of colour alone."""
 STILLS = {*_RGB_STILLS, *_UNTAGGED_STILLS}
 """Encoders of single pictures."""
 _USUAL_CODECS = {
@@ -191,7 +195,7 @@ def check_even(codec: Offer, pix_fmt: str, width: int, height: int) -> None:
         )
 
 
-def encoded_color(info: VideoInfo, pix_fmt: str, codec: str = "") -> Color:
+def encoded_color(info: VideoInfo, pix_fmt: str, codec: str, container: str) -> Color:
     """The source's tags; what is converted between RGB and YUV gets those of the result."""
     color = info.color
     is_rgb = bool(info.layout.planes_of(Role.RGB))
@@ -201,20 +205,30 @@ def encoded_color(info: VideoInfo, pix_fmt: str, codec: str = "") -> Color:
         return replace(color, matrix=BT601, full_range=_UNTAGGED_STILLS[codec])
     if is_rgb:
         return replace(color, matrix=assumed_matrix(info.height), full_range=False)
-    return replace(color, full_range=False) if loses_range(info, pix_fmt, codec) else color
+    is_lost = bool(_no_range(info, pix_fmt, codec, container))
+    return replace(color, full_range=False) if is_lost else color
 
 
-def loses_range(info: VideoInfo, pix_fmt: str, codec: str) -> bool:
-    """Whether full-range samples go as YUV into an encoder that has limited range alone."""
-    is_grey = len(av.VideoFormat(pix_fmt).components) < 3  # read as full range everywhere
-    return bool(info.color.full_range) and codec.split("_")[0] in _LIMITED and not is_grey
-
-
-def warn_of_lost_range(name: str, info: VideoInfo, pix_fmt: str) -> None:
-    """Says that full-range YUV is scaled for an encoder that has limited range alone."""
+def warn_of_lost_range(name: str, info: VideoInfo, pix_fmt: str, container: str) -> None:
+    """Says that full-range YUV is scaled where it would be read as limited range."""
     is_yuv = not info.layout.planes_of(Role.RGB) and not av.VideoFormat(pix_fmt).is_rgb
-    if is_yuv and loses_range(info, pix_fmt, name):
-        log.warning("%s holds limited range only: full range is scaled to it", name)
+    reason = _no_range(info, pix_fmt, name, container)
+    if is_yuv and reason:
+        log.warning("%s: full range is scaled to it", reason)
+
+
+def _no_range(info: VideoInfo, pix_fmt: str, codec: str, container: str) -> str:
+    """Why full-range samples would be read as limited range; "" if they would not."""
+    color, kind = info.color, codec.split("_")[0]
+    if not color.full_range or len(av.VideoFormat(pix_fmt).components) < 3:
+        return ""  # grey is read as full range everywhere
+    if kind in _LIMITED:
+        return f"{codec} holds limited range only"
+    is_partly_tagged = UNSPECIFIED in (color.primaries, color.transfer, color.matrix)
+    is_silent = container in _SILENT_CONTAINERS or (container == "mp4" and is_partly_tagged)
+    if kind in _SILENT and is_silent:
+        return f"{container} holds {codec} of limited range only"
+    return ""
 
 
 def told_color(color: Color, info: VideoInfo, lines: int) -> Color:
