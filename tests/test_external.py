@@ -124,6 +124,7 @@ def test_pyav_goes_first_with_auto(
         ((*AOM, "--encoder-option", "nothing=1"), "nothing"),
         ((*AOM, "--pix-fmt", "rgb24"), "cannot encode rgb24"),
         (("-c:v", "libxvid", "--ffmpeg", "auto", "-o", "out.webm"), "cannot hold libxvid"),
+        ((*AOM, "-o", "out.ts"), "cannot hold libaom-av1"),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -334,6 +334,7 @@ ENCODERS = {
     "of sound": (("-c:v", "aac"), "not a video encoder"),
     "container": (("-c:v", "libx264", "-o", "out.webm"), "webm cannot hold libx264"),
     "header": (("-c:v", "libvpx-vp9", "-o", "out.mov"), "mov cannot hold libvpx-vp9"),
+    "unread": (("-c:v", "libsvtav1", "-o", "out.ts"), "mpegts cannot hold libsvtav1"),
     "raw": (("-c:v", "rawvideo", "-o", "out.mov"), "cannot say that raw pictures are yuv420p"),
     "sound": (("-c:a", "aac", "-o", "out.webm"), "webm file cannot hold AAC"),
     "preset": (("--preset", "fastest"), "no preset 'fastest'"),

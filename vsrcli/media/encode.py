@@ -32,6 +32,7 @@ from vsrcli.media.settings import (
     STILLS,
     VideoOptions,
     check_even,
+    check_held,
     check_opaque,
     choose_format,
     default_codec,
@@ -133,6 +134,7 @@ def add_video(
     private |= _options_for(muxer, codec.name, private, info, width=size[0])
     if codec.name == "rawvideo":
         check_raw(muxer, pix_fmt)
+    check_held(muxer, codec.canonical_name, codec.name)
     warn_of_lost_hdr(codec.name, info)
     warn_of_lost_range(codec.name, info, pix_fmt, muxer)
     if codec.name == "libsvtav1":  # else it prints its settings on stderr

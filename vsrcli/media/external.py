@@ -34,6 +34,7 @@ from vsrcli.media.pixels import av_range
 from vsrcli.media.settings import (
     VideoOptions,
     check_even,
+    check_held,
     choose_format,
     default_codec,
     encoded_color,
@@ -122,6 +123,7 @@ def open_writer(
     with av.open(io.BytesIO(trial), format=muxer) as template:
         source = template.streams.video[0]
         header = bytes(source.codec_context.extradata or b"")
+        check_held(target, source.codec_context.codec.canonical_name, codec.name)
         try:
             stream = container.add_stream_from_template(source, opaque=True)
         except ValueError as exc:

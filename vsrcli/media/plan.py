@@ -19,17 +19,17 @@ from vsrcli.media.covers import is_attached
 from vsrcli.media.describe import stream_info
 from vsrcli.media.languages import language_in
 from vsrcli.media.mapping import is_cover
-from vsrcli.media.settings import MATROSKA, refusal
+from vsrcli.media.settings import MATROSKA, TS_PICTURES, refusal
 
 _TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 _TEXT_ENCODER = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
-# mpegts takes any codec and writes unreadable data for those it has no name for.
-_TS_CODECS = {
-    *("h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4", "vc1", "av1"),
+_TS_SOUND = {
     *("aac", "aac_latm", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus"),
-    *("dvb_subtitle", "dvbsub", "dvb_teletext"),
 }
-_TS_DATA = {"klv", "timed_id3", "scte_35", "epg", "smpte_2038"}
+_TS_DATA = {
+    *("dvb_subtitle", "dvbsub", "dvb_teletext"),
+    *("klv", "timed_id3", "scte_35", "epg", "smpte_2038"),
+}
 _NO_DATA = {"avi", "asf"}
 """Containers whose muxer accepts data tracks but writes them as video or as unknown tracks."""
 _START_CODED = {"avi", "wtv"}
@@ -161,7 +161,7 @@ class _Case:
     def accepted(self) -> bool:
         """Whether the muxer takes this codec; asked of a muxer that writes nowhere."""
         if self.container == "mpegts":
-            return self.plan.codec in _TS_CODECS | _TS_DATA
+            return self.plan.codec in TS_PICTURES | _TS_SOUND | _TS_DATA
         if self.container in _START_CODED and self.plan.codec in ("h264", "hevc"):
             head = self.stream.codec_context.extradata or b""
             return not head.startswith(b"\1")

@@ -18,6 +18,9 @@ from vsrcli.media.pixels import best_format, full_name, layout_of, without_alpha
 
 log = logging.getLogger("vsr")
 MATROSKA = "matroska"
+TS_PICTURES = {"h264", "hevc", "vvc", "mpeg2video", "mpeg1video", "mpeg4", "vc1", "dirac"}
+"""Codecs of pictures that mpegts has a name for; it takes any, and writes others as data that no
+reader knows."""
 _X26X = {"libx264", "libx264rgb", "libx265"}
 _NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 _QUALITY = dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1", *_X26X), "crf") | {
@@ -239,6 +242,13 @@ def told_color(color: Color, info: VideoInfo, lines: int) -> Color:
     return (
         replace(color, matrix=before) if is_guessed and before != assumed_matrix(lines) else color
     )
+
+
+def check_held(container: str, kind: str, encoder: str) -> None:
+    """Raises EncodeError where a muxer takes what an encoder makes, a codec of this kind, and no
+    reader knows it there."""
+    if container == "mpegts" and kind not in TS_PICTURES:
+        raise EncodeError(f"{refusal(container, encoder)}; change -c:v or -o")
 
 
 def refusal(container: str, codec: str) -> str:
