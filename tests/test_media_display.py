@@ -67,12 +67,29 @@ def test_a_picture_of_another_shape_is_shown_in_its_own(
     assert after.sar == aspect
 
 
-def test_avi_says_that_it_holds_no_pixel_aspect(tmp_path: Path, upscale: Vsr) -> None:
+@pytest.mark.parametrize(("container", "codec"), [("avi", "ffv1"), ("flv", "flv")])
+def test_a_container_says_that_it_holds_no_pixel_aspect(
+    tmp_path: Path, upscale: Vsr, container: str, codec: str
+) -> None:
     """Of codecs that do not say it themselves."""
-    source = make(tmp_path / "in.mp4", Clip(frames=3, sar=ASPECT, audio=()))
-    assert upscale(source, "-o", tmp_path / "out.avi").err == ""
-    (line,) = upscale(source, "-o", tmp_path / "out.avi", "-c:v", "ffv1", "-y").lines
-    assert line.endswith("avi with ffv1 holds no pixel aspect; write .mkv to keep it")
+    source, out = (tmp_path / name for name in ("in.mp4", f"out.{container}"))
+    make(source, Clip(frames=3, sar=ASPECT, audio=()))
+    assert upscale(source, "-o", out).err == ""
+    (line,) = upscale(source, "-o", out, "-c:v", codec, "-y").lines
+    assert line.endswith(f"{container} with {codec} holds no pixel aspect; write .mkv to keep it")
+
+
+@pytest.mark.parametrize(("sar", "is_kept"), [((8, 9), True), ((10, 11), True), ((7, 5), False)])
+def test_mpeg2_says_that_it_lacks_a_shape(
+    tmp_path: Path, upscale: Vsr, sar: tuple[int, int], is_kept: bool
+) -> None:
+    """Of 1.5 times the pixel aspect, as television has."""
+    clip = Clip(frames=3, size=(90, 60), sar=Fraction(*sar), audio=())
+    source = make(tmp_path / "in.mp4", clip)
+    outcome = upscale(source, "-o", tmp_path / "out.mpg", "-c:v", "mpeg2video")
+    assert ("not in 2.10:1" in outcome.err) != is_kept
+    assert bool(outcome.err) != is_kept
+    assert (abs(facts(tmp_path / "out.mpg").sar / clip.sar - 1) < 0.03) == is_kept
 
 
 def test_a_file_that_cannot_be_told_its_pixel_aspect_says_so(

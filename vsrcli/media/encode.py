@@ -71,6 +71,12 @@ _MPEG4_TICKS = 65_535
 """A second at most, by the standard."""
 _FASTEST = {"libsvtav1": Fraction(240)}
 """Frames a second at most that an encoder may be told, whatever the timestamps say."""
+_SHAPELESS = {"avi", "flv"}
+"""Containers that leave the pixel aspect to the codec."""
+_MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
+"""Of whole pictures, beside square pixels; the encoder writes the nearest."""
+_SHAPES_APART = Fraction(3, 100)
+"""Less than this lies between the ways to count the pixels of a line of television."""
 _SHAPED_LATER = {"matroska", "webm", NUT, Y4M}
 """Containers whose muxer takes the pixel aspect from a field that PyAV cannot set."""
 _WITHOUT_DURATIONS = {"asf", "asf_stream"}
@@ -156,8 +162,7 @@ def add_video(
         context.bit_rate = options.bitrate
     if info.sample_aspect not in (0, 1):
         context.sample_aspect_ratio = info.sample_aspect
-        if muxer == "avi" and codec.canonical_name not in _SELF_SHAPED:
-            log.warning("avi with %s holds no pixel aspect; write .mkv to keep it", codec.name)
+        _warn_of_lost_shape(muxer, codec, info.sample_aspect * Fraction(*size))
     if codec.canonical_name == "hevc" and muxer in ("mp4", "mov"):
         context.codec_tag = "hvc1"
     color = encoded_color(info, pix_fmt, codec.name, muxer)
@@ -187,6 +192,20 @@ def _options_for(
     if muxer == Y4M and info.codec != "rawvideo":  # which does not say it
         return {"chroma_sample_location": info.color.siting.value} | dict(private)
     return {}
+
+
+def _warn_of_lost_shape(muxer: str, codec: Codec, shape: Fraction) -> None:
+    """Says that a picture of this shape, whose pixels are not square, is shown in another one."""
+    if muxer in _SHAPELESS and codec.canonical_name not in _SELF_SHAPED:
+        log.warning("%s with %s holds no pixel aspect; write .mkv to keep it", muxer, codec.name)
+    if codec.canonical_name == "mpeg2video":
+        nearest = min(_MPEG2_SHAPES, key=lambda known: abs(known - shape))
+        if abs(nearest / shape - 1) > _SHAPES_APART:
+            log.warning(
+                "mpeg2video is shown in 4:3, 16:9 or 2.21:1, not in %.2f:1; choose another -c:v to "
+                "keep the pixel aspect",
+                shape,
+            )
 
 
 def lacks_shape(
