@@ -428,3 +428,12 @@ def test_no_input_is_named(vsr: Vsr) -> None:
 @pytest.mark.parametrize("device", ["tpu", "cuda:99"])
 def test_device_that_is_not_there(place: Place, device: str) -> None:
     place.refuse(DEVICE, device, options=("--device", device))
+
+
+def test_a_picture_that_nobody_can_read_is_no_output(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a muxer has no name for is data when it is read back."""
+    monkeypatch.setattr("vsrcli.media.settings.TS_PICTURES", {"mjpeg"})
+    monkeypatch.chdir(place.folder)
+    place.refuse(ENCODER, "the file holds 0", options=("-c:v", "mjpeg", "-o", "out.ts"))

@@ -224,7 +224,8 @@ class FileOutlet:
             return None
         with av.open(local(self._temp)) as container:
             count = 0
-            for packet in container.demux(_stream_of(container, video, size)):
+            film = _film(container, video, size)
+            for packet in container.demux(film) if film else ():
                 stops.check()
                 count += packet.size > 0
             return count
@@ -244,16 +245,14 @@ class FileOutlet:
         self._temp.unlink(missing_ok=True)
 
 
-def _stream_of(
+def _film(
     container: av.container.InputContainer, video: int, size: tuple[int, int]
-) -> av.stream.Stream:
-    """The stream of a picture that was written as number `video`. MPEG's program streams number
-    theirs as they begin, and mp4 its covers after the rest."""
+) -> av.stream.Stream | None:
+    """The stream of a picture that was written as number `video`; None if no reader knows it for
+    one. MPEG's program streams number theirs as they begin, and mp4 its covers after the rest."""
     films = [s for s in container.streams.video if not is_cover(s)]
-    alike = [s for s in films if (s.width, s.height) == size]
-    if not alike:
-        return container.streams[video]
-    return next((s for s in alike if s.index == video), alike[0])
+    alike = [s for s in films if (s.width, s.height) == size] or films
+    return next((s for s in alike if s.index == video), alike[0] if alike else None)
 
 
 class PictureOutlet(FileOutlet):
