@@ -12,7 +12,9 @@ from clips import INTERLACED, Clip, Track, make, picture
 from conftest import Vsr
 from facts import facts
 
+from vsrcli.frames import Siting
 from vsrcli.media.decoded import PlainFrames
+from vsrcli.media.describe import color_of
 from vsrcli.media.side_data import Attached
 
 KEPT = [
@@ -226,6 +228,20 @@ def test_hdr_mastering_metadata_is_kept(tmp_path: Path, upscale: Vsr, encoder: s
     assert side_data(out) == side_data(source)
     outcome = upscale(source, "-o", tmp_path / "out.mkv", "-c:v", "ffv1")
     assert "HDR mastering metadata" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "siting"),
+    [
+        *((name, Siting.TOPLEFT) for name in ("yuv420p10le", "yuva420p", "nv12", "p010le")),
+        *((name, Siting.LEFT) for name in ("yuv422p10le", "p210le", "yuv444p")),
+    ],
+)
+def test_chroma_of_bt2020_lies_alike_however_it_is_packed(pix_fmt: str, siting: Siting) -> None:
+    """NVDEC gives p010le where a decoder on the CPU gives yuv420p10le."""
+    frame = av.VideoFrame(64, 48, pix_fmt)
+    frame.colorspace = HDR10[2]
+    assert color_of(frame).siting is siting
 
 
 DNXHR = {"yuv422p": "dnxhr_hq", "yuv422p10le": "dnxhr_hqx", "yuv444p10le": "dnxhr_444"}

@@ -98,11 +98,11 @@ def _duration(container: av.container.InputContainer, stream: av.VideoStream) ->
 
 def color_of(frame: av.VideoFrame, codec: str = "") -> Color:
     """The frame's colour tags. FFmpeg names no chroma siting here, so the codec's rule is used."""
-    matrix = _matrix(frame)
+    matrix, layout = _matrix(frame), layout_of(frame.format.name)
     siting = Siting.LEFT
     if codec in _CENTRED_CODECS:
         siting = Siting.CENTER
-    elif matrix == _BT2020_NCL and frame.format.name.startswith("yuv420"):
+    elif matrix == _BT2020_NCL and (layout.chroma_w, layout.chroma_h) == (2, 2):
         siting = Siting.TOPLEFT
     return Color(
         matrix=matrix,
