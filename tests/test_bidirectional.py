@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from clips import Clip, make
+from onnxruntime import InferenceSession
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -109,6 +110,37 @@ def test_chunks_do_not_show(net, model):
     assert level[borders].mean() >= level[middle].mean() - 2 or level[borders].min() > 90
     blind = psnr(restored(model, clip, Tuning(chunk=6, overlap=0, clean="1")), wanted)
     assert blind.min() < level.min() - 6
+
+
+def in_chunks(model, clip, chunk, overlap):
+    """What the model's parts give for a clip cleaned once, each chunk written out in full."""
+    parts = {name: InferenceSession(graph.file) for name, graph in model.parts(4).items()}
+
+    def part(name, **feeds):
+        return parts[name].run(None, feeds)[0]
+
+    clean = [part("clean", frame=frame[None].astype(np.float32) / 65535) for frame in clip]
+    sides = clean[0].shape[2:]
+    still, nothing = np.zeros((1, 2, *sides), np.float32), np.zeros((1, 8, *sides), np.float32)
+    made, before = [], nothing
+    for start in range(0, len(clip), chunk):
+        behind = {start + chunk + overlap: nothing, len(clip): nothing}
+        last = min(behind) - 1
+        for i in range(last, start - 1, -1):
+            motion = still if i == last else part("flow", now=clean[i], other=clean[i + 1])
+            behind[i] = part("backward", frame=clean[i], feature=behind[i + 1], motion=motion)
+        for i in range(start, min(start + chunk, len(clip))):
+            motion = part("flow", now=clean[i], other=clean[i - 1]) if i else still
+            before = part("forward", frame=clean[i], feature=before, motion=motion)
+            made.append(part("reconstruct", frame=clean[i], behind=behind[i], before=before)[0])
+    return np.stack(made).clip(0, 1)
+
+
+@pytest.mark.parametrize(("chunk", "overlap"), [(1, 0), (1, 3), (3, 0), (4, 1), (4, 5), (9, 2)])
+def test_a_chunk_goes_on_from_the_last_and_looks_as_far_ahead_as_asked(model, chunk, overlap):
+    clip = moving(9)
+    made = restored(model, clip, Tuning(chunk=chunk, overlap=overlap, clean="1"))
+    np.testing.assert_allclose(made, in_chunks(model, clip, chunk, overlap), atol=1e-4)
 
 
 @pytest.mark.parametrize("chunk", [1, 4])
