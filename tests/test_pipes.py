@@ -154,6 +154,16 @@ def test_aac_without_a_header_is_told_to_a_pipe(tmp_path: Path) -> None:
     assert (len(after.pictures), after.of("audio")[0].codec) == (4, "aac")
 
 
+def test_aac_without_a_header_into_a_pipe_that_holds_no_aac(tmp_path: Path) -> None:
+    source, out = make(tmp_path / "in.ts", Clip(frames=4)), tmp_path / "out.ogg"
+    order = [*VSR, "-", "-o", "-", "-f", "ogg", *QUICK]
+    with source.open("rb") as given, out.open("wb") as taken:
+        done = subprocess.run(order, stdin=given, stdout=taken, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    assert b"is converted to libopus: ogg cannot hold aac" in done.stderr
+    assert facts(out).of("audio")[0].codec == "opus"
+
+
 @pytest.mark.parametrize("way", ["nut", "matroska"])
 def test_reader_that_goes_away(tmp_path: Path, way: str) -> None:
     """Nothing is said, however much the encoder and the muxer still hold: that is how head ends."""

@@ -343,7 +343,7 @@ def _audio(case: _Case) -> StreamPlan:
                 "is converted to what it can"
             )
         return case.convert("aac")
-    if case.headless:
+    if case.headless and case.takes("aac"):
         return case.convert("aac", f"its header comes too late for a pipe of {case.container}")
     if case.accepted():
         return case.copy()
