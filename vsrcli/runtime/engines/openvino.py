@@ -21,6 +21,7 @@ from vsrcli.runtime.cpu import has_bf16
 from vsrcli.runtime.engines.base import Array, Landed, Port, Tensor
 from vsrcli.runtime.engines.bf16 import BF16, narrow, rounded, widened
 from vsrcli.runtime.engines.openvino_import import ops, ov
+from vsrcli.runtime.engines.winograd import is_worth_it, thin_out
 
 _LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 """Axes that bring channels to the end, and back."""
@@ -53,6 +54,8 @@ class OpenVinoEngine:
             }
             if precision == "bf16" or (precision == "int8" and has_bf16()):
                 narrow(model, self._held, hidden)
+            elif precision == "fp32" and is_worth_it(threads):
+                thin_out(model)
             self._turned = {name for name, later in self._held.items() if _turn(model, name, later)}
         self._request = _compile(model, threads, precision).create_infer_request()
         self._states = {name: _pair(model.input(name)) for name in self._held}
