@@ -77,11 +77,13 @@ def multiplications(model: ov.Model) -> int:
 
 
 def test_half_the_multiplications_of_wide_ones_are_left() -> None:
+    """And what lies between them stays in parts: the picture is cut once."""
     model = ov.Core().read_model(net(8, 12))
     before = multiplications(model)
     narrow = 9 * (WIDE * 8 + 8 * 3) * 8 * 12
     winograd.thin_out(model)
     assert multiplications(model) - narrow == (before - narrow) / 2
+    assert [node.get_type_name() for node in model.get_ordered_ops()].count("Split") == 1
 
 
 def test_other_convolutions_stay() -> None:

@@ -91,7 +91,9 @@ class _Parted:
         """Does the same to every part if whatever else the node takes is alike in all rows."""
         taken = [port.get_source_output() for port in node.inputs()]
         rows = [self._rows.get(source.get_node().get_name()) for source in taken]
-        if any(rows) and all(r or _is_level(s) for r, s in zip(rows, taken, strict=True)):
+        heights = {s.get_shape()[2] for r, s in zip(rows, taken, strict=True) if r}
+        is_level = all(r or _is_level(s) for r, s in zip(rows, taken, strict=True))
+        if len(heights) == 1 and is_level:
             make = _POINTWISE[node.get_type_name()]
             parts = zip(*(r or [s] * _ROWS for r, s in zip(rows, taken, strict=True)), strict=True)
             self._rows[node.get_name()] = [make(*each).output(0) for each in parts]
