@@ -187,6 +187,9 @@ def test_training_resumes_and_exports(tmp_path: Path):
     steps = start(recipe, 2, checkpoint).step
     train(recipe, 2, data, out, minutes=0.02, on_report=reports.append)
     assert reports[-1].step > steps > 0
+    last = len(reports)
+    train(recipe, 2, data, out, minutes=0.02, on_report=reports.append)
+    assert len(reports) == last, "it is done"
     done = export(recipe, 2, checkpoint, tmp_path / "weights")
     model = read_model(tmp_path / "weights" / "tiny")
     assert model.graph(2).load() == done.file.read_bytes()

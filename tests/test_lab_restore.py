@@ -14,7 +14,7 @@ pytest.importorskip("onnx")
 
 from clips import write_stills
 
-from vsrcli.errors import InputError, WeightsError
+from vsrcli.errors import InputError, UsageError, WeightsError
 from vsrcli.lab import budget
 from vsrcli.lab.evaluate import evaluate
 from vsrcli.lab.restore import recipe as recipe_module
@@ -155,6 +155,10 @@ def test_every_recipe_learns_all_its_lessons(tmp_path, monkeypatch):
         train(small, stills, tmp_path, minutes=0.04, total_minutes=0.08, on_report=reports.append)
     assert reports[1].step > reports[0].step
     assert reports[1].stage == "gan"
+    train(small, stills, tmp_path, minutes=0.08, on_report=reports.append)
+    assert len(reports) == 2, "it is done"
+    with pytest.raises(UsageError, match="comes again after 'gan'"):
+        train(small, stills, tmp_path, minutes=0.2, on_report=reports.append)
     assert {"output", "cleaning", "adversarial", "feature", "judge"} == set(reports[1].losses)
     assert all(np.isfinite(v) for r in reports for v in (*r.losses.values(), *r.figures.values()))
     for name in (*(f"-{kind}" for kind in by_kind), ""):

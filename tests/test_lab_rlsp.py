@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ pytest.importorskip("onnx")
 from clips import write_stills
 
 from vsrcli.errors import InputError, WeightsError
+from vsrcli.lab import budget
 from vsrcli.lab.clips import read_frames
 from vsrcli.lab.degrade import DEGRADATIONS, bd
 from vsrcli.lab.importers import import_checkpoint
@@ -272,13 +273,22 @@ def test_a_recipe_of_each_kind_trains_a_step(tmp_path, monkeypatch):
     assert all(abs(sum(s.share for s in r.stages) - 1) < 1e-9 for r in loaded)
     sources = Sources(stills=stills)
     monkeypatch.setattr(carry, "KEPT", 1)
+    seconds = count(step=0.02)  # a step takes as long on any machine
+    monkeypatch.setattr(budget.time, "process_time", lambda: next(seconds))
     tiny = {"layers": 3, "features": 16, "batch": 1, "length": 3, "patch": 16, "clips": 0.0}
     by_id = {recipe.id: recipe for recipe in loaded}
     for recipe in (by_id[id_] for id_ in ("rlsp-7-48-bd", "egvsr-psnr-bd", "egvsr")):
         small = replace(recipe, **tiny, shrinks=(1.0,), degrade="bd", carry=0.5)
         reports = []
         for _ in range(2):
-            train(small, sources, tmp_path, minutes=0.001, on_report=reports.append)
+            train(
+                small,
+                sources,
+                tmp_path,
+                minutes=0.001,
+                total_minutes=0.002,
+                on_report=reports.append,
+            )
         assert reports[1].step > reports[0].step
         assert all(np.isfinite(r.recurrent) for r in reports)
 

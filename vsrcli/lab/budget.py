@@ -34,7 +34,8 @@ def moments(
     device: str = "cpu",
     report_s: float,
 ) -> Iterator[Moment]:
-    """One for each step of `minutes` more, but not past `total_minutes`, over which progress runs.
+    """One for each step of `minutes` more, but not past `total_minutes`, over which progress runs:
+    none if they are spent.
 
     Minutes are core-minutes on a CPU, so a busy machine shortens nothing, and real ones elsewhere.
     """
@@ -42,7 +43,7 @@ def moments(
     stop_s, reported_s = min(spent_s + 60 * minutes, budget_s), spent_s
     clock = time.process_time if device == "cpu" else time.perf_counter
     began_s = clock() - spent_s
-    done = False
+    done = spent_s >= stop_s
     while not done:
         spent_s = clock() - began_s
         done = spent_s >= stop_s

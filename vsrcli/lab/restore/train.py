@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsrcli.errors import UsageError
 from vsrcli.lab.budget import device_named, moments
 from vsrcli.lab.checkpoints import (
     Weights,
@@ -129,6 +130,7 @@ def train(
         state.spent_s = now.spent_s
         stage, progress = recipe.at(now.progress)
         if stage.kind != state.stage:
+            _check_order(recipe, state.stage, stage)
             save(state, out / f"{recipe.id}-{state.stage}.pt")
             _begin(state, recipe, stage)
         _set_rates(state, stage, progress)
@@ -140,8 +142,8 @@ def train(
             save(state, checkpoint)
             with (out / f"{recipe.id}.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(report)) + "\n")
-    if now.progress == 1:
-        save(state, out / f"{recipe.id}-{state.stage}.pt")
+        if now.progress == 1:
+            save(state, out / f"{recipe.id}-{state.stage}.pt")
     return checkpoint
 
 
@@ -241,6 +243,15 @@ def save(state: State, checkpoint: Path) -> None:
         "data": state.data,
     }
     write_checkpoint(kept, checkpoint)
+
+
+def _check_order(recipe: Recipe, had: str, stage: Stage) -> None:
+    """Raises UsageError if the lesson it had last comes only after this one."""
+    kinds = [each.kind for each in recipe.stages]
+    place = recipe.stages.index(stage)
+    if had in kinds[place:] and had not in kinds[:place]:
+        reason = f"with so many minutes the lesson {stage.kind!r} comes again after {had!r}"
+        raise UsageError(f"{reason}; give the --minutes it began with, or another --out")
 
 
 def _begin(state: State, recipe: Recipe, stage: Stage) -> None:
