@@ -93,12 +93,17 @@ def test_what_would_help_is_said(
     machine.setattr(devices, "is_installed", lambda _: False)
     with caplog.at_level(logging.INFO):
         chosen(recurrent)
-        assert "vsrcli[openvino]" in caplog.messages[-1]
-        caplog.clear()
+        assert "half the time" in caplog.messages[-1]
         machine.setattr(devices, "has_bf16", lambda: False)
         chosen(recurrent)
+        assert "less time" in caplog.messages[-1]
+        assert "vsrcli[openvino]" in caplog.messages[-1]
+        caplog.clear()
         machine.setattr(devices, "is_installed", lambda _: True)
         chosen(recurrent, engine="onnxruntime")
+        machine.setattr(devices, "is_installed", lambda _: False)
+        machine.setattr(devices, "has_avx2", lambda: False)
+        chosen(recurrent)
     assert not [text for text in caplog.messages if "vsrcli[openvino]" in text]
 
 

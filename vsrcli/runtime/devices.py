@@ -103,9 +103,10 @@ def choose_setup(
     )
     _check(setup)
     log.info("%s on %s in %s", setup.engine, setup.device, setup.precision)
-    would_help = uses_time and has_bf16() and not is_installed("openvino")
+    would_help = uses_time and has_avx2() and not is_installed("openvino")
     if would_help and (setup.device, setup.precision) == ("cpu", "fp32"):
-        log.info("OpenVINO takes half the time on this processor: pip install 'vsrcli[openvino]'")
+        time = "half the" if has_bf16() else "less"
+        log.info("OpenVINO takes %s time on this processor: pip install 'vsrcli[openvino]'", time)
     return setup
 
 
