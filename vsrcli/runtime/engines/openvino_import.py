@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["ops", "ov", "passes"]
+__all__ = ["ops", "ov"]
 
 
 @contextmanager
@@ -29,4 +29,3 @@ def _without(module: str) -> Iterator[None]:
 with _without("openvino.tools.ovc"):
     import openvino as ov
     from openvino import opset13 as ops
-    from openvino import passes

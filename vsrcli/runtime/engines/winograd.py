@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrcli.runtime.cpu import has_avx2, has_avx512
-from vsrcli.runtime.engines.openvino_import import ops, ov, passes
+from vsrcli.runtime.engines.openvino_import import ops, ov
 
 Node = Any
 """An ov.Node, whose stub lacks methods."""
@@ -57,11 +57,6 @@ def is_worth_it(threads: int) -> bool:
 
 def thin_out(model: ov.Model) -> None:
     """Rewrites what it can of a float32 model whose sizes are fixed. Only rounding changes."""
-    if not any(_is_meant(node) for node in model.get_ordered_ops()):
-        return
-    folding = passes.Manager()
-    folding.register_pass(passes.ConstantFolding())  # biases are worked out from shapes
-    folding.run_passes(model)
     picture = _Parted()
     nodes = model.get_ordered_ops()
     for node in nodes:
@@ -104,13 +99,16 @@ class _Parted:
         if not rows:
             return
         made = node.output(0)
-        readers = [r for r in made.get_target_inputs() if r.get_node().get_name() not in self._rows]
+        readers = [port for port in made.get_target_inputs() if self._needs_whole(port.get_node())]
         if readers:
             whole, names = _joined(rows, made.get_shape()[2]), made.get_names()
             made.set_names(set())
             whole.set_names(names)
             for reader in readers:
                 reader.replace_source_output(whole)
+
+    def _needs_whole(self, reader: Node) -> bool:
+        return reader.get_name() not in self._rows and reader.get_type_name() != "ShapeOf"
 
 
 def _is_meant(node: Node) -> bool:
@@ -130,9 +128,9 @@ def _is_meant(node: Node) -> bool:
 
 
 def _is_level(source: Tensor) -> bool:
-    """Whether it is a constant that is alike in all rows and columns."""
-    is_constant = source.get_node().get_type_name() == "Constant"
-    return is_constant and all(side == 1 for side in source.get_shape()[-2:])
+    """Whether it is alike in all rows and columns."""
+    shape = source.get_partial_shape()
+    return shape.is_static and all(side == 1 for side in source.get_shape()[-2:])
 
 
 def _cut(source: Tensor) -> list[Tensor]:
