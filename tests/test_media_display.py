@@ -92,6 +92,31 @@ def test_mpeg2_says_that_it_lacks_a_shape(
     assert (abs(facts(tmp_path / "out.mpg").sar / clip.sar - 1) < 0.03) == is_kept
 
 
+@pytest.mark.parametrize(
+    ("sar", "is_kept"), [((12, 11), True), ((10, 11), True), ((16, 15), False), ((2, 1), False)]
+)
+def test_mpeg1_says_that_it_lacks_a_pixel_aspect(
+    tmp_path: Path, upscale: Vsr, sar: tuple[int, int], is_kept: bool
+) -> None:
+    clip = Clip(frames=3, sar=Fraction(*sar), audio=())
+    source = make(tmp_path / "in.mp4", clip)
+    outcome = upscale(source, "-o", tmp_path / "out.mpg", "-c:v", "mpeg1video")
+    assert (f"mpeg1video has no pixel aspect of {sar[0]}:{sar[1]}" in outcome.err) != is_kept
+    assert bool(outcome.err) != is_kept
+    assert (abs(facts(tmp_path / "out.mpg").sar / clip.sar - 1) < 0.01) == is_kept
+
+
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".nut"])
+def test_containers_keep_what_mpeg_does_not_say(
+    tmp_path: Path, upscale: Vsr, suffix: str, codec: str
+) -> None:
+    clip = Clip(frames=3, sar=ASPECT, audio=())
+    source, target = make(tmp_path / "in.mp4", clip), tmp_path / f"out{suffix}"
+    assert upscale(source, "-o", target, "-c:v", codec).err == ""
+    assert facts(target).sar == ASPECT
+
+
 def test_a_file_that_cannot_be_told_its_pixel_aspect_says_so(
     tmp_path: Path, upscale: Vsr, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Protocol, cast
 
@@ -63,8 +63,10 @@ HARDWARE = {
 _NARROW = 48
 """Width, px, up to which a row of x265's cutree has fewer than four blocks; it writes four."""
 _SOFTWARE = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
-_SELF_SHAPED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"}
+_SELF_SHAPED = {"h264", "hevc", "mpeg4"}
 """Codecs that say the pixel aspect themselves."""
+_SHAPED_BY_CODE = {"mpeg2video", "mpeg1video"}
+"""Those that say the nearest of a few."""
 _UNORDERED = 2
 """Streams of at most so many frames are not reordered; libx265 leaves their dts unset."""
 _MPEG4_TICKS = 65_535
@@ -77,6 +79,18 @@ _MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
 """Of whole pictures, beside square pixels; the encoder writes the nearest."""
 _SHAPES_APART = Fraction(3, 100)
 """Less than this lies between the ways to count the pixels of a line of television."""
+_MPEG1_ASPECTS = tuple(
+    Fraction(10_000, height)
+    for height in (
+        *(6735, 7031, 7615, 8055, 8437, 8935, 9157),
+        *(9815, 10_255, 10_695, 10_950, 11_575, 12_015),
+    )
+)
+"""Of pixels, beside square ones; the encoder writes the nearest."""
+_ASPECTS_APART = Fraction(1, 100)
+"""By less than this those are off that are meant for television."""
+_SHAPED = {"mp4", "mov", "ipod", "3gp", "3g2", "psp"}
+"""Containers whose muxer says the pixel aspect."""
 _SHAPED_LATER = {"matroska", "webm", NUT, Y4M}
 """Containers whose muxer takes the pixel aspect from a field that PyAV cannot set."""
 _WITHOUT_DURATIONS = {"asf", "asf_stream"}
@@ -162,7 +176,7 @@ def add_video(
         context.bit_rate = options.bitrate
     if info.sample_aspect not in (0, 1):
         context.sample_aspect_ratio = info.sample_aspect
-        _warn_of_lost_shape(muxer, codec, info.sample_aspect * Fraction(*size))
+        _warn_of_lost_shape(muxer, codec, info.sample_aspect, size)
     if codec.canonical_name == "hevc" and muxer in ("mp4", "mov"):
         context.codec_tag = "hvc1"
     color = encoded_color(info, pix_fmt, codec.name, muxer)
@@ -194,18 +208,30 @@ def _options_for(
     return {}
 
 
-def _warn_of_lost_shape(muxer: str, codec: Codec, shape: Fraction) -> None:
-    """Says that a picture of this shape, whose pixels are not square, is shown in another one."""
-    if muxer in _SHAPELESS and codec.canonical_name not in _SELF_SHAPED:
+def _warn_of_lost_shape(muxer: str, codec: Codec, aspect: Fraction, size: tuple[int, int]) -> None:
+    """Says that a picture of this size, whose pixels are not square, is shown in another shape."""
+    kind, shape = codec.canonical_name, aspect * Fraction(*size)
+    if muxer in _SHAPED | _SHAPED_LATER:
+        return
+    if muxer in _SHAPELESS and kind not in _SELF_SHAPED | _SHAPED_BY_CODE:
         log.warning("%s with %s holds no pixel aspect; write .mkv to keep it", muxer, codec.name)
-    if codec.canonical_name == "mpeg2video":
-        nearest = min(_MPEG2_SHAPES, key=lambda known: abs(known - shape))
-        if abs(nearest / shape - 1) > _SHAPES_APART:
-            log.warning(
-                "mpeg2video is shown in 4:3, 16:9 or 2.21:1, not in %.2f:1; choose another -c:v to "
-                "keep the pixel aspect",
-                shape,
-            )
+    if kind == "mpeg2video" and _distance(shape, _MPEG2_SHAPES) > _SHAPES_APART:
+        log.warning(
+            "mpeg2video is shown in 4:3, 16:9 or 2.21:1, not in %.2f:1; choose another -c:v to "
+            "keep the pixel aspect",
+            shape,
+        )
+    if kind == "mpeg1video" and _distance(aspect, _MPEG1_ASPECTS) > _ASPECTS_APART:
+        log.warning(
+            "mpeg1video has no pixel aspect of %d:%d, but only others; choose another -c:v to "
+            "keep it",
+            *aspect.as_integer_ratio(),
+        )
+
+
+def _distance(ratio: Fraction, known: Sequence[Fraction]) -> Fraction:
+    """By how much of itself the nearest of the known ones is off."""
+    return min(abs(each / ratio - 1) for each in known)
 
 
 def lacks_shape(
