@@ -149,6 +149,34 @@ def test_untagged_colours_are_told_where_the_size_would_say_others(
     assert facts(target).color[:3] == (*color[:2], matrix)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "color", "lines", "said"),
+    [
+        ("out.nut", "rawvideo", (1, 1, 1, 1), 64, "bt709, and players take them for smpte170m"),
+        ("out.avi", "ffv1", (9, 16, 9, 1), 64, "bt2020nc, and players take them for smpte170m"),
+        ("out.y4m", "", (1, 1, 1, 1), 64, "yuv4mpegpipe with y4m does not say"),
+        ("out.nut", "rawvideo", (2, 2, 2, 0), 360, "smpte170m, and players take them for bt709"),
+        ("out.nut", "rawvideo", (5, 6, 5, 1), 64, ""),
+        ("out.nut", "libx264", (1, 1, 1, 1), 64, ""),
+        ("out.mkv", "rawvideo", (1, 1, 1, 1), 64, ""),
+    ],
+)
+def test_a_matrix_that_nothing_tells_is_named(
+    tmp_path: Path,
+    upscale: Vsr,
+    name: str,
+    codec: str,
+    color: tuple[int, int, int, int],
+    lines: int,
+    said: str,
+) -> None:
+    clip = Clip(size=(96, lines), codec="ffv1", color=color, frames=2, audio=())
+    source = make(tmp_path / "in.mkv", clip)
+    outcome = upscale(source, "-o", tmp_path / name, *(("-c:v", codec) if codec else ()))
+    assert said in outcome.err
+    assert bool(outcome.err) == bool(said)
+
+
 @pytest.mark.parametrize(("width", "said"), [(24, b" no-cutree "), (25, b" cutree ")])
 def test_x265_does_not_write_past_narrow_pictures(
     tmp_path: Path, upscale: Vsr, width: int, said: bytes

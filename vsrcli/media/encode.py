@@ -43,6 +43,7 @@ from vsrcli.media.settings import (
     refusal,
     told_color,
     warn_of_lost_hdr,
+    warn_of_lost_matrix,
     warn_of_lost_range,
 )
 from vsrcli.media.side_data import Attached
@@ -179,8 +180,9 @@ def add_video(
         _warn_of_lost_shape(muxer, codec, info.sample_aspect, size)
     if codec.canonical_name == "hevc" and muxer in ("mp4", "mov"):
         context.codec_tag = "hvc1"
-    color = encoded_color(info, pix_fmt, codec.name, muxer)
-    _tag(context, told_color(color, info, size[1]))
+    color = told_color(encoded_color(info, pix_fmt, codec.name, muxer), info, size[1])
+    warn_of_lost_matrix(codec.name, color, pix_fmt, muxer, size[1])
+    _tag(context, color)
     say_turn(container, stream, info, size)
     _open(context, codec)
     return stream

@@ -43,6 +43,7 @@ from vsrcli.media.settings import (
     refusal,
     told_color,
     warn_of_lost_hdr,
+    warn_of_lost_matrix,
     warn_of_lost_range,
 )
 
@@ -161,6 +162,7 @@ def _command(
         words += ["-b:v", str(options.bitrate)]
     warn_of_lost_hdr(codec.name, info)
     warn_of_lost_range(codec.name, info, pix_fmt, target)
+    warn_of_lost_matrix(codec.name, color, pix_fmt, target, lines)
     for key, value in private_options(codec.name, options, info, pix_fmt).items():
         words += [f"-{'b:v' if key == 'b' else key}", value]
     return (*words, "-video_track_timescale", str(info.time_base.denominator))

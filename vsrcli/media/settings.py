@@ -12,9 +12,11 @@ from av.codec.codec import Codec, UnknownCodecError
 
 from vsrcli.errors import EncodeError
 from vsrcli.frames import BT601, IDENTITY, UNSPECIFIED, Color, Frame, Layout, Role, assumed_matrix
+from vsrcli.media.colors import matrix_name
 from vsrcli.media.hdr import encoder_parameters
 from vsrcli.media.info import VideoInfo
-from vsrcli.media.pixels import best_format, full_name, layout_of, without_alpha
+from vsrcli.media.pixels import best_format, full_name, layout_of, sws_matrix, without_alpha
+from vsrcli.media.y4m import Y4M
 
 log = logging.getLogger("vsr")
 MATROSKA = "matroska"
@@ -58,6 +60,14 @@ _SILENT = {"rawvideo", "ffv1", "jpeg2000", "libopenjpeg", "v210", "v308", "v408"
 """Encoders that leave it to the container to say the range."""
 _SILENT_CONTAINERS = {"avi", "nut", "mov"}
 """Containers that do not say it. mp4 does beside the other tags of colour alone."""
+_MATRIXLESS = {
+    *_SILENT,
+    *("wrapped", "huffyuv", "ffvhuff", "magicyuv", "mpeg1video", "mpeg4", "wmv1", "wmv2", "flv"),
+    *("cfhd", "snow"),
+}
+"""Encoders that leave it to the container to say the matrix, by their names up to a "_"."""
+_MATRIXLESS_CONTAINERS = {"avi", "nut", "asf", "mpegts", "mpeg", Y4M}
+"""Containers that do not say it."""
 STILLS = {*_RGB_STILLS, *_UNTAGGED_STILLS}
 """Encoders of single pictures."""
 _USUAL_CODECS = {
@@ -218,6 +228,22 @@ def warn_of_lost_range(name: str, info: VideoInfo, pix_fmt: str, container: str)
     reason = _no_range(info, pix_fmt, name, container)
     if is_yuv and reason:
         log.warning("%s: full range is scaled to it", reason)
+
+
+def warn_of_lost_matrix(name: str, color: Color, pix_fmt: str, container: str, lines: int) -> None:
+    """Says that colours are taken for others where nothing tells their matrix and it is not the
+    usual one of a picture of so many lines."""
+    usual, kind = assumed_matrix(lines), name.split("_")[0]
+    is_told = kind not in _MATRIXLESS or container not in _MATRIXLESS_CONTAINERS
+    is_usual = color.matrix == UNSPECIFIED or sws_matrix(color.matrix) == sws_matrix(usual)
+    if is_told or is_usual or not layout_of(pix_fmt).planes_of(Role.CHROMA):
+        return
+    log.warning(
+        "%s with %s does not say that its colours are %s, and players take them for %s; write "
+        ".mkv to keep them",
+        *(container, _PLAIN_NAMES.get(name, name)),
+        *(matrix_name(color.matrix), matrix_name(usual)),
+    )
 
 
 def _no_range(info: VideoInfo, pix_fmt: str, codec: str, container: str) -> str:
