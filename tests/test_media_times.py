@@ -305,6 +305,18 @@ def test_late_start_is_no_other_rate(tmp_path: Path, upscale: Vsr, suffix: str) 
         assert sum(packet.size > 0 for packet in file.demux()) == 12
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".y4m"])
+def test_a_single_frame_stays_one(tmp_path: Path, upscale: Vsr, suffix: str) -> None:
+    """FFmpeg takes the ticks of such a GIF, of 10 ms, for its frames."""
+    clip = Clip(frames=1, codec="gif", pix_fmt="rgb8", audio=())
+    source, target = make(tmp_path / "in.gif", clip), tmp_path / f"out{suffix}"
+    for options, rate, frames in (((), 25, 1), (("--fps", 50), 50, 2)):
+        upscale(source, "-o", target, *options, "-y")
+        with av.open(str(target)) as file:
+            assert file.streams.video[0].guessed_rate == rate
+            assert sum(packet.size > 0 for packet in file.demux()) == frames
+
+
 def test_numbered_pictures_are_not_repeated(tmp_path: Path, upscale: Vsr) -> None:
     source = make(tmp_path / "in.mp4", Clip(times=(0, 1, 9), time_base=Fraction(1, 25), audio=()))
     upscale(source, "-o", tmp_path / "out_%d.png")

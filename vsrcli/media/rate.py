@@ -17,16 +17,19 @@ from vsrcli.frames import Frame
 T = TypeVar("T")
 _MOST, _FINE = (1 << 31) - 1, 10_000_000
 """Ticks a second: what FFmpeg's numbers hold, and enough."""
+_LONGEST_S = 1
+"""No frame of a usual rate lasts so long."""
 
 
 class Grid:
     """Instants `1 / rate` seconds apart, the first of which is the first frame's own.
 
-    `numbered`: or the multiple of `1 / rate` nearest to it, which is then the time base.
+    `numbered`: or the multiple of `1 / rate` nearest to it, which is then the time base. `guessed`:
+    a single frame that lasts longer says the rate itself.
     """
 
-    def __init__(self, rate: Fraction, *, numbered: bool = False) -> None:
-        self.rate, self._numbered = rate, numbered
+    def __init__(self, rate: Fraction, *, numbered: bool = False, guessed: bool = False) -> None:
+        self.rate, self._numbered, self._guessed = rate, numbered, guessed
         self.dropped = 0
         """Frames left out so far."""
         self.repeated = 0
@@ -39,6 +42,7 @@ class Grid:
         A frame waits for the next one; what is no frame passes through.
         """
         held: Frame | None = None
+        is_single = True
         for item in items:
             if not isinstance(item, Frame):
                 yield item
@@ -46,10 +50,13 @@ class Grid:
             if held is None:
                 self._start = Fraction(item.pts * item.time_base)
             else:
+                is_single = False
                 yield from self._shown(held, until=self._slot(item))
             held = item
         if held is not None:
             length = max(held.duration * held.time_base, 1 / self.rate)
+            if is_single and self._guessed and length < _LONGEST_S and length * self.rate > 1.5:
+                self.rate = 1 / length
             end = held.pts * held.time_base + length
             yield from self._shown(held, until=max(self._slot_at(end), self._slot(held) + 1))
 

@@ -212,7 +212,8 @@ class Source:
         """What `_produce` gives, at a constant rate where one is wanted."""
         self._fields = Deinterlacer(self.intake.deinterlace)
         rate = self.intake.grid_rate(self.stream, self._fields.factor)
-        self.grid = Grid(rate, numbered=self.intake.numbered) if rate else None
+        numbered, guessed = self.intake.numbered, self.intake.rate is None
+        self.grid = Grid(rate, numbered=numbered, guessed=guessed) if rate else None
         items = self._produce(seek)
         for item in self.grid.place(items) if self.grid else items:
             self.frames += item.shown if isinstance(item, Frame) else 0
