@@ -51,6 +51,15 @@ def test_the_suffix_says_what_is_in_it(
         assert sum(1 for _ in file.decode(video=0)) == 7
 
 
+@pytest.mark.parametrize("name", ["out.gif", "out.m2v", "out.m1v", "out.mjpeg", "out.apng"])
+def test_a_crf_that_an_encoder_lacks_is_told(tmp_path: Path, upscale: Vsr, name: str) -> None:
+    """But of those that lose nothing."""
+    source = make(tmp_path / "in.mkv", SILENT)
+    said = upscale(source, "-o", tmp_path / name, "--crf", 20).err
+    assert ("--crf has no effect" in said) == (name != "out.apng")
+    assert "--crf" not in upscale(source, "-o", tmp_path / name, "-y").err
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p10le"])
 def test_raw_pictures_are_what_is_decoded(tmp_path: Path, upscale: Vsr, pix_fmt: str) -> None:
     source = make(tmp_path / "in.mkv", Clip(frames=7, codec="ffv1", pix_fmt=pix_fmt, audio=()))

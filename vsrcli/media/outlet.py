@@ -6,6 +6,7 @@ What has a place on the disk grows under another name and is put there when it i
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import shutil
@@ -31,6 +32,7 @@ from vsrcli.media.settings import VideoOptions
 from vsrcli.media.y4m import Y4M
 from vsrcli.paths import PICTURES, PIPE, Numbered, behind, is_picture, local, numbered
 
+log = logging.getLogger("vsr")
 MOV = ("mp4", "mov", "ipod", "3gp", "psp")
 _STREAMED = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
 _STILLS: Mapping[str, VideoOptions] = {
@@ -54,6 +56,11 @@ _FILED = {
     **{name: name for name in ("gif", "apng", "mjpeg", "mpeg1video", "mpeg2video")},
 }
 """What is in files that hold nothing else."""
+_CRFLESS = {
+    **dict.fromkeys(("mpeg1video", "mpeg2video", "mjpeg"), "use --bitrate"),
+    "gif": ".apng and .webm hold more colours",
+}
+"""Those of them that lose some of the picture and know no --crf, and what to do instead."""
 _PIPED = {**_FILED, "nut": "rawvideo"}
 """What goes between programs is not compressed unless -c:v says so."""
 _ASPECT_IN_HEADER = {Y4M: y4m.with_aspect, NUT: nut.with_aspect}
@@ -183,6 +190,8 @@ def _settled(video: VideoOptions, codec: str | None) -> VideoOptions:
     """The settings with this encoder where they name none; None: the usual one."""
     if video.codec or codec is None:
         return video
+    if video.crf is not None and codec in _CRFLESS:
+        log.warning("--crf has no effect: %s has none; %s", codec, _CRFLESS[codec])
     if codec == "mjpeg" and not video.bitrate:
         return still_settings(".jpg", video)
     return replace(_plain(video), codec=codec)
