@@ -298,6 +298,16 @@ def test_dnxhd_has_rates_of_its_own(tmp_path: Path, upscale: Vsr) -> None:
         assert file.streams.video[0].profile == "DNXHD"
 
 
+def test_vc2_gets_bits_for_a_frame_not_a_tick(tmp_path: Path, upscale: Vsr) -> None:
+    """2 Mbit/s of 25 frames a second; of ticks of 1/12800 s they would be too few to begin."""
+    source = make(tmp_path / "in.mp4", Clip(audio=()))
+    outcome = upscale(source, "-o", tmp_path / "out.mkv", "-c:v", "vc2", "-b:v", "2M")
+    assert outcome.err == ""
+    assert facts(tmp_path / "out.mkv").pts == facts(source).pts
+    assert (tmp_path / "out.mkv").stat().st_size == pytest.approx(12 * 10_000, rel=0.1)
+    assert upscale(source, "-o", tmp_path / "out.mkv", "-c:v", "vc2", "-y").err == ""
+
+
 def test_interlaced_frames_keep_their_number(tmp_path: Path, upscale: Vsr) -> None:
     source = make(tmp_path / "in.mp4", Clip(options=INTERLACED))
     assert facts(source).interlaced

@@ -74,6 +74,8 @@ _MPEG4_TICKS = 65_535
 """A second at most, by the standard."""
 _FASTEST = {"libsvtav1": Fraction(240)}
 """Frames a second at most that an encoder may be told, whatever the timestamps say."""
+_BITS_BY_TICK = {"vc2": 600_000_000}
+"""Encoders whose bit rate is that of frames that last a tick, and which it is by default."""
 _SHAPELESS = {"avi", "flv"}
 """Containers that leave the pixel aspect to the codec."""
 _MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
@@ -175,6 +177,9 @@ def add_video(
     context.thread_count = threads
     if options.bitrate is not None:
         context.bit_rate = options.bitrate
+    if codec.name in _BITS_BY_TICK:
+        bits = options.bitrate or _BITS_BY_TICK[codec.name]
+        context.bit_rate = round(bits / (rate * context.time_base))
     if info.sample_aspect not in (0, 1):
         context.sample_aspect_ratio = info.sample_aspect
         _warn_of_lost_shape(muxer, codec, info.sample_aspect, size)
