@@ -41,6 +41,21 @@ def test_every_frame_keeps_its_timestamp(
     assert offsets(after) == offsets(before)
 
 
+@pytest.mark.parametrize("suffix", [".flv", ".nut", ".mkv"])
+def test_sound_waits_for_the_first_of_a_late_picture(
+    tmp_path: Path, upscale: Vsr, suffix: str
+) -> None:
+    """x264 looks ahead for longer than FFmpeg's 10 s here, and its first packet is to be decoded
+    before the sound."""
+    clip = Clip(rate=Fraction(1, 2), frames=20)
+    source, target = make(tmp_path / "in.mkv", clip), tmp_path / f"out{suffix}"
+    upscale(source, "-o", target, "-c:v", "libx264", "--preset", "medium")
+    before, after = facts(source), facts(target)
+    assert [at - after.pts[0] for at in after.pts] == [at - before.pts[0] for at in before.pts]
+    assert abs(offsets(after)[0] - offsets(before)[0]) <= MS
+    assert after.of("audio")[0].packets == before.of("audio")[0].packets
+
+
 def test_vfr_into_matroska_is_rounded_to_its_milliseconds(tmp_path: Path, upscale: Vsr) -> None:
     times = (0, 1501, 4503, 6006, 10510, 12012)
     clip = Clip(times=times, time_base=Fraction(1, 90_000), options=B_FRAMES)

@@ -87,6 +87,7 @@ class Sink:
         self.target, self._source = target, source
         self.frames = 0
         self._replay: Iterator[SidePacket] | None = None
+        self._held: list[SidePacket] = []
         self._outlet = open_outlet(target, format_, part)
         video = self._outlet.settings(video)
         self._muxed, self._overwrite = 0, overwrite
@@ -266,10 +267,10 @@ class Sink:
         if item.stream.index in self._copies:
             self._retime(item)
             item.stream = self._copies[item.stream.index]
-            self._mux([item])
+            self._mux_beside([item])
         elif item.stream.index in self._converters:
             self._retime(item)
-            self._mux(list(self._converters[item.stream.index].feed(item)))
+            self._mux_beside(list(self._converters[item.stream.index].feed(item)))
 
     @property
     def bytes(self) -> int:
@@ -337,6 +338,16 @@ class Sink:
         for packet in packets:
             packet.stream = self._video
         self._mux(packets)
+        if packets:
+            self._mux_beside([])
+
+    def _mux_beside(self, packets: list[SidePacket]) -> None:
+        """Packets of other streams, after the first of the picture: it may have to be decoded
+        before all others, and FFmpeg does not wait for it beyond a gap of 10 s in their times."""
+        self._held += packets
+        if self._muxed:
+            held, self._held = self._held, []
+            self._mux(held)
 
     def _mux(self, packets: list[SidePacket]) -> None:
         for packet in chain.from_iterable(map(self._silence.beside, packets)):
@@ -379,7 +390,7 @@ class Sink:
             packets = self._segments.flush()
         self._mux_picture(packets)
         for converter in self._converters.values():
-            self._mux(list(converter.flush()))
+            self._mux_beside(list(converter.flush()))
         self._mux(list(self._silence.until(self._muxed / self._info.rate)))
         try:
             self._container.close()
