@@ -362,6 +362,14 @@ def test_sound_that_pyav_puts_into_no_matroska_loses_nothing(
     assert samples(tmp_path / "out.mkv") == samples(source)
 
 
+def test_the_last_sound_without_a_duration_is_read(tmp_path: Path, upscale: Vsr) -> None:
+    """NUT says none, and of FLAC FFmpeg knows none; mp4's edit list would end before it."""
+    source = make(tmp_path / "in.nut", Clip(audio=(Track(codec="flac", rate=32000),)))
+    upscale(source, "-o", tmp_path / "out.mp4")
+    (was,), (now,) = facts(source).of("audio"), facts(tmp_path / "out.mp4").of("audio")
+    assert now.packets == was.packets
+
+
 def samples(path: Path) -> bytes:
     """The decoded sound."""
     with av.open(str(path)) as file:

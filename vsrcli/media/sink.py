@@ -88,6 +88,7 @@ class Sink:
         self.frames = 0
         self._replay: Iterator[SidePacket] | None = None
         self._held: list[SidePacket] = []
+        self._sound_pts: dict[int, int] = {}
         self._outlet = open_outlet(target, format_, part)
         video = self._outlet.settings(video)
         self._muxed, self._overwrite = 0, overwrite
@@ -266,6 +267,7 @@ class Sink:
         self._catch_up(item)
         if item.stream.index in self._copies:
             self._retime(item)
+            self._lengthen(item)
             item.stream = self._copies[item.stream.index]
             self._mux_beside([item])
         elif item.stream.index in self._converters:
@@ -332,6 +334,15 @@ class Sink:
         packet.dts = None if packet.dts is None else packet.dts + ticks
         if (packet.duration or 0) >= _ENDLESS:
             packet.duration = 0
+
+    def _lengthen(self, packet: SidePacket) -> None:
+        """Sound that says no duration, such as NUT's FLAC, lasts as long as what came before it:
+        mp4 and mov would end before the last of it."""
+        if packet.stream.type != "audio" or packet.pts is None or self.format not in MOV:
+            return
+        before = self._sound_pts.get(packet.stream.index, packet.pts)
+        self._sound_pts[packet.stream.index] = packet.pts
+        packet.duration = packet.duration or max(0, packet.pts - before)
 
     def _mux_picture(self, packets: list[SidePacket]) -> None:
         """Packets of the picture, whichever encoder they come from."""
