@@ -115,7 +115,8 @@ def test_mp4_keeps_what_it_can_and_names_the_rest(tmp_path: Path, upscale: Vsr) 
 
 
 @pytest.mark.parametrize(
-    ("suffix", "lost"), [(".mkv", ""), (".mp4", "original"), (".webm", "original, comment")]
+    ("suffix", "lost"),
+    [(".mkv", ""), (".mp4", "original"), (".webm", "original, comment"), (".nut", "forced")],
 )
 def test_dispositions_that_a_container_lacks_are_named(
     tmp_path: Path, upscale: Vsr, suffix: str, lost: str

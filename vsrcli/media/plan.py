@@ -53,6 +53,7 @@ _DEFAULT_ALONE = {"mov", "ipod", "f4v", "3gp", "3g2"}
 """Containers that hold no disposition but default."""
 _LOST_MARKS = {
     "mp4": (Disposition.original,),
+    "nut": (Disposition.forced, Disposition.hearing_impaired, Disposition.visual_impaired),
     "webm": (
         *(Disposition.dub, Disposition.original, Disposition.comment),
         *(Disposition.hearing_impaired, Disposition.visual_impaired),
