@@ -163,6 +163,23 @@ def test_what_rarer_containers_cannot_say_is_named(
     ] * bool(lost), outcome.err
 
 
+@pytest.mark.parametrize("holder", [".mkv", ".mxf"])
+@pytest.mark.parametrize(
+    ("suffix", "lost"), [(".ts", "both"), (".avi", "stream"), (".nut", ""), (".mp4", "")]
+)
+def test_a_timecode_that_a_container_lacks_is_named(
+    tmp_path: Path, upscale: Vsr, holder: str, suffix: str, lost: str
+) -> None:
+    """Matroska's is the stream's, MXF's the file's, which is a tag like others."""
+    clip = Clip(codec="mpeg2video", time_base=Fraction(1, 25), audio=())
+    plain = make(tmp_path / "plain.mov", clip)
+    source = ffmpeg(tmp_path / f"in{holder}", "-i", plain, "-c", "copy",
+                    "-metadata:s:v" if holder == ".mkv" else "-metadata",
+                    "timecode=01:02:03:04")  # fmt: skip
+    told = "timecode; write .mkv to keep" in upscale(source, "-o", tmp_path / f"out{suffix}").err
+    assert told == (lost == "both" or (lost == "stream" and holder == ".mkv"))
+
+
 def test_text_subtitles_keep_words_and_times_in_mp4(tmp_path: Path, upscale: Vsr) -> None:
     source = make(tmp_path / "in.mkv", RICH)
     upscale(source, "-o", tmp_path / "out.mp4")

@@ -49,6 +49,11 @@ _LOSES = {
     "ogv": ("dispositions",),
 }
 """What a container has no place for, of all that a source may say about itself."""
+_NO_TIMECODE = {
+    *("mpegts", "avi", "asf", "flv", "ipod", "f4v", "3gp", "3g2"),
+    *("mpeg", "vob", "svcd", "dvd", "vcd"),
+}
+"""Containers that hold no timecode of a picture, some of them not even as a tag of the whole."""
 _DEFAULT_ALONE = {"mov", "ipod", "f4v", "3gp", "3g2"}
 """Containers that hold no disposition but default."""
 _LOST_MARKS = {
@@ -275,6 +280,8 @@ def losses(
         or (container not in _DEFAULT_ALONE and _has_choice(kept)),
     }
     lost = [thing for thing in _LOSES.get(container, ()) if has[thing]]
+    if container in _NO_TIMECODE and _has_timecode(source, kept, of_file="tags" in lost):
+        lost.append("timecode")
     return lost + [f"{kind} such as {', '.join(names)}" for kind, names in _some(kept, container)]
 
 
@@ -286,6 +293,14 @@ def _some(kept: list[av.stream.Stream], container: str) -> Iterator[tuple[str, l
     marks = [m for m in _LOST_MARKS.get(container, ()) if any(s.disposition & m for s in kept)]
     if marks:
         yield "dispositions", [str(mark.name) for mark in marks]
+
+
+def _has_timecode(
+    source: av.container.InputContainer, kept: list[av.stream.Stream], *, of_file: bool
+) -> bool:
+    """Whether a stream has a timecode or, if it is asked for, the file."""
+    tags = [*(s.metadata for s in kept), *([source.metadata] if of_file else [])]
+    return any(key.lower() == "timecode" for told in tags for key in told)
 
 
 def _languages(streams: Sequence[av.stream.Stream]) -> list[str]:
