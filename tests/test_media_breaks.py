@@ -112,6 +112,25 @@ def test_theora_says_again_without_a_byte(tmp_path: Path, upscale: Vsr) -> None:
     assert upscale(source, "-o", tmp_path / "out.mkv").err == ""
 
 
+@pytest.mark.parametrize(("junk_at", "code"), [(None, 0), (7, 3)])
+def test_mpjpeg_ends_with_its_boundary(
+    tmp_path: Path, vsr: Vsr, junk_at: int | None, code: int
+) -> None:
+    """Which FFmpeg's reader takes for a part without a header; one that is followed is damaged."""
+    source = ffmpeg(tmp_path / "in.mpjpeg", *PICTURE, "-frames:v", 10, "-f", "mpjpeg")
+    mark = b"--ffmpeg\r\n"
+    parts = source.read_bytes().split(mark)
+    assert parts[-1] == b""
+    if junk_at is not None:
+        parts.insert(junk_at, b"\r\n")
+        source.write_bytes(mark.join(parts))
+    words = ("--model", "bicubic", "--scale", 2, "--progress", "none")
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mkv", *words)
+    assert (outcome.code, bool(outcome.err)) == (code, bool(code))
+    if not code:
+        assert len(times(tmp_path / "out.mkv", "video")) == 10
+
+
 def test_a_keyframe_without_a_time_begins_a_scene(tmp_path: Path, upscale: Vsr) -> None:
     """As Matroska's is that begins before 0."""
     early = ("-vf", "setpts=PTS-2/25/TB", "-copyts", "-fps_mode", "passthrough")

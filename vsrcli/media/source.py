@@ -316,7 +316,18 @@ class Source:
             return
         except (av.FFmpegError, OSError) as exc:
             stops.check()
-            self._damage.stopped(exc)
+            if not self._is_over():
+                self._damage.stopped(exc)
+
+    def _is_over(self) -> bool:
+        """Whether nothing follows where reading failed: FFmpeg misses a part after the boundary
+        that an mpjpeg stream ends with."""
+        if self.container.format.name != "mpjpeg":
+            return False
+        try:
+            return not any(packet.size for packet in self.container.demux())
+        except (av.FFmpegError, OSError):
+            return False
 
     def _decode(self, packet: SidePacket) -> list[av.VideoFrame]:
         if packet.pts is None and not self.stream.codec_context.is_open:
