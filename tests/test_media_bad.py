@@ -107,8 +107,11 @@ def test_a_webp_that_moves_is_told_its_way(place: Place) -> None:
             frame = av.VideoFrame.from_ndarray(picture(index, (16, 16)), format="rgb24")
             out.mux(stream.encode(frame.reformat(format="yuv420p")))
         out.mux(stream.encode(None))
-    source = place.folder / "in.webp"
-    Place(place.folder, source, place.vsr).refuse(INPUT, "ffmpeg -i FILE -c:v ffv1 -f nut -")
+    source, numbered = place.folder / "in.webp", place.folder / "n_1.webp"
+    numbered.write_bytes(source.read_bytes())
+    for path, named in ((source, source), (place.folder / "n_%d.webp", numbered)):
+        told = (f"{named} is a WebP that moves", "ffmpeg -i FILE -c:v ffv1 -f nut -")
+        Place(place.folder, path, place.vsr).refuse(INPUT, *told)
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n" * 500, bytes(range(256)) * 64])

@@ -97,10 +97,7 @@ class _File:
         self.container = _open(local(path), reading, dict(reading.options))
         if self.container.format.name.startswith("webp") and moves(self._path):
             self.container.close()
-            raise InputError(
-                f"{path} is a WebP that moves, which PyAV does not decode; a new ffmpeg does: "
-                "ffmpeg -i FILE -c:v ffv1 -f nut - | vsr upscale - -o OUT"
-            )
+            raise _moving(path)
 
     def stop(self) -> None:
         pass
@@ -144,6 +141,9 @@ class _Pictures:
                 raise InputError(
                     f"{pictures.file(number + 1)} is missing: pictures go on to {numbers[-1]}"
                 )
+        files = map(pictures.file, numbers if pictures.path.suffix.lower() == ".webp" else [])
+        if moving := next(filter(moves, files), None):
+            raise _moving(moving)
         options = dict(reading.options)
         options |= {"start_number": str(numbers[0]), "pattern_type": "sequence"}
         if reading.rate:
@@ -165,6 +165,13 @@ class _Pictures:
 
     def close(self) -> None:
         self.container.close()
+
+
+def _moving(webp: Path) -> InputError:
+    return InputError(
+        f"{webp} is a WebP that moves, which PyAV does not decode; a new ffmpeg does: "
+        "ffmpeg -i FILE -c:v ffv1 -f nut - | vsr upscale - -o OUT"
+    )
 
 
 def _standard_input() -> int:
