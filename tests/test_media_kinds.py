@@ -106,6 +106,14 @@ def test_files_that_would_hold_one_picture_are_refused(tmp_path: Path, vsr: Vsr,
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 
 
+@pytest.mark.parametrize("name", ["out.swf", "out.avm2"])
+def test_flash_is_refused(tmp_path: Path, vsr: Vsr, name: str) -> None:
+    source, format_ = make(tmp_path / "in.mkv", SILENT), ("-f", name[4:])
+    outcome = vsr("upscale", source, "-o", tmp_path / name, *format_, "-m", "bicubic")
+    assert (outcome.code, len(outcome.lines)) == (4, 1)
+    assert f"{name[4:]} files are not written; write .flv, .mp4 or .webm" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("codec", "pix_fmt", "sar", "said"),
     [

@@ -48,6 +48,8 @@ _DEEP = {Y4M: {"strict": "-1"}}
 _PICTURES = "image2"
 _STILL_FILES = ("avif", "webp")
 """Muxers whose files FFmpeg reads one picture of."""
+_FLASH = ("swf", "avm2")
+"""Muxers of codecs that PyAV gives to neither."""
 _NOTHING = "null"
 """What ffmpeg -f null - writes: nothing, for those who measure."""
 _SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
@@ -161,6 +163,8 @@ def container_of(path: Path, format_: str | None = None) -> str:
             f"{found.name} files are not written; pictures that move go into .apng, .gif or .webm, "
             "single ones into .png, .webp, .jpg, .tif or .bmp"
         )
+    if found.name in _FLASH:
+        raise OutputError(f"{found.name} files are not written; write .flv, .mp4 or .webm")
     return str(found.name)
 
 
