@@ -66,6 +66,16 @@ def test_times_colours_and_shape_are_kept(tmp_path: Path, vsr: Vsr, binary: str)
     assert (other.color, other.sar, other.pix_fmt) == (before.color, before.sar, "yuv420p10le")
 
 
+@pytest.mark.parametrize("encoder", ["libxvid", "libopenh264"])
+def test_the_frame_rate_is_told(tmp_path: Path, vsr: Vsr, binary: str, encoder: str) -> None:
+    """Matroska says from it how long the last frame is shown."""
+    source, target = make(tmp_path / "in.mkv", Clip(audio=())), tmp_path / "out.mkv"
+    outcome = vsr("upscale", source, "-o", target, *BASE, "-c:v", encoder, "--ffmpeg", "auto")
+    assert (outcome.code, outcome.err) == (0, "")
+    before, after = facts(source), facts(target)
+    assert (after.rate, after.times) == (before.rate, before.times)
+
+
 @pytest.mark.parametrize(("suffix", "rotation"), [(".mkv", 90), (".ts", 0)])
 def test_a_rotation_is_kept_or_its_loss_is_said(
     tmp_path: Path, vsr: Vsr, binary: str, suffix: str, rotation: int

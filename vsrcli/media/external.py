@@ -124,12 +124,13 @@ def open_writer(
     with av.open(io.BytesIO(trial), format=muxer) as template:
         source = template.streams.video[0]
         header = bytes(source.codec_context.extradata or b"")
-        check_held(target, source.codec_context.codec.canonical_name, codec.name)
+        kind = source.codec_context.codec.canonical_name
+        check_held(target, kind, codec.name)
         try:
             stream = container.add_stream_from_template(source, opaque=True)
         except ValueError as exc:
             raise EncodeError(f"{refusal(target, codec.name)}; change -c:v or -o") from exc
-    stream.time_base = info.time_base
+    stream.time_base, stream.codec_context.framerate = info.time_base, info.rate
     say_turn(container, stream, info, size)
     external = External((*command, "-f", muxer, "pipe:1"), codec.name, size, pix_fmt, info, header)
     return stream, FrameWriter(external, info, options, target)
