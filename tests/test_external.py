@@ -76,6 +76,18 @@ def test_the_frame_rate_is_told(tmp_path: Path, vsr: Vsr, binary: str, encoder: 
     assert (after.rate, after.times) == (before.rate, before.times)
 
 
+@pytest.mark.parametrize(("encoder", "suffix"), [("libxvid", ".ts"), ("libopenh264", ".avi")])
+def test_containers_without_a_place_for_a_header(
+    tmp_path: Path, vsr: Vsr, binary: str, encoder: str, suffix: str
+) -> None:
+    source, target = make(tmp_path / "in.mkv", Clip(audio=())), tmp_path / f"out{suffix}"
+    order = ("-c:v", encoder, "--ffmpeg", "auto", "--segment", 5)
+    outcome = vsr("upscale", source, "-o", target, *BASE, *order)
+    assert (outcome.code, outcome.err) == (0, "")
+    before, after = facts(source), facts(target)
+    assert [at - after.pts[0] for at in after.pts] == before.pts
+
+
 @pytest.mark.parametrize(("suffix", "rotation"), [(".mkv", 90), (".ts", 0)])
 def test_a_rotation_is_kept_or_its_loss_is_said(
     tmp_path: Path, vsr: Vsr, binary: str, suffix: str, rotation: int

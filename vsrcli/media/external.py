@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 import av
+from av.bitstream import BitStreamFilterContext
 from av.codec.codec import Codec, UnknownCodecError
+from av.format import Flags
 
 from vsrcli.errors import EncodeError
 from vsrcli.media.encode import Encoder, FrameWriter, StreamEncoder, add_video, say_turn
@@ -52,6 +54,12 @@ AUTO = "auto"
 _MUXERS = ("mp4", "mov")
 """Muxers that write pts and dts of each packet to a pipe; mov takes codecs that mp4 does not."""
 _FRAGMENTS = "+frag_every_frame+empty_moov+default_base_moof"
+_IN_BAND = {
+    **{"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"},
+    **dict.fromkeys(("mpeg4", "mpeg2video", "mpeg1video"), "dump_extra"),
+}
+"""Filters that put a stream's header before its keyframes, by codec: some containers have no other
+place for it."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +138,14 @@ def open_writer(
             stream = container.add_stream_from_template(source, opaque=True)
         except ValueError as exc:
             raise EncodeError(f"{refusal(target, codec.name)}; change -c:v or -o") from exc
+        in_band = None
+        if kind in _IN_BAND and Flags.global_header not in Flags(container.format.flags):
+            in_band = BitStreamFilterContext(_IN_BAND[kind], source)
+            stream.codec_context.extradata = None
     stream.time_base, stream.codec_context.framerate = info.time_base, info.rate
     say_turn(container, stream, info, size)
-    external = External((*command, "-f", muxer, "pipe:1"), codec.name, size, pix_fmt, info, header)
+    command = (*command, "-f", muxer, "pipe:1")
+    external = External(command, codec.name, size, pix_fmt, info, header, in_band)
     return stream, FrameWriter(external, info, options, target)
 
 
@@ -246,10 +259,12 @@ class External(Encoder):
         pix_fmt: str,
         info: VideoInfo,
         header: bytes,
+        in_band: BitStreamFilterContext | None,
     ) -> None:
+        """`in_band` puts the header into the packets."""
         self.name, self.pix_fmt, self.header = name, pix_fmt, header
         self.width, self.height = size
-        self._command, self._base = command, info.time_base
+        self._command, self._base, self._in_band = command, info.time_base, in_band
         self._process: subprocess.Popen[bytes] | None = None
         self._due: dict[Fraction, int] = {}  # frames that no packet came of yet: their durations
         self._first: Fraction | None = None
@@ -348,9 +363,11 @@ class External(Encoder):
                 "another --encoder"
             )
         made: SidePacket = av.Packet(bytes(packet))
+        made.is_keyframe = packet.is_keyframe
+        if self._in_band:
+            (made,) = self._in_band.filter(made)
         made.time_base, made.pts, made.duration = self._base, round(at / self._base), duration
         made.dts = int((packet.dts * base - self._shift) // self._base)
-        made.is_keyframe = packet.is_keyframe
         return made
 
     def _failure(self) -> EncodeError:
