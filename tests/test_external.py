@@ -88,6 +88,14 @@ def test_containers_without_a_place_for_a_header(
     assert [at - after.pts[0] for at in after.pts] == before.pts
 
 
+def test_hevc_is_named_as_pyav_names_it(tmp_path: Path, vsr: Vsr, binary: str) -> None:
+    source, target = make(tmp_path / "in.mkv", Clip(frames=3, audio=())), tmp_path / "out.mp4"
+    order = ("-c:v", "libkvazaar", "--ffmpeg", "auto")
+    assert vsr("upscale", source, "-o", target, *BASE, *order).code == 0
+    with av.open(str(target)) as file:
+        assert file.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
 @pytest.mark.parametrize(("suffix", "rotation"), [(".mkv", 90), (".ts", 0)])
 def test_a_rotation_is_kept_or_its_loss_is_said(
     tmp_path: Path, vsr: Vsr, binary: str, suffix: str, rotation: int

@@ -183,8 +183,8 @@ def add_video(
     if info.sample_aspect not in (0, 1):
         context.sample_aspect_ratio = info.sample_aspect
         _warn_of_lost_shape(muxer, codec, info.sample_aspect, size)
-    if codec.canonical_name == "hevc" and muxer in ("mp4", "mov"):
-        context.codec_tag = "hvc1"
+    if codec.canonical_name == "hevc":
+        tag_hevc(context, muxer)
     color = told_color(encoded_color(info, pix_fmt, codec.name, muxer), info, size[1])
     warn_of_lost_matrix(codec.name, color, pix_fmt, muxer, size[1])
     _tag(context, color)
@@ -247,6 +247,12 @@ def lacks_shape(
     """No header says the pixel aspect: it has to be written into the finished file."""
     wants = info.sample_aspect not in (0, 1) and container.format.name in _SHAPED_LATER
     return wants and stream.codec_context.codec.canonical_name not in _SELF_SHAPED
+
+
+def tag_hevc(context: av.VideoCodecContext, muxer: str) -> None:
+    """Names HEVC as Apple's players know it."""
+    if muxer in ("mp4", "mov"):
+        context.codec_tag = "hvc1"
 
 
 def say_turn(

@@ -28,7 +28,14 @@ from av.codec.codec import Codec, UnknownCodecError
 from av.format import Flags
 
 from vsrcli.errors import EncodeError
-from vsrcli.media.encode import Encoder, FrameWriter, StreamEncoder, add_video, say_turn
+from vsrcli.media.encode import (
+    Encoder,
+    FrameWriter,
+    StreamEncoder,
+    add_video,
+    say_turn,
+    tag_hevc,
+)
 from vsrcli.media.ffmpeg import ffmpeg_binary
 from vsrcli.media.info import VideoInfo
 from vsrcli.media.packet import SidePacket
@@ -144,6 +151,9 @@ def open_writer(
             stream.codec_context.extradata = None
     stream.time_base, stream.codec_context.framerate = info.time_base, info.rate
     say_turn(container, stream, info, size)
+    if kind == "hevc":
+        command = (*command, "-tag:v", "hvc1")  # nor any header in the packets
+        tag_hevc(stream.codec_context, target)
     command = (*command, "-f", muxer, "pipe:1")
     external = External(command, codec.name, size, pix_fmt, info, header, in_band)
     return stream, FrameWriter(external, info, options, target)
