@@ -96,6 +96,16 @@ def test_hevc_is_named_as_pyav_names_it(tmp_path: Path, vsr: Vsr, binary: str) -
         assert file.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
+def test_a_late_start_stays_where_frames_are_decoded_long_before(
+    tmp_path: Path, vsr: Vsr, binary: str
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(start_s=Fraction(1, 10)))
+    target = tmp_path / "out.mp4"
+    order = ("-c:v", "libkvazaar", "--ffmpeg", "auto")
+    assert vsr("upscale", source, "-o", target, *BASE, *order).code == 0
+    assert facts(target).pts == facts(source).pts
+
+
 @pytest.mark.parametrize(("suffix", "rotation"), [(".mkv", 90), (".ts", 0)])
 def test_a_rotation_is_kept_or_its_loss_is_said(
     tmp_path: Path, vsr: Vsr, binary: str, suffix: str, rotation: int

@@ -279,6 +279,7 @@ class External(Encoder):
         self._due: dict[Fraction, int] = {}  # frames that no packet came of yet: their durations
         self._first: Fraction | None = None
         self._shift: Fraction | None = None
+        self._pace = Fraction(1)
 
     def encode(self, picture: av.VideoFrame | None) -> list[SidePacket]:
         """Packets that are ready; None flushes the encoder. Raises EncodeError."""
@@ -377,8 +378,16 @@ class External(Encoder):
         if self._in_band:
             (made,) = self._in_band.filter(made)
         made.time_base, made.pts, made.duration = self._base, round(at / self._base), duration
-        made.dts = int((packet.dts * base - self._shift) // self._base)
+        made.dts = int(self._decoded_at(packet.dts * base - self._shift) // self._base)
         return made
+
+    def _decoded_at(self, told: Fraction) -> Fraction:
+        """When a packet is decoded, which is not before 0 if no frame is shown at 0: in an mp4 that
+        starts later FFmpeg's reader would take that time off all frames."""
+        first = self._first or Fraction(0)
+        if told < 0 < first and self._pace == 1:  # the first packet, and the earliest
+            self._pace = first / (first - told)
+        return told if told >= first else first - (first - told) * self._pace
 
     def _failure(self) -> EncodeError:
         self._said.seek(0)
