@@ -96,6 +96,19 @@ def test_hevc_is_named_as_pyav_names_it(tmp_path: Path, vsr: Vsr, binary: str) -
         assert file.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
+@pytest.mark.parametrize("encoder", ["libxvid", "libopenh264"])
+def test_a_bit_rate_is_kept_at_any_frame_rate(
+    tmp_path: Path, vsr: Vsr, binary: str, encoder: str
+) -> None:
+    clip = Clip(frames=120, rate=Fraction(60), time_base=Fraction(1, 60000), audio=())
+    source, target = make(tmp_path / "in.mkv", clip), tmp_path / "out.mkv"
+    order = ("-c:v", encoder, "--ffmpeg", "auto", "-b:v", "400k")
+    assert vsr("upscale", source, "-o", target, *BASE, *order).code == 0
+    with av.open(str(target)) as file:
+        bits = 8 * sum(packet.size for packet in file.demux(video=0))
+    assert 300_000 < bits / 2 < 500_000
+
+
 def test_a_late_start_stays_where_frames_are_decoded_long_before(
     tmp_path: Path, vsr: Vsr, binary: str
 ) -> None:

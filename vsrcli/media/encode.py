@@ -162,7 +162,7 @@ def add_video(
     warn_of_lost_range(codec.name, info, pix_fmt, muxer)
     if codec.name == "libsvtav1":  # else it prints its settings on stderr
         os.environ.setdefault("SVT_LOG", "1")
-    rate = min(info.rate, _FASTEST.get(codec.name, info.rate))
+    rate = told_rate(codec.name, info)
     try:
         stream = cast(av.VideoStream, container.add_stream(codec.name, rate=rate, options=private))
     except ValueError as exc:
@@ -247,6 +247,11 @@ def lacks_shape(
     """No header says the pixel aspect: it has to be written into the finished file."""
     wants = info.sample_aspect not in (0, 1) and container.format.name in _SHAPED_LATER
     return wants and stream.codec_context.codec.canonical_name not in _SELF_SHAPED
+
+
+def told_rate(encoder: str, info: VideoInfo) -> Fraction:
+    """Frames a second, as an encoder is told."""
+    return min(info.rate, _FASTEST.get(encoder, info.rate))
 
 
 def tag_hevc(context: av.VideoCodecContext, muxer: str) -> None:

@@ -8,6 +8,7 @@ template of the real one, and once for each segment.
 from __future__ import annotations
 
 import io
+import math
 import queue
 import re
 import subprocess
@@ -35,6 +36,7 @@ from vsrcli.media.encode import (
     add_video,
     say_turn,
     tag_hevc,
+    told_rate,
 )
 from vsrcli.media.ffmpeg import ffmpeg_binary
 from vsrcli.media.info import VideoInfo
@@ -60,6 +62,8 @@ AUTO = "auto"
 """For --ffmpeg: the binary that comes along, for what PyAV lacks."""
 _MUXERS = ("mp4", "mov")
 """Muxers that write pts and dts of each packet to a pipe; mov takes codecs that mp4 does not."""
+_TRIED = Fraction(25)
+"""Frames a second where an encoder is only tried."""
 _FRAGMENTS = "+frag_every_frame+empty_moov+default_base_moof"
 _IN_BAND = {
     **{"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"},
@@ -134,8 +138,9 @@ def open_writer(
         return stream, FrameWriter(StreamEncoder(stream), info, options, target)
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
     check_even(codec, pix_fmt, *size)
-    command = _command(codec, info, options, pix_fmt, size[1], threads, target)
-    muxer, trial = _trial(command, size, pix_fmt, info.time_base)
+    rate = told_rate(codec.name, info)
+    command = _command(codec, info, options, pix_fmt, size[1], threads, target, rate)
+    muxer, trial = _trial(command, size, pix_fmt, rate)
     with av.open(io.BytesIO(trial), format=muxer) as template:
         source = template.streams.video[0]
         header = bytes(source.codec_context.extradata or b"")
@@ -149,13 +154,13 @@ def open_writer(
         if kind in _IN_BAND and Flags.global_header not in Flags(container.format.flags):
             in_band = BitStreamFilterContext(_IN_BAND[kind], source)
             stream.codec_context.extradata = None
-    stream.time_base, stream.codec_context.framerate = info.time_base, info.rate
+    stream.time_base, stream.codec_context.framerate = info.time_base, rate
     say_turn(container, stream, info, size)
     if kind == "hevc":
         command = (*command, "-tag:v", "hvc1")  # nor any header in the packets
         tag_hevc(stream.codec_context, target)
     command = (*command, "-f", muxer, "pipe:1")
-    external = External(command, codec.name, size, pix_fmt, info, header, in_band)
+    external = External(command, codec.name, size, pix_fmt, info.time_base, rate, header, in_band)
     return stream, FrameWriter(external, info, options, target)
 
 
@@ -164,7 +169,7 @@ def try_encoder(name: str, size: tuple[int, int]) -> None:
     codec = binary_codec(ffmpeg_binary(), name)
     offered = [f.name for f in codec.video_formats]
     pix_fmt = offered[0] if offered and "yuv420p" not in offered else "yuv420p"
-    _trial(_started(codec, pix_fmt, "null", 0), size, pix_fmt, Fraction(1, 12800))
+    _trial(_started(codec, pix_fmt, "null", 0, _TRIED), size, pix_fmt, _TRIED)
 
 
 def _command(
@@ -175,13 +180,14 @@ def _command(
     lines: int,
     threads: int,
     target: str,
+    rate: Fraction,
 ) -> tuple[str, ...]:
     color = told_color(encoded_color(info, pix_fmt, codec.name, target), info, lines)
     tags = f"setparams=range={av_range(color.full_range)}:color_primaries={color.primaries}"
     tags += f":color_trc={color.transfer}:colorspace={color.matrix}"
     if info.sample_aspect not in (0, 1):
         tags += f",setsar={info.sample_aspect}"
-    words = list(_started(codec, pix_fmt, tags, threads))
+    words = list(_started(codec, pix_fmt, tags, threads, rate))
     if options.bitrate is not None:
         words += ["-b:v", str(options.bitrate)]
     warn_of_lost_hdr(codec.name, info)
@@ -189,31 +195,34 @@ def _command(
     warn_of_lost_matrix(codec.name, color, pix_fmt, target, lines)
     for key, value in private_options(codec.name, options, info, pix_fmt).items():
         words += [f"-{'b:v' if key == 'b' else key}", value]
-    return (*words, "-video_track_timescale", str(info.time_base.denominator))
+    return tuple(words)
 
 
-def _started(codec: BinaryCodec, pix_fmt: str, filters: str, threads: int) -> tuple[str, ...]:
+def _started(
+    codec: BinaryCodec, pix_fmt: str, filters: str, threads: int, rate: Fraction
+) -> tuple[str, ...]:
+    tick = f"{rate.denominator}:{rate.numerator}"
     return (
         *(codec.binary, "-hide_banner", "-loglevel", "error", "-f", "nut", "-i", "pipe:0"),
-        *("-vf", filters, "-copyts", "-fps_mode", "passthrough", "-enc_time_base", "demux"),
+        *("-vf", filters, "-copyts", "-fps_mode", "passthrough", "-enc_time_base", tick),
         *("-c:v", codec.name, "-pix_fmt", pix_fmt, "-strict", "-2", "-threads", str(threads)),
-        *("-movflags", _FRAGMENTS),
+        *("-movflags", _FRAGMENTS, "-video_track_timescale", str(rate.numerator)),
     )
 
 
 @cache
 def _trial(
-    command: tuple[str, ...], size: tuple[int, int], pix_fmt: str, time_base: Fraction
+    command: tuple[str, ...], size: tuple[int, int], pix_fmt: str, rate: Fraction
 ) -> tuple[str, bytes]:
     """The muxer that takes what the encoder makes, and two blank frames in it."""
     raw = io.BytesIO()
     with av.open(raw, "w", format="nut") as nut:
-        stream = _raw_stream(nut, size, pix_fmt, time_base)
+        stream = _raw_stream(nut, size, pix_fmt, rate)
         for pts in range(2):
             frame = av.VideoFrame(*size, pix_fmt)
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))  # any other may be too much for its bits
-            frame.pts, frame.time_base = pts * max(1, round(1 / (25 * time_base))), time_base
+            frame.pts, frame.time_base = pts, 1 / rate
             nut.mux(stream.encode(frame))
     said = ""
     for muxer in _MUXERS:
@@ -230,12 +239,12 @@ def _trial(
 
 
 def _raw_stream(
-    nut: av.container.OutputContainer, size: tuple[int, int], pix_fmt: str, time_base: Fraction
+    nut: av.container.OutputContainer, size: tuple[int, int], pix_fmt: str, rate: Fraction
 ) -> av.VideoStream:
-    stream = nut.add_stream("rawvideo", rate=25)
+    stream = nut.add_stream("rawvideo", rate=rate)
     stream.width, stream.height = size
     stream.pix_fmt = pix_fmt
-    stream.codec_context.time_base = time_base
+    stream.codec_context.time_base = 1 / rate
     return stream
 
 
@@ -257,7 +266,8 @@ def _apart() -> dict[str, Any]:
 
 
 class External(Encoder):
-    """A running binary. Its packets get the times of the frames they were made of."""
+    """A running binary. It is given the frames at a constant rate, as encoders share out their bits
+    by the clock, and its packets get the times of the frames they were made of."""
 
     stays = False
 
@@ -267,19 +277,27 @@ class External(Encoder):
         name: str,
         size: tuple[int, int],
         pix_fmt: str,
-        info: VideoInfo,
+        time_base: Fraction,
+        rate: Fraction,
         header: bytes,
         in_band: BitStreamFilterContext | None,
     ) -> None:
         """`in_band` puts the header into the packets."""
         self.name, self.pix_fmt, self.header = name, pix_fmt, header
         self.width, self.height = size
-        self._command, self._base, self._in_band = command, info.time_base, in_band
+        self._command, self._base, self._in_band = command, time_base, in_band
+        self._rate = rate
         self._process: subprocess.Popen[bytes] | None = None
-        self._due: dict[Fraction, int] = {}  # frames that no packet came of yet: their durations
-        self._first: Fraction | None = None
+        self._given = 0
+        self._due: dict[int, tuple[int, int]] = {}
+        """Frames that no packet came of yet, by number: their times and durations."""
+        self._times: dict[int, int] = {}
+        """Of all frames, but for those before the one at whose time a packet was decoded last."""
         self._shift: Fraction | None = None
-        self._pace = Fraction(1)
+        self._step = 1 / (rate * time_base)
+        """From one frame to the next, ticks."""
+        self._delay = 0
+        """Frames by which packets are decoded before the first one is shown."""
 
     def encode(self, picture: av.VideoFrame | None) -> list[SidePacket]:
         """Packets that are ready; None flushes the encoder. Raises EncodeError."""
@@ -288,9 +306,13 @@ class External(Encoder):
         process = self._process or self._begin()
         assert picture.pts is not None
         assert picture.time_base is not None
-        at = Fraction(picture.pts * picture.time_base)
-        self._first = at if self._first is None else self._first
-        self._due[at] = round((picture.duration or 0) * picture.time_base / self._base)
+        at, duration = (
+            round(ticks * picture.time_base / self._base)
+            for ticks in (picture.pts, picture.duration or 0)
+        )
+        self._due[self._given], self._times[self._given] = (at, duration), at
+        picture.pts, picture.time_base, picture.duration = self._given, 1 / self._rate, 1
+        self._given += 1
         self._nut.mux(self._raw.encode(picture))
         if self._feed.is_broken:
             process.wait()
@@ -327,7 +349,7 @@ class External(Encoder):
         self._reader.start()
         self._feed = _Feed(cast(IO[bytes], process.stdin))
         self._nut = av.open(cast(BinaryIO, self._feed), "w", format="nut")
-        self._raw = _raw_stream(self._nut, (self.width, self.height), self.pix_fmt, self._base)
+        self._raw = _raw_stream(self._nut, (self.width, self.height), self.pix_fmt, self._rate)
         return process
 
     def _read(self, pipe: BinaryIO) -> None:
@@ -365,29 +387,42 @@ class External(Encoder):
         assert packet.dts is not None
         base = packet.time_base
         if self._shift is None:
-            self._shift = packet.pts * base - (self._first or 0)
-        at = packet.pts * base - self._shift
-        duration = self._due.pop(at, None)
-        if duration is None:
+            self._shift = Fraction(packet.pts * base)
+        shown, decoded = (
+            round((ticks * base - self._shift) * self._rate) for ticks in (packet.pts, packet.dts)
+        )
+        if shown not in self._due:
             raise EncodeError(
-                f"{self.name} gives a frame at {float(at):.3f} s that it was not given; use "
-                "another --encoder"
+                f"{self.name} gives frame {shown}, which it was not given; use another --encoder"
             )
         made: SidePacket = av.Packet(bytes(packet))
         made.is_keyframe = packet.is_keyframe
         if self._in_band:
             (made,) = self._in_band.filter(made)
-        made.time_base, made.pts, made.duration = self._base, round(at / self._base), duration
-        made.dts = int(self._decoded_at(packet.dts * base - self._shift) // self._base)
+        made.time_base, made.dts = self._base, self._decoded_at(min(decoded, shown))
+        made.pts, made.duration = self._due.pop(shown)
         return made
 
-    def _decoded_at(self, told: Fraction) -> Fraction:
-        """When a packet is decoded, which is not before 0 if no frame is shown at 0: in an mp4 that
-        starts later FFmpeg's reader would take that time off all frames."""
-        first = self._first or Fraction(0)
-        if told < 0 < first and self._pace == 1:  # the first packet, and the earliest
-            self._pace = first / (first - told)
-        return told if told >= first else first - (first - told) * self._pace
+    def _decoded_at(self, number: int) -> int:
+        """The time of the frame of this number; before the first one, as much earlier as the first
+        frames lie before the one that the delay ends at. That is not before 0 if no frame is shown
+        at 0: in an mp4 that starts later FFmpeg's reader would take that time off all frames."""
+        if number >= 0:
+            for past in [n for n in self._times if n < number]:
+                del self._times[past]
+            return self._times[number]
+        self._delay = self._delay or -number
+        first = self._times[0]
+        early, earliest = (
+            self._time_of(self._delay) - self._time_of(n) for n in (number + self._delay, 0)
+        )
+        if 0 < first < earliest:
+            early *= first / earliest
+        return math.floor(first - early)
+
+    def _time_of(self, number: int) -> Fraction:
+        """Of one of the first frames, which may be fewer."""
+        return Fraction(self._times.get(number, self._times[0] + number * self._step))
 
     def _failure(self) -> EncodeError:
         self._said.seek(0)
