@@ -119,6 +119,14 @@ def test_a_late_start_stays_where_frames_are_decoded_long_before(
     assert facts(target).pts == facts(source).pts
 
 
+def test_the_container_says_the_pixel_aspect(tmp_path: Path, vsr: Vsr, binary: str) -> None:
+    """AV1 does not, and its decoder takes pixels for square."""
+    clip = Clip(frames=3, sar=Fraction(16, 15), audio=())
+    source, target = make(tmp_path / "in.mp4", clip), tmp_path / "out.mp4"
+    assert vsr("upscale", source, "-o", target, *BASE, *AOM).code == 0
+    assert facts(target).sar == clip.sar
+
+
 @pytest.mark.parametrize(("suffix", "rotation"), [(".mkv", 90), (".ts", 0)])
 def test_a_rotation_is_kept_or_its_loss_is_said(
     tmp_path: Path, vsr: Vsr, binary: str, suffix: str, rotation: int

@@ -155,6 +155,8 @@ def open_writer(
             in_band = BitStreamFilterContext(_IN_BAND[kind], source)
             stream.codec_context.extradata = None
     stream.time_base, stream.codec_context.framerate = info.time_base, rate
+    if info.sample_aspect not in (0, 1):  # AV1's own word for it may be another
+        stream.codec_context.sample_aspect_ratio = info.sample_aspect
     say_turn(container, stream, info, size)
     if kind == "hevc":
         command = (*command, "-tag:v", "hvc1")  # nor any header in the packets
