@@ -127,6 +127,15 @@ def test_the_container_says_the_pixel_aspect(tmp_path: Path, vsr: Vsr, binary: s
     assert facts(target).sar == clip.sar
 
 
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_prores_says_its_profile(tmp_path: Path, vsr: Vsr, binary: str, suffix: str) -> None:
+    source, target = make(tmp_path / "in.mkv", Clip(frames=3, audio=())), tmp_path / f"out{suffix}"
+    order = ("-c:v", "prores_ks", "--encoder-option", "profile=proxy", "--ffmpeg", binary)
+    assert vsr("upscale", source, "-o", target, *BASE, *order).code == 0
+    with av.open(str(target)) as file:
+        assert file.streams.video[0].codec_context.codec_tag == "apco"
+
+
 @pytest.mark.parametrize(("suffix", "rotation"), [(".mkv", 90), (".ts", 0)])
 def test_a_rotation_is_kept_or_its_loss_is_said(
     tmp_path: Path, vsr: Vsr, binary: str, suffix: str, rotation: int

@@ -154,6 +154,8 @@ def open_writer(
         if kind in _IN_BAND and Flags.global_header not in Flags(container.format.flags):
             in_band = BitStreamFilterContext(_IN_BAND[kind], source)
             stream.codec_context.extradata = None
+        if kind == "prores":
+            stream.codec_context.codec_tag = source.codec_context.codec_tag  # says its profile
     stream.time_base, stream.codec_context.framerate = info.time_base, rate
     if info.sample_aspect not in (0, 1):  # AV1's own word for it may be another
         stream.codec_context.sample_aspect_ratio = info.sample_aspect
