@@ -136,6 +136,17 @@ def test_prores_says_its_profile(tmp_path: Path, vsr: Vsr, binary: str, suffix: 
         assert file.streams.video[0].codec_context.codec_tag == "apco"
 
 
+@pytest.mark.parametrize("name", ["out.nut", "out.y4m"])
+def test_pictures_that_are_not_coded_need_no_binary(
+    tmp_path: Path, vsr: Vsr, binary: str, name: str
+) -> None:
+    source, target = make(tmp_path / "in.mkv", Clip(audio=())), tmp_path / name
+    raw = () if name.endswith("y4m") else ("-c:v", "rawvideo")
+    outcome = vsr("upscale", source, "-o", target, *BASE, *raw, "--ffmpeg", binary)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert facts(target).pts == facts(source).pts
+
+
 @pytest.mark.parametrize(("suffix", "rotation"), [(".mkv", 90), (".ts", 0)])
 def test_a_rotation_is_kept_or_its_loss_is_said(
     tmp_path: Path, vsr: Vsr, binary: str, suffix: str, rotation: int

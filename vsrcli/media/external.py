@@ -62,6 +62,8 @@ AUTO = "auto"
 """For --ffmpeg: the binary that comes along, for what PyAV lacks."""
 _MUXERS = ("mp4", "mov")
 """Muxers that write pts and dts of each packet to a pipe; mov takes codecs that mp4 does not."""
+_UNCODED = {"rawvideo", "wrapped_avframe"}
+"""Pictures as they are: there is nothing to do for a binary."""
 _TRIED = Fraction(25)
 """Frames a second where an encoder is only tried."""
 _FRAGMENTS = "+frag_every_frame+empty_moov+default_base_moof"
@@ -85,7 +87,7 @@ class BinaryCodec:
 def codec_of(options: VideoOptions, container: str) -> Codec | BinaryCodec:
     """The encoder that the options name, and who has it. Raises EncodeError if nobody does."""
     name = options.codec or default_codec(container)
-    if options.ffmpeg is None:
+    if options.ffmpeg is None or name in _UNCODED:
         return encoder_named(name)
     if options.ffmpeg != AUTO:
         return binary_codec(options.ffmpeg, name)
