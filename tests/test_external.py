@@ -147,6 +147,18 @@ def test_pictures_that_are_not_coded_need_no_binary(
     assert facts(target).pts == facts(source).pts
 
 
+def test_transparency_that_would_be_lost_ends_the_run(
+    tmp_path: Path, vsr: Vsr, binary: str
+) -> None:
+    clip = Clip(frames=3, codec="ffv1", pix_fmt="yuva420p", audio=())
+    source, target = make(tmp_path / "in.mkv", clip), tmp_path / "out.webm"
+    order = ("upscale", source, "-o", target, *BASE, "-c:v", "libvpx-vp9", "--ffmpeg", binary)
+    outcome = vsr(*order)
+    assert (outcome.code, len(outcome.lines)) == (ENCODER, 1), outcome.err
+    assert "would lose the transparency" in outcome.err
+    assert vsr(*order, "--alpha", "drop").code == 0
+
+
 @pytest.mark.parametrize(("suffix", "rotation"), [(".mkv", 90), (".ts", 0)])
 def test_a_rotation_is_kept_or_its_loss_is_said(
     tmp_path: Path, vsr: Vsr, binary: str, suffix: str, rotation: int

@@ -64,6 +64,8 @@ _MUXERS = ("mp4", "mov")
 """Muxers that write pts and dts of each packet to a pipe; mov takes codecs that mp4 does not."""
 _UNCODED = {"rawvideo", "wrapped_avframe"}
 """Pictures as they are: there is nothing to do for a binary."""
+_ALPHA_APART = {"libvpx", "libvpx-vp9"}
+"""Encoders that give transparency as a picture beside the other, which mp4 and mov drop."""
 _TRIED = Fraction(25)
 """Frames a second where an encoder is only tried."""
 _FRAGMENTS = "+frag_every_frame+empty_moov+default_base_moof"
@@ -140,6 +142,7 @@ def open_writer(
         return stream, FrameWriter(StreamEncoder(stream), info, options, target)
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
     check_even(codec, pix_fmt, *size)
+    _check_alpha(codec, pix_fmt)
     rate = told_rate(codec.name, info)
     command = _command(codec, info, options, pix_fmt, size[1], threads, target, rate)
     muxer, trial = _trial(command, size, pix_fmt, rate)
@@ -168,6 +171,16 @@ def open_writer(
     command = (*command, "-f", muxer, "pipe:1")
     external = External(command, codec.name, size, pix_fmt, info.time_base, rate, header, in_band)
     return stream, FrameWriter(external, info, options, target)
+
+
+def _check_alpha(codec: BinaryCodec, pix_fmt: str) -> None:
+    """Raises EncodeError where transparency would be lost in silence."""
+    has_alpha = any(c.is_alpha for c in av.VideoFormat(pix_fmt).components)
+    if codec.name in _ALPHA_APART and has_alpha:
+        raise EncodeError(
+            f"{codec.name} of {Path(codec.binary).name} would lose the transparency on its way; "
+            "leave out --ffmpeg, or use --alpha drop"
+        )
 
 
 def try_encoder(name: str, size: tuple[int, int]) -> None:
