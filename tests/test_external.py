@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 import pytest
-from cases import MASTERED
+from cases import MASTERED, captioned
 from clips import VFR_TIMES, Clip, make
 from conformance import held
 from conftest import Vsr
@@ -157,6 +157,15 @@ def test_transparency_that_would_be_lost_ends_the_run(
     assert (outcome.code, len(outcome.lines)) == (ENCODER, 1), outcome.err
     assert "would lose the transparency" in outcome.err
     assert vsr(*order, "--alpha", "drop").code == 0
+
+
+def test_captions_that_are_lost_are_named(tmp_path: Path, vsr: Vsr, binary: str) -> None:
+    source, target = captioned(tmp_path), tmp_path / "out.mp4"
+    order = ("upscale", source, "-o", target, *BASE, "--preset", "ultrafast")
+    outcome = vsr(*order, "-c:v", "libx264", "--ffmpeg", binary)
+    assert outcome.code == 0
+    assert "keep them without --ffmpeg" in outcome.err
+    assert not held(target).captions
 
 
 @pytest.mark.parametrize(("suffix", "rotation"), [(".mkv", 90), (".ts", 0)])

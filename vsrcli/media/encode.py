@@ -113,6 +113,8 @@ class Encoder(Protocol):
     """The parameter sets that the container keeps for the whole stream."""
     stays: bool
     """Its memory in this process is freed with its container, not by `close`."""
+    sees_attached: bool
+    """It is given what is attached to a frame, such as captions."""
 
     def encode(self, picture: av.VideoFrame | None) -> list[SidePacket]:
         """Packets that are ready; None flushes the encoder. Raises FFmpeg's errors, EncodeError."""
@@ -126,7 +128,7 @@ class Encoder(Protocol):
 class StreamEncoder(Encoder):
     """The encoder of a stream of PyAV's."""
 
-    stays = True
+    stays = sees_attached = True
 
     def __init__(self, stream: av.VideoStream) -> None:
         self._stream, context = stream, stream.codec_context
@@ -379,15 +381,16 @@ class FrameWriter:
         return picture
 
     def _warn_of_lost(self, origin: av.VideoFrame) -> None:
-        codec = self._encoder.name
+        codec, sees = self._encoder.name, self._encoder.sees_attached
         is_still = codec in STILLS - _PROFILED
         if is_still and self._given == 0 and self._attached.has_profile(origin):
             log.warning("the colour profile is not kept by %s; write .png or .jpg", codec)
-        if codec.endswith(_CAPTIONED) or self._saw_captions:
+        if (codec.endswith(_CAPTIONED) and sees) or self._saw_captions:
             return
         self._saw_captions = self._attached.has_captions(origin)
         if self._saw_captions:
-            log.warning("the captions are not kept by %s; libx264 and libx265 keep them", codec)
+            able = "libx264 and libx265 keep them" + ("" if sees else " without --ffmpeg")
+            log.warning("the captions are not kept by %s; %s", codec, able)
 
     def _converted(self, frame: Frame) -> av.VideoFrame:
         picture = to_av(frame.planes, frame.layout)

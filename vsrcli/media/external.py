@@ -288,7 +288,7 @@ class External(Encoder):
     """A running binary. It is given the frames at a constant rate, as encoders share out their bits
     by the clock, and its packets get the times of the frames they were made of."""
 
-    stays = False
+    stays = sees_attached = False
 
     def __init__(
         self,
