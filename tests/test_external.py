@@ -245,25 +245,43 @@ def test_what_cannot_be_is_one_line(
     assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_a_binary_that_fails_midway(tmp_path: Path, vsr: Vsr, binary: str) -> None:
-    """The first call after -h is the trial; the second one breaks off within its input."""
-    script = tmp_path / "ffmpeg"
+def script_of(folder: Path, binary: str, *, trial: str = "", run: str = "") -> Path:
+    """A script that stands for the binary: the first call after -h is the trial. Each may end in
+    lines of its own, in which $0 is the script; what is left of it is the binary's."""
+    script = folder / "ffmpeg"
     script.write_text(
         f"""#!/bin/sh
 case "$*" in *" -h "*) exec {binary} "$@";; esac
-if mkdir {tmp_path}/tried 2>/dev/null; then exec {binary} "$@"; fi
-head -c 300000 | {binary} "$@"
-echo "[enc] the device is lost" >&2
-exit 1
+if mkdir {folder}/tried 2>/dev/null; then {trial or ":"}; exec {binary} "$@"; fi
+{run}
+exec {binary} "$@"
 """
     )
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return script
+
+
+@pytest.mark.parametrize(
+    ("trial", "run", "words"),
+    [
+        ("", 'head -c 300000 | {} "$@"; echo "[enc] lost" >&2; exit 1', "of ffmpeg refused"),
+        ('{} "$@"; rm "$0"; exit', "", "cannot be run"),
+        ("", 'rm "$0"', "cannot be run"),
+        ("echo no film; exit", "echo no film; exit", "of ffmpeg refused"),
+    ],
+)
+def test_a_binary_that_fails(
+    tmp_path: Path, vsr: Vsr, binary: str, trial: str, run: str, words: str
+) -> None:
+    """Within its input, or as it is gone after the trial or after a segment, or it is none."""
+    script = script_of(tmp_path, binary, trial=trial.format(binary), run=run.format(binary))
     source = make(tmp_path / "in.mkv", Clip(frames=60))
-    order = ("-c:v", "libx264", "--preset", "ultrafast", "--ffmpeg", script)
+    order = ("-c:v", "libx264", "--preset", "ultrafast", "--ffmpeg", script, "--segment", 0)
+    order = (*order[:-1], 10) if run.startswith("rm") else order
     outcome = vsr("upscale", source, "-o", tmp_path / "out.mkv", *BASE, *order)
     assert (outcome.code, len(outcome.lines)) == (ENCODER, 1), outcome.err
-    assert "libx264 of ffmpeg refused" in outcome.err
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["ffmpeg", "in.mkv", "tried"]
+    assert words in outcome.err
+    assert not (tmp_path / "out.mkv").exists()
 
 
 def test_a_dry_run_says_it(tmp_path: Path, vsr: Vsr, binary: str) -> None:

@@ -103,21 +103,23 @@ def codec_of(options: VideoOptions, container: str) -> Codec | BinaryCodec:
 @cache
 def binary_codec(binary: str, name: str) -> BinaryCodec:
     """An encoder of this binary. Raises EncodeError if it is not there."""
-    try:
-        said = subprocess.run(
-            [binary, "-hide_banner", "-h", f"encoder={name}"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            check=False,
-        ).stdout
-    except OSError as exc:
-        raise EncodeError(f"{binary} cannot be run ({exc.strerror}); check --ffmpeg") from exc
+    said = _run((binary, "-hide_banner", "-h", f"encoder={name}")).stdout.decode(errors="replace")
     if not said.startswith("Encoder "):
         raise EncodeError(f"{Path(binary).name} has no encoder {name!r}; see `vsr doctor`")
     formats = re.search(r"Supported pixel formats: (.*)", said)
     return BinaryCodec(binary, name, tuple(_formats(formats[1].split() if formats else ())))
+
+
+def _run(command: tuple[str, ...], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """A program that has ended, and what it said. Raises EncodeError if it cannot be run."""
+    try:
+        return subprocess.run(command, input=given, capture_output=True, check=False)
+    except OSError as exc:
+        raise _unable(command, exc) from exc
+
+
+def _unable(command: tuple[str, ...], exc: OSError) -> EncodeError:
+    return EncodeError(f"{command[0]} cannot be run ({exc.strerror}); check --ffmpeg")
 
 
 def _formats(names: list[str] | tuple[()]) -> Iterator[av.VideoFormat]:
@@ -245,16 +247,17 @@ def _trial(
             nut.mux(stream.encode(frame))
     said = ""
     for muxer in _MUXERS:
-        done = subprocess.run(
-            [*command, "-f", muxer, "pipe:1"],
-            input=raw.getvalue(),
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode == 0 and done.stdout:
+        done = _run((*command, "-f", muxer, "pipe:1"), raw.getvalue())
+        if done.returncode == 0 and _is_film(done.stdout, muxer):
             return muxer, done.stdout
         said = said or done.stderr.decode(errors="replace")
     raise _refused(command, said)
+
+
+def _is_film(data: bytes, muxer: str) -> bool:
+    with suppress(av.FFmpegError), av.open(io.BytesIO(data), format=muxer) as container:
+        return bool(container.streams.video)
+    return False
 
 
 def _raw_stream(
@@ -355,14 +358,18 @@ class External(Encoder):
 
     def _begin(self) -> subprocess.Popen[bytes]:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
-        process = self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            bufsize=0,
-            **_apart(),
-        )
+        try:
+            process = self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                bufsize=0,
+                **_apart(),
+            )
+        except OSError as exc:
+            self._said.close()
+            raise _unable(self._command, exc) from exc
         self._packets: queue.SimpleQueue[SidePacket] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
         self._reader.start()
