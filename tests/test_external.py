@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import stat
+import subprocess
+import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +19,7 @@ from clips import VFR_TIMES, Clip, make
 from conformance import held
 from conftest import Vsr
 from facts import facts
+from processes import started
 
 from vsrcli.errors import EncodeError
 from vsrcli.media.ffmpeg import ffmpeg_binary
@@ -282,6 +288,22 @@ def test_a_binary_that_fails(
     assert (outcome.code, len(outcome.lines)) == (ENCODER, 1), outcome.err
     assert words in outcome.err
     assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one program there")
+def test_ctrl_c_ends_a_run_whose_binary_hangs(tmp_path: Path, binary: str) -> None:
+    script = script_of(tmp_path, binary, run=f"touch {tmp_path}/hung; exec sleep 60")
+    source, target = make(tmp_path / "in.mkv"), tmp_path / "out.mkv"
+    order = ("upscale", source, "-o", target, *BASE, "-c:v", "libx264", "--ffmpeg", script)
+    command = [sys.executable, "-m", "vsrcli", *map(str, order)]
+    with started(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "hung").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)[1]
+    assert (process.returncode, said) == (130, "vsr: interrupted; nothing was written\n")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ffmpeg", "hung", "in.mkv", "tried"]
 
 
 def test_a_dry_run_says_it(tmp_path: Path, vsr: Vsr, binary: str) -> None:

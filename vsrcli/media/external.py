@@ -28,6 +28,7 @@ from av.bitstream import BitStreamFilterContext
 from av.codec.codec import Codec, UnknownCodecError
 from av.format import Flags
 
+from vsrcli import stops
 from vsrcli.errors import EncodeError
 from vsrcli.media.encode import (
     Encoder,
@@ -113,7 +114,8 @@ def binary_codec(binary: str, name: str) -> BinaryCodec:
 def _run(command: tuple[str, ...], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """A program that has ended, and what it said. Raises EncodeError if it cannot be run."""
     try:
-        return subprocess.run(command, input=given, capture_output=True, check=False)
+        with stops.at_once():
+            return subprocess.run(command, input=given, capture_output=True, check=False)
     except OSError as exc:
         raise _unable(command, exc) from exc
 
@@ -337,7 +339,7 @@ class External(Encoder):
         self._given += 1
         self._nut.mux(self._raw.encode(picture))
         if self._feed.is_broken:
-            process.wait()
+            self._ended(process)
             raise self._failure()
         return self._ready()
 
@@ -385,14 +387,14 @@ class External(Encoder):
                 for packet in container.demux(video=0):
                     if packet.size:
                         self._packets.put(packet)
+        pipe.close()  # else it would wait for ever where it gives what is no film
 
     def _finish(self) -> list[SidePacket]:
         process = self._process
         assert process is not None
         self._nut.close()
         cast(IO[bytes], process.stdin).close()
-        self._reader.join()
-        if process.wait():
+        if self._ended(process):
             raise self._failure()
         packets = self._ready()
         missing = len(self._due)
@@ -400,6 +402,16 @@ class External(Encoder):
         if missing:
             raise EncodeError(f"{self.name} left out {missing} frames; use another --encoder")
         return packets
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        """The exit code of the binary, once it has given all packets."""
+        while self._reader.is_alive():
+            stops.check()
+            self._reader.join(stops.POLL_S)
+        while True:
+            stops.check()
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(stops.POLL_S)
 
     def _ready(self) -> list[SidePacket]:
         packets = []
@@ -467,9 +479,10 @@ class _Feed:
     def write(self, data: bytes) -> int:
         view = memoryview(b"" if self.is_broken else data)
         try:
-            while view:
-                view = view[self._pipe.write(view) :]
-        except OSError:
+            with stops.at_once():
+                while view:
+                    view = view[self._pipe.write(view) :]
+        except (OSError, stops.Stop):  # which is noted, too
             self.is_broken = True
         return len(data)
 
