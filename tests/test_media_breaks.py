@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import imageio_ffmpeg
@@ -18,6 +19,7 @@ from conftest import Vsr
 from facts import facts
 
 from vsrcli.frames import Frame
+from vsrcli.media.convert import Audio
 from vsrcli.media.packet import SidePacket
 from vsrcli.media.source import Source
 
@@ -171,6 +173,33 @@ def test_sound_that_cannot_be_decoded(
     outcome = vsr("upscale", source, "-o", tmp_path / "out.mov", *quick, *options)
     assert outcome.code == code
     assert "the sound of stream #1" in outcome.err
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 3), (("--on-error", "skip"), 0)])
+def test_the_last_sound_that_a_decoder_holds_cannot_be_decoded(
+    tmp_path: Path,
+    vsr: Vsr,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    code: int,
+) -> None:
+    def fail(packet: None) -> list[av.AudioFrame]:
+        raise av.error.InvalidDataError(errno.EINVAL, "Invalid data found")
+
+    flush = Audio.flush
+
+    def flush_of_a_broken_decoder(self: Audio) -> Iterator[SidePacket]:
+        self._source = SimpleNamespace(index=1, codec_context=SimpleNamespace(decode=fail))
+        yield from flush(self)
+
+    monkeypatch.setattr(Audio, "flush", flush_of_a_broken_decoder)
+    source = ffmpeg(tmp_path / "in.mkv", *PICTURE, *SOUND, *H264, "-c:a", "aac")
+    quick = ("--model", "bicubic", "--scale", 2, "--preset", "ultrafast", "-c:a", "aac")
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mp4", *quick, *options)
+    assert outcome.code == code, outcome.err
+    assert not code or len(outcome.lines) == 1
+    assert "the sound of stream #1 at its end cannot be decoded" in outcome.err
+    assert (tmp_path / "out.mp4").exists() == (not code)
 
 
 @pytest.mark.parametrize(("options", "code"), [((), 3), (("--on-error", "skip"), 0)])

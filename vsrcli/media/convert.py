@@ -89,7 +89,7 @@ class TextSubtitles:
                 return
             out = self.stream.codec_context.encode_subtitle(subtitle)
         except (av.FFmpegError, ValueError) as exc:  # letters that are not UTF-8
-            _leave_out("subtitle", packet, self._on_error, exc)
+            _leave_out("subtitle", self._source, said_time(packet), self._on_error, exc)
             return
         out.stream = self.stream
         out.time_base, out.pts, out.dts = packet.time_base, packet.pts, packet.pts
@@ -113,9 +113,9 @@ def _ended(packet: SidePacket, after: SidePacket) -> SidePacket:
     return packet
 
 
-def _leave_out(what: str, packet: SidePacket, on_error: str, exc: Exception) -> None:
+def _leave_out(what: str, source: av.stream.Stream, at: str, on_error: str, exc: Exception) -> None:
     """Says that it could not be decoded. Raises InputError where that is not to be passed over."""
-    line = f"the {what} of stream #{packet.stream.index} at {said_time(packet)} cannot be decoded"
+    line = f"the {what} of stream #{source.index} at {at} cannot be decoded"
     if on_error == "fail":
         raise InputError(f"{line}; use --on-error skip to go on without it") from exc
     log.warning("%s: left out", line)
@@ -197,11 +197,15 @@ class Audio:
             self._kind = kind
             yield from self._encode(frame)
 
-    def _decoded(self, packet: SidePacket) -> list[av.AudioFrame]:
+    def _decoded(self, packet: SidePacket | None) -> list[av.AudioFrame]:
+        """The frames of a packet; None: those that the decoder still holds."""
         try:
+            if packet is None:
+                return self._source.codec_context.decode(None)
             return cast(list[av.AudioFrame], packet.decode())
         except av.FFmpegError as exc:
-            _leave_out("sound", packet, self._on_error, exc)
+            at = "its end" if packet is None else said_time(packet)
+            _leave_out("sound", self._source, at, self._on_error, exc)
             return []
 
     def _new_resampler(self) -> av.AudioResampler:
@@ -209,7 +213,7 @@ class Audio:
         return av.AudioResampler(format=context.format, layout=self._layout, rate=self._rate)
 
     def flush(self) -> Iterator[SidePacket]:
-        for frame in self._source.codec_context.decode(None):
+        for frame in self._decoded(None):
             yield from self._encode(frame)
         yield from self._encode(None, is_last=True)
 
