@@ -16,7 +16,7 @@ from threading import Thread
 
 import imageio_ffmpeg
 import pytest
-from clips import VFR_TIMES, Clip, make
+from clips import VFR_TIMES, Clip, Track, make
 from conftest import Vsr
 from facts import Facts, facts
 from processes import started
@@ -126,6 +126,19 @@ def test_nut_says_the_pixel_aspect(tmp_path: Path) -> None:
     after = facts(tmp_path / "out.nut")
     assert (after.sar, len(after.pts)) == (Fraction(16, 11), 4)
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("audio", [(), (Track(),)])
+def test_mp4_keeps_a_late_start(tmp_path: Path, audio: tuple[Track, ...]) -> None:
+    source = make(tmp_path / "in.mkv", Clip(start_s=Fraction(1, 10), audio=audio))
+    out = tmp_path / "out.mp4"
+    with out.open("wb") as file:
+        order = [*VSR, source, "-o", "-", "-f", "mp4", "--preset", "veryfast", *QUICK]
+        subprocess.run(order, stdout=file, check=True)
+    before, after = facts(source), facts(out)
+    assert after.pts == before.pts
+    sound = [other.times[1][0] for facts in (before, after) for other in facts.of("audio")]
+    assert not sound or abs(sound[0] - sound[1]) < Fraction(1, 1000)
 
 
 def test_raw_video_both_ways(tmp_path: Path, upscale: Vsr) -> None:

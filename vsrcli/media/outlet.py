@@ -34,7 +34,7 @@ from vsrcli.paths import PICTURES, PIPE, Numbered, behind, is_picture, local, nu
 
 log = logging.getLogger("vsr")
 MOV = ("mp4", "mov", "ipod", "3gp", "psp")
-_STREAMED = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
+_STREAMED = {"movflags": "+frag_keyframe+delay_moov+default_base_moof"}
 _STILLS: Mapping[str, VideoOptions] = {
     ".png": VideoOptions(codec="png"),
     ".jpg": VideoOptions(codec="mjpeg", extra={"flags": "+qscale", "global_quality": "236"}),
