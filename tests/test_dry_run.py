@@ -56,6 +56,11 @@ def test_json_holds_the_same(tmp_path: Path, vsr: Vsr) -> None:
         (("-c:v", "libx264", "--pix-fmt", "gbrp"), 8),
         (("--model", "none"), 5),
         (("-o", "out.txt"), 4),
+        (("-c:v", "prores_ks", "-o", "out.h264"), 8),
+        (("-c:v", "mjpeg", "--crf", 20), 8),
+        (("--preset", "quick"), 8),
+        (("--strength", 0.5), 2),
+        (("-o", "out.png"), 4),
     ],
 )
 def test_it_is_refused_as_the_run_would_be(
@@ -64,8 +69,30 @@ def test_it_is_refused_as_the_run_would_be(
     order = ("upscale", make(tmp_path / "in.mkv"), *QUICK, *more)
     dry = vsr(*order, "--dry-run")
     wet = vsr(*order, "--progress", "none")
-    assert (dry.code, dry.err) == (wet.code, wet.err) == (code, dry.err)
-    assert len(dry.lines) == 1
+    assert (dry.code, dry.lines) == (wet.code, wet.lines[-1:])
+    assert (dry.code, len(dry.lines)) == (code, 1)
+
+
+@pytest.mark.parametrize(
+    ("clip", "name", "more"),
+    [
+        (Clip(), "out.mkv", ("--no-scene-cut",)),
+        (Clip(rotation=90), "out.mp4", ()),
+        (Clip(rotation=90), "out.avi", ()),
+        (TWO_TRACKS, "out.y4m", ()),
+        (TWO_TRACKS, "out.ts", ("--tile", "48x48")),
+        (Clip(), "out.mp4", ("--width", 101, "--height", 67, "-c:v", "mpeg4")),
+    ],
+)
+def test_it_warns_as_the_run_does(
+    tmp_path: Path, vsr: Vsr, clip: Clip, name: str, more: tuple[str | int, ...]
+) -> None:
+    order = ("upscale", make(tmp_path / "in.mkv", clip), "-m", "bicubic", *more)
+    order += ("-o", tmp_path / name)
+    dry = json.loads(vsr(*order, "--dry-run", "--progress", "json").out)
+    wet = vsr(*order, "--progress", "none")
+    assert [f"vsr: warning: {text}" for text in dry["warnings"]] == wet.lines
+    assert wet.code == 0
 
 
 def test_a_pipe_is_not_emptied(vsr: Vsr) -> None:

@@ -224,6 +224,20 @@ def test_what_upscale_refuses_is_told(vsr: Vsr, tmp_path: Path) -> None:
     assert _probe(vsr, tmp_path / "a.mkv", "--scale", 4)["warnings"] == []
 
 
+def test_what_upscale_warns_of_is_told(vsr: Vsr, tmp_path: Path) -> None:
+    clip = Clip(audio=(), attachments={"note.txt": b"text"})
+    path = make(tmp_path / "a.mkv", clip).rename(tmp_path / "a.mp4")
+    (remark,) = _probe(vsr, path)["warnings"]
+    assert "is not kept: mp4 holds no attachments" in remark
+
+
+def test_an_encoder_of_odd_sides_is_not_refused(vsr: Vsr, tmp_path: Path) -> None:
+    clip = Clip(frames=1, size=(95, 63), codec="mjpeg", pix_fmt="yuvj420p", audio=())
+    source = make(tmp_path / "a.jpg", clip)
+    (remark,) = _probe(vsr, source, "--scale", 3)["warnings"]
+    assert "Lanczos to 285x189" in remark
+
+
 def test_interlaced_is_told(vsr: Vsr, tmp_path: Path) -> None:
     options = {"x264-params": "tff=1", "preset": "ultrafast"}
     found = _probe(vsr, make(tmp_path / "a.mkv", Clip(options=options, audio=())))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from vsrcli.errors import UsageError
 from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, ModelSpeed, measure_speeds, trial_tuning
@@ -16,13 +16,13 @@ from vsrcli.media.external import codec_of
 from vsrcli.media.frame_count import centre
 from vsrcli.media.info import SourceInfo
 from vsrcli.media.outlet import open_outlet
-from vsrcli.media.plan import plan_streams
+from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
 from vsrcli.memory_needs import peak_bytes
 from vsrcli.models import Model, Temporal
 from vsrcli.paths import is_pipe, is_plain
-from vsrcli.pipeline import expected_frames, open_source
-from vsrcli.probe import Outcome, collected_warnings, encoded_format
+from vsrcli.pipeline import driver_of, expected_frames, open_source, warn_of_job
+from vsrcli.probe import Outcome, collected_warnings, encoded_format, trial_sink
 from vsrcli.resume import check_work, unfinished
 from vsrcli.runtime.bare_onnx import resolve_model
 from vsrcli.runtime.devices import choose_device
@@ -73,19 +73,25 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
         check_target(job.target, job.source, overwrite=job.overwrite)
     with collected_warnings() as warnings, open_source(job, threads=job.threads) as source:
         source.check_length()
-        samples, decode_s = _samples(source)
         video = source.info.video
         size = choose_size(job, model, video)
         target = job.target or default_target(job.source, model.id, size)
         if not job.target:
             check_target(target, job.source, overwrite=job.overwrite)
+        with closing(driver_of(job, model, size, video)) as driver:
+            device = driver.device
+        done = unfinished(target) if is_plain(target) else 0
+        if done and job.resume:
+            check_work(target, identity(job, model, size, device))
         outlet = open_outlet(target, job.format)
         settled = replace(job, video=outlet.settings(job.video))
-        outcome = _outcome(settled, source, size, target, outlet.format, samples[0])
-        speed = _speed(settled, model, size, source, samples, decode_s)
-    done = unfinished(target) if is_plain(target) else 0
-    if done and job.resume:
-        check_work(target, identity(job, model, size, speed.device))
+        with trial_sink(job, source, size, target) as sink:
+            warn_of_job(job, model, video)
+            samples, decode_s = _samples(source)
+            sink.check_room(len(samples))
+            outcome = _outcome(settled, sink, size, samples[0])
+        with collected_warnings():  # a trial's repeat those of the run
+            speed = _speed(settled, outcome, model, source, samples, decode_s)
     return Prospect(
         info=source.info,
         outcome=outcome,
@@ -112,32 +118,22 @@ def _samples(source: Source) -> tuple[list[Frame], float]:
     return samples, (time.perf_counter() - began) / len(samples)
 
 
-def _outcome(
-    job: Job, source: Source, size: Size, target: Path, container: str, first: Frame
-) -> Outcome:
-    codec = codec_of(job.video, container)
-    pix_fmt = encoded_format(codec, first, size, job.video.pix_fmt)
-    plans = plan_streams(
-        source.container,
-        video=source.info.video.index,
-        container=container,
-        audio=job.audio,
-        wanted=source.wanted,
-    )
+def _outcome(job: Job, sink: Sink, size: Size, first: Frame) -> Outcome:
+    codec = codec_of(job.video, sink.format)
     return Outcome(
-        target=target,
-        container=container,
+        target=sink.target,
+        container=sink.format,
         encoder=codec.name,
-        pix_fmt=pix_fmt,
+        pix_fmt=encoded_format(codec, first, job.video.pix_fmt),
         size=size,
-        streams=tuple(sorted(plans, key=lambda plan: plan.index)),
+        streams=tuple(sorted(sink.plans, key=lambda plan: plan.index)),
     )
 
 
 def _speed(
     job: Job,
+    outcome: Outcome,
     model: Model,
-    size: Size,
     source: Source,
     samples: Sequence[Frame],
     decode_s: float,
@@ -158,8 +154,8 @@ def _speed(
         samples,
         source.info.video,
         [model],
-        scale=size.scale,
-        options=job.video,
+        scale=outcome.size.scale,
+        options=replace(job.video, codec=outcome.encoder),
         decode_s=decode_s,
         opener=opened,
     ).models

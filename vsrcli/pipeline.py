@@ -174,20 +174,7 @@ def _open_run(job: Job, stack: ExitStack) -> _Run:
     if not job.target:
         _check_target(target, job)
     cleaned: list[ShotCleaning] = []
-    driver = open_driver(
-        model,
-        size.scale,
-        picture=video.picture,
-        device=job.device,
-        engine=job.engine,
-        precision=job.precision,
-        threads=threads.infer,
-        gpu_is_shared=job.shares_gpu,
-        warm_up=model.warm_up if job.warm_up is None else job.warm_up,
-        tuning=job.tuning,
-        on_shot=cleaned.append,
-    )
-    stack.enter_context(closing(driver))
+    driver = stack.enter_context(closing(driver_of(job, model, size, video, cleaned.append)))
     work: Work | NoWork = NoWork()
     if is_plain(job.source) and is_plain(target):
         this = identity(job, model, size, driver.device)
@@ -214,6 +201,29 @@ def _open_run(job: Job, stack: ExitStack) -> _Run:
         work=work,
         sink=sink,
         cleaned=cleaned,
+    )
+
+
+def driver_of(
+    job: Job,
+    model: Model,
+    size: Size,
+    video: VideoInfo,
+    on_shot: Callable[[ShotCleaning], None] = lambda _: None,
+) -> Driver:
+    """The driver of a job. Raises UsageError, ModelError, WeightsError, DeviceError."""
+    return open_driver(
+        model,
+        size.scale,
+        picture=video.picture,
+        device=job.device,
+        engine=job.engine,
+        precision=job.precision,
+        threads=shares(job.threads, light=model.temporal is Temporal.FRAME).infer,
+        gpu_is_shared=job.shares_gpu,
+        warm_up=model.warm_up if job.warm_up is None else job.warm_up,
+        tuning=job.tuning,
+        on_shot=on_shot,
     )
 
 
@@ -281,10 +291,15 @@ def expected_frames(job: Job, video: VideoInfo) -> int:
 
 
 def _log_start(run: _Run) -> None:
-    """Says what runs on what, and warns of what is unusual or has no effect."""
-    job, model, video, size = run.job, run.model, run.source.info.video, run.size
-    log.info("%s x%d on %s: %dx%d to %dx%d", model.id, size.scale, run.driver.device,
+    """Says what runs on what."""
+    video, size = run.source.info.video, run.size
+    log.info("%s x%d on %s: %dx%d to %dx%d", run.model.id, size.scale, run.driver.device,
              video.width, video.height, size.width, size.height)  # fmt: skip
+    warn_of_job(run.job, run.model, video)
+
+
+def warn_of_job(job: Job, model: Model, video: VideoInfo) -> None:
+    """Warns of what is unusual or has no effect."""
     if video.interlaced:
         log.warning("the picture is interlaced: it is upscaled as it is, field lines and all")
     given = {

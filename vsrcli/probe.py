@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrcli.errors import EncodeError, UsageError
+from vsrcli.errors import EncodeError, OutputError, UsageError
 from vsrcli.estimate import SAMPLE_SIZE, SAMPLES, Speeds, measure_speeds
 from vsrcli.frames import Frame
 from vsrcli.job import DEFAULT_MODEL, Job
@@ -22,13 +22,13 @@ from vsrcli.media.plan import StreamPlan, plan_streams
 from vsrcli.media.settings import (
     Offer,
     VideoOptions,
-    check_even,
     check_opaque,
     choose_format,
     default_codec,
     encoder_named,
     loses_alpha,
 )
+from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
 from vsrcli.memory_needs import Need, memory_needs
 from vsrcli.models import Model, Temporal, find_model, list_models
@@ -86,28 +86,32 @@ def probe_source(
         raise UsageError("vsr probe cannot look into a pipe; name a file")
     models = list_models()
     with collected_warnings() as warnings, Source(path, on_error="skip") as source:
+        info = source.info
+        model = find_model(DEFAULT_MODEL)
+        job = Job(source=path, model=model.id, scale=scale)
+        size = choose_size(job, model, info.video)
+        target = default_target(path, model.id, size)
+        _try_output(job, source, size, target)
         census = take_census(
             source,
             limit_s=None if exact else _DECODE_LIMIT_S,
             samples=SAMPLES,
             sample_size=SAMPLE_SIZE,
         )
-        info = source.info
-        model = find_model(DEFAULT_MODEL)
-        size = choose_size(Job(source=path, model=model.id, scale=scale), model, info.video)
-        outcome = _outcome(source, model, size, census)
+        outcome = _outcome(source, size, target, census)
         needs = tuple(memory_needs(info.video.picture, models, scale=size.factor))
         tilings = _tilings(info.video, models, size.factor)
         speeds = None
         if measure:
-            speeds = measure_speeds(
-                census.samples,
-                info.video,
-                models,
-                scale=size.factor,
-                options=VideoOptions(codec=outcome.encoder),
-                decode_s=census.decode_s,
-            )
+            with collected_warnings():  # a trial's repeat those of the run
+                speeds = measure_speeds(
+                    census.samples,
+                    info.video,
+                    models,
+                    scale=size.factor,
+                    options=VideoOptions(codec=outcome.encoder),
+                    decode_s=census.decode_s,
+                )
     scales = sorted({s for m in models for s in m.scales} | {size.factor})
     return ProbeReport(
         info=info,
@@ -131,14 +135,22 @@ def _tilings(video: VideoInfo, models: Sequence[Model], factor: int) -> dict[str
     return found
 
 
-def _outcome(source: Source, model: Model, size: Size, census: Census) -> Outcome:
+def _try_output(job: Job, source: Source, size: Size, target: Path) -> None:
+    """Warns of what a run would, as it opens its output, or of why it cannot."""
+    try:
+        with trial_sink(job, source, size, target):
+            pass
+    except (EncodeError, OutputError) as exc:
+        log.warning("vsr upscale will refuse this: %s", exc)
+
+
+def _outcome(source: Source, size: Size, target: Path, census: Census) -> Outcome:
     video = source.info.video
-    target = default_target(source.path, model.id, size)
     outlet = open_outlet(target)
     container = outlet.format
     codec = encoder_named(outlet.settings(VideoOptions()).codec or default_codec(container))
     try:
-        pix_fmt = encoded_format(codec, census.samples[0], size)
+        pix_fmt = encoded_format(codec, census.samples[0])
     except EncodeError as exc:
         pix_fmt = video.layout.name
         log.warning("vsr upscale will refuse this: %s", exc)
@@ -153,11 +165,24 @@ def _outcome(source: Source, model: Model, size: Size, census: Census) -> Outcom
     )
 
 
-def encoded_format(codec: Offer, first: Frame, size: Size, wanted: str | None = None) -> str:
+def trial_sink(job: Job, source: Source, size: Size, target: Path) -> Sink:
+    """The sink of a run, which writes nothing. To be had before the source's first frame is taken.
+    Raises EncodeError, OutputError where the run would."""
+    return Sink(
+        target,
+        source,
+        video=job.video,
+        size=(size.width, size.height),
+        audio=job.audio,
+        format_=job.format,
+        writes=False,
+    )
+
+
+def encoded_format(codec: Offer, first: Frame, wanted: str | None = None) -> str:
     """The pixel format of a run's output. Raises EncodeError where the run would, by its first
     frame; warns of what may end it later."""
     pix_fmt = choose_format(codec, first.layout, wanted)
-    check_even(codec, pix_fmt, size.width, size.height)
     if not wanted and loses_alpha(first.layout, pix_fmt):
         check_opaque(first, codec.name)
         log.warning("vsr upscale will stop at a frame that is transparent, which %s cannot hold, "

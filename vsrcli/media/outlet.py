@@ -391,6 +391,41 @@ class PipeOutlet:
         pass
 
 
+class NoOutlet:
+    """Stands for an outlet where a run is only tried: what goes there is lost."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self.format, self.holds, self.settings = outlet.format, outlet.holds, outlet.settings
+
+    def open(
+        self, options: Mapping[str, str], *, aspect: Fraction = Fraction(1)
+    ) -> av.container.OutputContainer:
+        return av.open(
+            os.devnull,
+            "w",
+            format=self.format,
+            container_options={**_DEEP.get(self.format, {}), **options},
+        )
+
+    def bytes(self) -> int:
+        return 0
+
+    def frames(self, video: int, size: tuple[int, int]) -> int | None:
+        return None
+
+    def place(self, *, overwrite: bool) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
+
+    def discard(self) -> None:
+        pass
+
+
 class _Stream:
     """The standard output as FFmpeg writes to it. What libraries print there goes to stderr."""
 

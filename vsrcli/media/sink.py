@@ -28,7 +28,7 @@ from vsrcli.media.encode import FrameWriter, lacks_shape
 from vsrcli.media.external import open_writer
 from vsrcli.media.languages import language_in
 from vsrcli.media.nut import NUT
-from vsrcli.media.outlet import MOV, open_outlet
+from vsrcli.media.outlet import MOV, NoOutlet, open_outlet
 from vsrcli.media.packet import SidePacket, time_of
 from vsrcli.media.plan import (
     COVERED,
@@ -79,17 +79,20 @@ class Sink:
         part: Path | None = None,
         format_: str | None = None,
         overwrite: bool = True,
+        writes: bool = True,
     ) -> None:
         """`part` is where a file grows until it is whole; None: beside the target. `format_` is
         the container where the target's name does not say it. `overwrite`: what is at the target
-        when all is done is replaced.
+        when all is done is replaced. `writes` False: nothing is, as it is only to be seen whether
+        all of this can be opened.
         """
         self.target, self._source = target, source
         self.frames = 0
         self._replay: Iterator[SidePacket] | None = None
         self._held: list[SidePacket] = []
         self._sound_pts: dict[int, int] = {}
-        self._outlet = open_outlet(target, format_, part)
+        outlet = open_outlet(target, format_, part)
+        self._outlet = outlet if writes else NoOutlet(outlet)
         video = self._outlet.settings(video)
         self._muxed, self._overwrite = 0, overwrite
         self._info = source.info.video.shaped(*size)
@@ -252,11 +255,7 @@ class Sink:
     def write(self, item: Frame | SidePacket) -> None:
         """One upscaled frame, or one packet of another stream. Raises EncodeError, OutputError."""
         if isinstance(item, Frame):
-            if self.frames == self._outlet.holds:
-                raise OutputError(
-                    f"{self.target} is one picture and there are more frames; name numbered ones, "
-                    f"{self.target.stem}_%05d{self.target.suffix}, or choose one with -ss and -t"
-                )
+            self.check_room(self.frames + 1)
             self._catch_up()
             ticks = item.pts + _ticks(self._shift, item.time_base)
             with self._system_errors():
@@ -273,6 +272,14 @@ class Sink:
         elif item.stream.index in self._converters:
             self._retime(item)
             self._mux_beside(list(self._converters[item.stream.index].feed(item)))
+
+    def check_room(self, frames: int) -> None:
+        """Raises OutputError where the target does not hold so many frames."""
+        if self._outlet.holds is not None and frames > self._outlet.holds:
+            raise OutputError(
+                f"{self.target} is one picture and there are more frames; name numbered ones, "
+                f"{self.target.stem}_%05d{self.target.suffix}, or choose one with -ss and -t"
+            )
 
     @property
     def bytes(self) -> int:
