@@ -119,10 +119,11 @@ def test_unfinished_work_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "frames"),
     [({}, 100), ({"start_s": 1}, 75), ({"end_s": 3}, 75), ({"start_s": 1, "end_s": 3}, 50),
-     ({"end_s": 9}, 100), ({"start_s": 1, "end_s": 9}, 75), ({"start_s": 9}, 0)],
+     ({"end_s": 9}, 100), ({"start_s": 1, "end_s": 9}, 75), ({"start_s": 9}, 0),
+     ({"end_s": 0.5}, 13), ({"start_s": 0.33, "end_s": 0.63}, 7), ({"start_s": 0.01}, 99)],
 )  # fmt: skip
 def test_a_part_is_expected_to_have_its_frames(
-    tmp_path: Path, part: dict[str, int], frames: int
+    tmp_path: Path, part: dict[str, float], frames: int
 ) -> None:
     times = {name: Fraction(time_s) for name, time_s in part.items()}
     clip = make(tmp_path / "in.mp4", Clip(frames=2))

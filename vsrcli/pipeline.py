@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TypeVar
 
@@ -284,10 +285,8 @@ def expected_frames(job: Job, video: VideoInfo) -> int:
     """How many of the source's frames a job will decode; 0 if that is not known."""
     if job.start_s is None and job.end_s is None:
         return video.frames
-    rate = float(video.rate)
-    length_s = video.frames / rate
-    end_s = length_s if job.end_s is None else min(length_s, float(job.end_s))
-    return max(0, round((end_s - float(job.start_s or 0)) * rate))
+    end = video.frames if job.end_s is None else min(video.frames, ceil(job.end_s * video.rate))
+    return max(0, end - ceil((job.start_s or 0) * video.rate))
 
 
 def _log_start(run: _Run) -> None:
