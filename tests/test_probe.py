@@ -55,6 +55,13 @@ def test_constant_rate_in_the_milliseconds_of_matroska(vsr: Vsr, tmp_path: Path)
     assert video["time_base"] == "1/1000"
 
 
+def test_sound_that_ends_later_adds_no_frames(vsr: Vsr, tmp_path: Path) -> None:
+    rate = Fraction(60)
+    clip = Clip(frames=20, rate=rate, time_base=1 / rate, subtitles=(Text(),))
+    video = _probe(vsr, make(tmp_path / "a.mkv", clip))["video"]
+    assert (video["frames"], video["frames_declared"]) == (20, 20)
+
+
 def test_variable_rate(vsr: Vsr, tmp_path: Path) -> None:
     times = [0, 512, 1024, 2560, 2816, 3400]
     video = _probe(vsr, make(tmp_path / "a.mp4", Clip(frames=6, times=times)))["video"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from vsrcli.media.truncation import ENDING, declared_frames, declared_s
 
 _PQ, _HLG, _BT2020_NCL = 16, 18, 9
 """TransferCharacteristics and MatrixCoefficients of H.273."""
+_END_TAG = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
 _CENTRED_CODECS = {"mjpeg", "mpeg1video", "mjpegb", "jpegls", "webp"}
 
 
@@ -93,7 +95,17 @@ def _video(
 def _duration(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
     if stream.duration and stream.time_base and container.format.name not in ENDING:
         return Fraction(stream.duration * stream.time_base)
-    return declared_s(container)
+    return _tagged_s(stream) or declared_s(container)
+
+
+def _tagged_s(stream: av.VideoStream) -> Fraction:
+    """How long a stream of Matroska is by its tag of the instant of its end; 0 without one."""
+    match = _END_TAG.fullmatch(stream.metadata.get("DURATION", ""))
+    if not match:
+        return Fraction(0)
+    hours, minutes, seconds = map(Fraction, match.groups())
+    start = Fraction((stream.start_time or 0) * (stream.time_base or 0))
+    return max(Fraction(0), hours * 3600 + minutes * 60 + seconds - start)
 
 
 def color_of(frame: av.VideoFrame, codec: str = "") -> Color:
