@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import signal
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from clips import Clip, make
 from conftest import Vsr
 
+from vsrcli import Job, upscale
 from vsrcli.cli.events import JsonEvents, KeyValueEvents, fate, key_value_stream
 from vsrcli.errors import DeviceError
 from vsrcli.progress import Progress
@@ -119,6 +122,25 @@ def test_events_are_flushed_and_rare() -> None:
     assert [event["frame"] for event in found] == [1, 50]  # the first, and the last of all
     assert {(event["job"], event["source"]) for event in found} == {(3, "in.mp4")}
     assert stream.flushes == 2
+
+
+def test_a_cut_is_told_in_the_times_of_the_output(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mkv", Clip(frames=30, audio=()))
+    job = Job(source=source, target=tmp_path / "out.mkv", model="bicubic", start_s=Fraction("0.8"))
+    seen: list[Progress] = []
+    upscale(job, seen.append)
+    assert [round(step.out_time_s, 3) for step in seen] == [n / 25 for n in range(10)]
+    assert [round(step.done_s, 3) for step in seen] == [n / 25 for n in range(1, 11)]
+
+
+def test_speed_is_that_of_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", iter((0.0, 0.0, 2.0, 2.0, 2.0, 2.0)).__next__)
+    told, lines = io.StringIO(), io.StringIO()
+    shown = JsonEvents(told, Path("in.mp4")), KeyValueEvents(lines)
+    for each in shown:
+        each.step(replace(step(1), out_time_s=36_000.0, done_s=4.0))
+    (event,), (block,) = events(told.getvalue()), blocks(lines.getvalue())
+    assert (event["speed"], block["speed"]) == (2.0, "2x")
 
 
 def test_unknown_numbers_are_null() -> None:

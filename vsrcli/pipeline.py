@@ -73,7 +73,7 @@ def upscale(
         resumed = run.work.frames
         upscaled = _stages(run, stack)
         on_stage(Started(**vars(_task(run)), frames=run.expected))
-        meter = Meter(run.expected, resumed)
+        meter = Meter(run.expected, resumed, run.sink.shift)
         if run.segment_frames:
             run.sink.keep_segment(run.work.next_file())
         for item in upscaled:

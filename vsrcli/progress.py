@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from vsrcli.frames import Frame
@@ -46,11 +47,13 @@ class Progress:
     fps: float
     """Frames a second since this run began."""
     out_time_s: float
-    """Presentation time of the last frame."""
+    """Presentation time of the last frame in the output."""
     eta_s: float | None
     """Until the last frame; None if that is unknown."""
     out_bytes: int = 0
     """Of the file so far."""
+    done_s: float = 0.0
+    """How long the video is that this run has made so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +88,13 @@ class Report(Task):
 
 class Meter:
     """Frame rate and time left, from the frames that came out: `done` of `frames` were there
-    before."""
+    before. `shift_s` lies between the source's times and the output's."""
 
-    def __init__(self, frames: int, done: int) -> None:
+    def __init__(self, frames: int, done: int, shift_s: Fraction) -> None:
         self._frames, self._began = frames, time.perf_counter()
         self._done = self._before = done
+        self._shift_s = float(shift_s)
+        self._first_s: float | None = None
 
     def step(self, frame: Frame, out_bytes: int) -> Progress:
         """One more has come out."""
@@ -97,11 +102,14 @@ class Meter:
         elapsed = max(time.perf_counter() - self._began, 1e-6)
         fps = (self._done - self._before) / elapsed
         left = self._frames - self._done
+        if self._first_s is None:
+            self._first_s = frame.time_s
         return Progress(
             frame=self._done,
             frames=self._frames,
             fps=fps,
-            out_time_s=frame.time_s,
+            out_time_s=frame.time_s + self._shift_s,
             eta_s=left / fps if self._frames and left >= 0 else None,
             out_bytes=out_bytes,
+            done_s=frame.time_s - self._first_s + float(frame.duration * frame.time_base),
         )

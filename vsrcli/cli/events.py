@@ -92,7 +92,7 @@ class JsonEvents:
         _write(self._stream, f"{line}\n")
 
     def _where(self, progress: Progress) -> dict[str, object]:
-        speed = progress.out_time_s / max(time.monotonic() - self._began, 1e-6)
+        speed = progress.done_s / max(time.monotonic() - self._began, 1e-6)
         return {
             "frame": progress.frame,
             "frames": progress.frames or None,
@@ -150,7 +150,7 @@ class KeyValueEvents:
         size = last.out_bytes if size is None else size
         micros = round(last.out_time_s * 1_000_000)
         rate = size * 8 / 1000 / last.out_time_s if last.out_time_s > 0 else 0.0
-        speed = last.out_time_s / max(time.monotonic() - self._began, 1e-6)
+        speed = last.done_s / max(time.monotonic() - self._began, 1e-6)
         block = {
             "frame": last.frame,
             "fps": f"{last.fps:.2f}",

@@ -102,8 +102,9 @@ class Sink:
             open_writer, info=self._info, options=video, size=size, threads=threads
         )
         self._container = self._create(self._outlet.format)
-        self._shift = self._time_shift()
-        self._silence = Silence(self._container, source.first_time_s + self._shift)
+        self.shift = self._time_shift()
+        """Seconds that are added to every timestamp of the source."""
+        self._silence = Silence(self._container, source.first_time_s + self.shift)
         try:
             self.plans = self._add_streams(audio)
             self._start()
@@ -211,13 +212,13 @@ class Sink:
 
     def _chapters(self, chapters: list[av.container.Chapter]) -> list[av.container.Chapter]:
         span = self._source.span
-        if span.whole and not self._shift:
+        if span.whole and not self.shift:
             return chapters
-        end = None if span.end_s is None else span.end_s + self._shift
+        end = None if span.end_s is None else span.end_s + self.shift
         kept = []
         for chapter in chapters:
             base = chapter["time_base"] or Fraction(1, 1000)
-            start, stop = (Fraction(chapter[k] * base) + self._shift for k in ("start", "end"))
+            start, stop = (Fraction(chapter[k] * base) + self.shift for k in ("start", "end"))
             if stop > 0 and (end is None or start < end):
                 chapter["start"] = _ticks(max(start, Fraction(0)), base)
                 chapter["end"] = _ticks(stop if end is None else min(stop, end), base)
@@ -257,7 +258,7 @@ class Sink:
         if isinstance(item, Frame):
             self.check_room(self.frames + 1)
             self._catch_up()
-            ticks = item.pts + _ticks(self._shift, item.time_base)
+            ticks = item.pts + _ticks(self.shift, item.time_base)
             with self._system_errors():
                 packets = self._segments.encode(item, ticks)
             self._mux_picture(packets)
@@ -320,7 +321,7 @@ class Sink:
             at_s = time_of(until)
             if at_s is None:
                 return
-            end = at_s + self._shift
+            end = at_s + self.shift
         for packet in self._replay:
             self._mux_picture([packet])
             if end is not None and packet.dts is not None and packet.dts * packet.time_base >= end:
@@ -336,7 +337,7 @@ class Sink:
             raise output_error(self.target, exc) from exc
 
     def _retime(self, packet: SidePacket) -> None:
-        ticks = _ticks(self._shift, packet.time_base)
+        ticks = _ticks(self.shift, packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
         packet.dts = None if packet.dts is None else packet.dts + ticks
         if (packet.duration or 0) >= _ENDLESS:
