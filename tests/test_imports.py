@@ -43,7 +43,7 @@ ALLOWED = {
     "sizes": {"job", "media", "models"},
     "targets": {"job", "models", "paths", "sizes", "errors"},
     "locks": set(),
-    "resume": {"locks", "frames", "paths", "errors"},
+    "resume": {"locks", "frames", "paths", "runtime", "errors"},
     "segments": {"resume", "runtime", "sequences", "frames", "errors"},
     "identity": {"", "resume", "job", "media", "models", "sizes"},
     "batch": {"pipeline", "progress", "job", "stops", "errors"},

@@ -21,7 +21,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import Clip, make
+from clips import Clip, make, picture
 from conftest import Vsr
 from facts import facts
 from kills import SEGMENT, campaign, order, same, shots_clip
@@ -39,6 +39,7 @@ from vsrcli.media.resume_entry import Entry, find_entry
 from vsrcli.media.segment_files import SegmentWriter, _Joint
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
+from vsrcli.models import Tuning
 from vsrcli.models.model import read_model
 from vsrcli.pipeline import upscale
 from vsrcli.progress import Finishing, Stage
@@ -361,6 +362,37 @@ def test_a_model_that_holds_more_than_a_segment_resumes(tmp_path: Path, vsr: Vsr
         assert vsr(*order, "-o", target).code == 4
     assert vsr(*order, "-o", target, "--resume").code == 0
     assert facts(target) == facts(alone)
+
+
+@pytest.mark.parametrize(("chunk", "kept"), [(3, 3), (7, 2)])
+def test_a_resumed_run_tells_how_each_shot_was_cleaned(
+    tmp_path: Path, chunk: int, kept: int
+) -> None:
+    source = tmp_path / "in.mkv"
+    with av.open(source, "w") as out:
+        video = out.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 40, 24, "yuv420p"
+        for index in range(30):
+            rgb = picture(index, (40, 24))
+            rgb = 255 - rgb[::-1] if index // 10 % 2 else rgb
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
+            out.mux(video.encode(frame.reformat(format="yuv420p")))
+        out.mux(video.encode(None))
+    alone = Job(
+        source=source,
+        target=tmp_path / "alone.mkv",
+        model="realbasicvsr-lite",
+        tuning=Tuning(chunk=chunk, overlap=2, clean="1"),
+        segment=4,
+    )
+    wanted = upscale(alone).cleaned
+    assert len(wanted) > 2
+    job = replace(alone, target=tmp_path / "out.mkv")
+    with stopped_after(kept), pytest.raises(OutputError):
+        upscale(job)
+    report = upscale(replace(job, resume=True))
+    assert report.resumed > 10
+    assert report.cleaned == wanted
 
 
 def test_what_is_done_is_not_decoded_again(

@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -102,6 +102,8 @@ class _Run:
     sink: Sink
     cleaned: list[ShotCleaning]
     """Grows with every shot."""
+    over: list[ShotCleaning] = field(default_factory=list)
+    """The shots that have ended since the last segment was kept."""
 
     @property
     def expected(self) -> int:
@@ -152,9 +154,11 @@ def run_model(
 
 def _keep_segment(checkpoint: Checkpoint, run: _Run) -> None:
     """Counts the segment that ends here as done, unless it is empty."""
+    run.over.extend(checkpoint.place.cleaned)
     frames = run.sink.cut()
     if frames:
-        place = replace(checkpoint.place, damaged=run.source.damaged)
+        place = replace(checkpoint.place, damaged=run.source.damaged, cleaned=tuple(run.over))
+        run.over.clear()
         run.work.add(place=place, frames=frames, state=checkpoint.state)
         run.sink.keep_segment(run.work.next_file())
 
@@ -254,6 +258,7 @@ def _resume(run: _Run, place: ResumePoint) -> None:
     """Starts with the finished segments of an earlier run, and spares their decoding where that is
     safe."""
     run.sink.replay(run.work.files, run.work.frames)
+    run.cleaned.extend(run.work.cleaned)
     source = run.source
     if place.damaged or not source.span.whole:
         return

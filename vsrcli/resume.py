@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from vsrcli import locks
 from vsrcli.errors import OutputError, ResumeError, output_error
 from vsrcli.paths import behind
+from vsrcli.runtime.cleaning import ShotCleaning
 
 FORMAT = 1
 """Of the manifest; raised when its meaning changes."""
@@ -67,6 +68,8 @@ class ResumePoint:
     """Frames before it that the model has taken and not given back."""
     damaged: int = 0
     """Packets of the source that could not be decoded so far."""
+    cleaned: tuple[ShotCleaning, ...] = ()
+    """What a bidirectional model did to the shots that ended since the place before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,11 @@ class Work:
     def place(self) -> ResumePoint | None:
         """Where to go on; None from the start."""
         return self.segments[-1].place if self.segments else None
+
+    @property
+    def cleaned(self) -> list[ShotCleaning]:
+        """What was done to the shots that have ended, in order."""
+        return [shot for segment in self.segments for shot in segment.place.cleaned]
 
     @property
     def files(self) -> list[Path]:
@@ -259,6 +267,7 @@ class NoWork:
     place: ResumePoint | None = None
     frames = 0
     files: Sequence[Path] = ()
+    cleaned: Sequence[ShotCleaning] = ()
 
     def state(self) -> State:
         """Nothing was carried over a border."""
@@ -441,7 +450,8 @@ def _plain(segment: Segment) -> dict[str, Any]:
 
 def _segment(entry: Mapping[str, Any]) -> Segment:
     place = entry["place"]
-    made = ResumePoint(**{**place, "time_s": Fraction(place["time_s"])})
+    shots = (ShotCleaning(**{**s, "passes": tuple(s["passes"])}) for s in place.get("cleaned", ()))
+    made = ResumePoint(**{**place, "time_s": Fraction(place["time_s"]), "cleaned": tuple(shots)})
     return Segment(**{**entry, "place": made})
 
 

@@ -87,6 +87,7 @@ def checkpoint(border: Border, driver: Driver) -> Checkpoint:
         digest=before.digest(),
         primer=border.primer,
         held=carried.held,
+        cleaned=carried.cleaned,
     )
     return Checkpoint(place=place, state=carried.arrays)
 

@@ -33,6 +33,8 @@ class Carried:
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     held: int = 0
     """Frames at the end of those pushed that have not come back yet."""
+    cleaned: tuple[ShotCleaning, ...] = ()
+    """The shots that are over since the one before was saved."""
 
 
 class Driver(Protocol):

@@ -142,6 +142,7 @@ class BidirectionalDriver:
         self._large_strips: list[Tensor] = []
         self._waiting: deque[_Held] = deque()
         self._shot = _Shot()
+        self._over: list[ShotCleaning] = []  # since the last `save`
 
     def push(self, frame: Frame) -> list[Frame]:
         if self._shot.first < 0:
@@ -168,6 +169,7 @@ class BidirectionalDriver:
                 change=shot.change,
             )
             log.info("%s", done)
+            self._over.append(done)
             self._on_shot(done)
         for held in self._waiting:
             self._forget(held)
@@ -190,7 +192,8 @@ class BidirectionalDriver:
         for name, tensor in (("feature", shot.feature), ("clean", shot.clean)):
             if tensor is not None:
                 arrays[name] = self._engines["forward"].get(tensor)
-        return Carried(arrays=arrays, held=len(self._waiting))
+        over, self._over = tuple(self._over), []
+        return Carried(arrays=arrays, held=len(self._waiting), cleaned=over)
 
     def load(self, arrays: Mapping[str, Array], held: Sequence[Frame]) -> None:
         self._shot.frames = 0
