@@ -118,6 +118,16 @@ def test_a_variable_that_is_wrong_is_named(vsr: Vsr, monkeypatch: pytest.MonkeyP
     assert line.startswith("vsr: Invalid value for '-crf' / '--crf': 'xyz'")
 
 
+def test_a_variable_that_cannot_be_meant_is_named(
+    vsr: Vsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSR_BITRATE", "abc")
+    (line,) = vsr("upscale", "in.mp4").lines
+    assert line == "vsr: VSR_BITRATE: --bitrate 'abc' is not a rate; use 4M or 800k"
+    (line,) = vsr("upscale", "in.mp4", "--crf", "20").lines
+    assert line == "vsr: in.mp4 does not exist"
+
+
 def test_environment_drops_what_it_excludes_in_the_file(
     config: Path, vsr: Vsr, monkeypatch: pytest.MonkeyPatch
 ) -> None:

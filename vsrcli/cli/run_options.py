@@ -7,7 +7,7 @@ a key of `vsr.toml` and of job lists.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, fields
 from functools import cache
@@ -394,9 +394,12 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
 
         given = {name: values.pop(name) for name in option_types()}
         options = configured(values.pop("config"), values.pop("profile"))
-        for place in ("ENVIRONMENT", "COMMANDLINE"):  # the nearer last: it drops what it excludes
-            said = {name: given[name] for name in given if _place(context, name) == place}
-            options = layered(options, said)
+        variables, words = (
+            {name: given[name] for name in given if _place(context, name) == place}
+            for place in ("ENVIRONMENT", "COMMANDLINE")
+        )
+        options = layered(layered(options, variables), words)  # the nearer drops what it excludes
+        _check_variables(options, variables)
         command(**values, options=options)
 
     files = [_parameter("config", Config, None), _parameter("profile", Profile, None)]
@@ -407,16 +410,30 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+def _check_variables(options: RunOptions, variables: Mapping[str, Any]) -> None:
+    """Raises UsageError, which names the variable, for one that counts and cannot be meant."""
+    for name, value in variables.items():
+        if getattr(options, name) == value:
+            try:
+                RunOptions(**{name: value}).job(Path("any"), None)
+            except UsageError as exc:
+                raise UsageError(f"{_variable(name)}: {exc}") from exc
+
+
 def _place(context: typer.Context, name: str) -> str:
     """Where an option was given, in click's words; empty: nowhere."""
     source = context.get_parameter_source(name)
     return "" if source is None else source.name
 
 
+def _variable(name: str) -> str:
+    return f"VSR_{name.upper()}"
+
+
 def _option(name: str) -> inspect.Parameter:
     kind, info = get_args(option_types()[name])
     info = copy(info)
-    info.envvar, info.show_envvar = f"VSR_{name.upper()}", False
+    info.envvar, info.show_envvar = _variable(name), False
     default = next(field.default for field in fields(RunOptions) if field.name == name)
     return _parameter(name, Annotated[kind, info], default)
 
