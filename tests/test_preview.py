@@ -159,6 +159,59 @@ def test_clip_shows_each_model_in_its_strip(tmp_path: Path, vsr: Vsr) -> None:
     assert np.abs(image[40:, 159:161] - 235).max() < 30  # the line between them
 
 
+def test_a_clip_of_one_frame_rate_keeps_its_time(tmp_path: Path, vsr: Vsr) -> None:
+    times = [0, 512, 2048, 2560, 4096]
+    source = make(tmp_path / "in.mp4", Clip(frames=5, times=times, audio=()))
+    target = tmp_path / "o.y4m"
+    order = ("preview", source, "--at", 0, "--clip", 1, "-s", 2, "-m", "bicubic", "-o", target)
+    assert vsr(*order).code == 0
+    assert facts(target).pts == [Fraction(i, 25) for i in range(9)]
+
+
+def test_the_picture_stands_upright(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mp4", Clip(frames=3, audio=(), rotation=90))
+    order = ("-s", 2, "-m", "bicubic", "-c:v", "ffv1")
+    shown, made, still = tmp_path / "shown.mkv", tmp_path / "made.mkv", tmp_path / "still.png"
+    assert vsr("preview", source, "--at", 0, "--clip", 1, *order, "-o", shown).code == 0
+    assert vsr("upscale", source, *order, "--autorotate", "-o", made).code == 0
+    assert np.array_equal(read_rgb(shown)[40:], read_rgb(made)[40:])
+    whole = ("--zoom", 1, "--piece", "32,48", "-o", still)
+    assert vsr("preview", source, "--at", 0, *order[:4], *whole).code == 0
+    piece, part = read_rgb(still)[-72:, -128:].astype(int), read_rgb(made)[60:132].astype(int)
+    assert np.abs(piece - part).mean() < 3
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_a_transparent_clip_is_shown(tmp_path: Path, vsr: Vsr, suffix: str) -> None:
+    clip = Clip(frames=3, codec="ffv1", pix_fmt="yuva420p", audio=())
+    order = ("preview", make(tmp_path / "in.mkv", clip), "--at", 0, "--clip", 1, "-s", 2)
+    outcome = vsr(*order, "-m", "bicubic", "-o", tmp_path / f"o{suffix}")
+    assert outcome.code == 0, outcome.err
+
+
+def test_an_interlaced_picture_is_shown_as_a_run_makes_it(tmp_path: Path, vsr: Vsr) -> None:
+    options = {"x264-params": "tff=1", "preset": "ultrafast"}
+    source = make(tmp_path / "in.mkv", Clip(frames=5, options=options, audio=()))
+    order = ("-s", 2, "-m", "bicubic", "-c:v", "ffv1")
+    shown, made = tmp_path / "shown.mkv", tmp_path / "made.mkv"
+    assert vsr("preview", source, "--at", 0, "--clip", 1, *order, "-o", shown).code == 0
+    assert vsr("upscale", source, *order, "-o", made).code == 0
+    assert np.array_equal(read_rgb(shown)[40:], read_rgb(made)[40:])
+
+
+def test_a_file_of_sound_alone_is_no_video(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mkv", Clip(frames=3))
+    with av.open(source) as both, av.open(tmp_path / "in.m4a", "w", format="mp4") as out:
+        stream = out.add_stream_from_template(both.streams.audio[0])
+        for packet in both.demux(audio=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    outcome = vsr("preview", tmp_path / "in.m4a", "--at", 0)
+    assert (outcome.code, len(outcome.lines)) == (3, 1)
+    assert "has no video that can be decoded" in outcome.err
+
+
 def test_most_detail_is_found() -> None:
     luma = np.full((100, 200), 128, np.uint8)
     luma[56:80, 120:160] = np.random.default_rng(0).integers(0, 255, (24, 40))
@@ -209,6 +262,8 @@ def test_untagged_colours_stay_those_of_the_source(tmp_path: Path, vsr: Vsr) -> 
         (("--at", "9"), 3, "ends at"),
         (("--at", "9", "--clip", "1"), 3, "no frame in the part that was asked for"),
         (("--at", "x"), 2, "is not a time"),
+        (("--at", "-1"), 2, "--at must not be negative"),
+        (("--at", "0", "--clip", "1", "--crf", "9", "--bitrate", "1M"), 2, "--crf or --bitrate"),
         (("--at", "0", "--piece", "3"), 2, "is not a point"),
         (("--at", "0", "--piece", "96,3"), 2, "outside of the picture"),
         (("--at", "0", "--clip", "0"), 2, "--clip must be"),

@@ -121,8 +121,7 @@ class Job:
         start, end = self.start_s or 0, self.end_s
         _require(start >= 0, "-ss must not be negative")
         _require(end is None or end > start, "the end (-to, or -ss plus -t) must lie after -ss")
-        crf, rate = self.video.crf, self.video.bitrate
-        _require(crf is None or not rate, "give either --crf or --bitrate, not both")
+        check_rate(self.video)
         check_map(self.maps)
         mode, fps = self.intake.deinterlace, self.intake.rate
         _require(mode in MODES, f"--deinterlace must be one of {', '.join(MODES)}")
@@ -138,6 +137,12 @@ class Job:
 def check_scale(scale: int | None) -> None:
     """Raises UsageError for what no picture can be enlarged by; None is the model's own scale."""
     _require(scale is None or scale >= 1, "--scale must be 1 or more")
+
+
+def check_rate(video: VideoOptions) -> None:
+    """Raises UsageError where both a quality and a bit rate are asked for."""
+    is_one = video.crf is None or not video.bitrate
+    _require(is_one, "give either --crf or --bitrate, not both")
 
 
 def check_engine(engine: str) -> None:

@@ -16,9 +16,12 @@ from pathlib import Path
 from vsrcli import stops
 from vsrcli.errors import InputError, UsageError
 from vsrcli.frames import Frame
-from vsrcli.job import DEFAULT_SCENE_THRESHOLD, check_engine, check_scale
+from vsrcli.job import DEFAULT_SCENE_THRESHOLD, check_engine, check_rate, check_scale
 from vsrcli.media.images import rgb_of, write_png
 from vsrcli.media.info import VideoInfo
+from vsrcli.media.intake import Intake
+from vsrcli.media.outlet import container_of
+from vsrcli.media.rate import repeated
 from vsrcli.media.settings import VideoOptions, told_color
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source, Span
@@ -38,6 +41,10 @@ _AFTER = 10
 """Frames after it that models may want to see."""
 _ON_ERROR = "skip"
 """Damage does not stop what is only looked at."""
+_MAPS = ("0:V?",)
+_INTAKE = Intake(deinterlace="auto", autorotate=True, alpha=False)
+"""As a run does it by default, but that the picture stands upright, as its names do, and is opaque,
+as not every encoder keeps more."""
 _REFERENCE = "bicubic"
 _SHOWN = 480
 """Width of a column of the grid, px."""
@@ -72,7 +79,7 @@ class Shown:
     target: Path
     names: tuple[str, ...]
     time_s: float
-    """Of the frame, or the first one."""
+    """Of the frame, or the first one, from the source's first instant."""
     frames: int
     width: int
     height: int
@@ -82,7 +89,7 @@ class Shown:
 def make_still(view: View) -> Shown:
     """A PNG: a column each for the source, bicubic and the models. Raises VsrError."""
     models, scale = _prepare(view)
-    video, frames, wanted = _frames_around(view)
+    video, frames, wanted, at_s = _frames_around(view)
     results: dict[str, Frame] = {}
     for name, model in models.items():
         with closing(_driver(model, scale, video, view)) as driver:
@@ -101,7 +108,7 @@ def make_still(view: View) -> Shown:
     return Shown(
         target=view.target,
         names=tuple(pictures),
-        time_s=wanted.time_s,
+        time_s=at_s,
         frames=1,
         width=image.shape[1],
         height=image.shape[0],
@@ -111,12 +118,12 @@ def make_still(view: View) -> Shown:
 @stops.orderly()
 def make_clip(view: View, length_s: Fraction, video: VideoOptions) -> Shown:
     """A video: bicubic and the models side by side in one picture. Raises VsrError."""
+    check_rate(video)
     models, scale = _prepare(view)
     span = Span(start_s=view.at_s, end_s=view.at_s + length_s)
     with ExitStack() as stack:
-        source = stack.enter_context(
-            Source(view.source, span=span, on_error=_ON_ERROR, maps=("0:V",))
-        )
+        intake = _INTAKE.into(container_of(view.target), video.codec)
+        source = stack.enter_context(_source(view, span, intake))
         info = source.info.video
         size = info.width * scale, info.height * scale
         sink = stack.enter_context(
@@ -136,9 +143,10 @@ def make_clip(view: View, length_s: Fraction, video: VideoOptions) -> Shown:
             driver = stack.enter_context(closing(_driver(model, scale, info, view)))
             shots = split_shots(own, threshold=DEFAULT_SCENE_THRESHOLD)
             runs[name] = (f for f in run_model(shots, driver) if isinstance(f, Frame))
-        first = float(source.first_time_s)
-        for together in zip(*runs.values(), strict=True):
-            sink.write(strips(dict(zip(runs, together, strict=True))))
+        first = float(source.first_time_s - source.begin_s)
+        together = zip(*runs.values(), strict=True)
+        for frame in repeated(strips(dict(zip(runs, each, strict=True))) for each in together):
+            sink.write(frame)
         sink.finish(source.frames)
         return Shown(
             target=view.target,
@@ -177,19 +185,21 @@ def _driver(model: Model, scale: int, video: VideoInfo, view: View) -> Driver:
     )
 
 
-def _frames_around(view: View) -> tuple[VideoInfo, Sequence[Frame], Frame]:
-    """Frames from LEAD before the instant to some after it, and the one that is shown then."""
-    with ExitStack() as stack:
-        source = stack.enter_context(Source(view.source, on_error=_ON_ERROR, maps=("0:V",)))
+def _source(view: View, span: Span = Span(), intake: Intake | None = None) -> Source:  # noqa: B008
+    return Source(view.source, span=span, on_error=_ON_ERROR, intake=intake, maps=_MAPS)
+
+
+def _frames_around(view: View) -> tuple[VideoInfo, Sequence[Frame], Frame, float]:
+    """Frames from LEAD before the instant to some after it, the one that is shown then, and its
+    time from the source's first instant."""
+    with _source(view) as source:
         rate, duration = source.info.video.rate, source.info.duration_s
-        if duration and view.at_s > duration:
-            raise InputError(f"{view.source} ends at {duration:.2f} s; choose an earlier --at")
-        start = view.at_s - Fraction(LEAD) / rate
-        if start > 0:
-            span = Span(start_s=start)
-            later = Source(view.source, span=span, on_error=_ON_ERROR, maps=("0:V",))
-            source = stack.enter_context(later)
-        at_s = float(source.begin_s + view.at_s)
+    if duration and view.at_s > duration:
+        raise InputError(f"{view.source} ends at {duration:.2f} s; choose an earlier --at")
+    start = view.at_s - Fraction(LEAD) / rate
+    with _source(view, Span(start_s=start if start > 0 else None), _INTAKE) as source:
+        begin_s = float(source.begin_s)
+        at_s = begin_s + float(view.at_s)
         frames: list[Frame] = []
         after = 0
         for item in source.items():
@@ -200,7 +210,7 @@ def _frames_around(view: View) -> tuple[VideoInfo, Sequence[Frame], Frame]:
             if after > _AFTER:
                 break
         shown = [f for f in frames if f.time_s <= at_s + 1e-6] or frames[:1]
-        return source.info.video, frames, shown[-1]
+        return source.info.video, frames, shown[-1], shown[-1].time_s - begin_s
 
 
 def _pieces(view: View, frame: Frame, scale: int) -> list[Piece]:

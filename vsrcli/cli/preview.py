@@ -97,6 +97,9 @@ def preview(
     if length_s is not None and (piece or zoom is not None):
         name = "--piece" if piece else "--zoom"
         raise UsageError(f"{name} goes with a still; a --clip shows the whole picture")
+    at_s = seconds(at, "--at") or Fraction(0)
+    if at_s < 0:
+        raise UsageError("--at must not be negative")
     suffix = ".png" if length_s is None else ".mp4"
     if not source.name:
         raise InputError(f"{source} names no file; name a video file")
@@ -108,7 +111,7 @@ def preview(
     view = View(
         source=source,
         target=target,
-        at_s=seconds(at, "--at") or Fraction(0),
+        at_s=at_s,
         models=tuple(model or (DEFAULT_MODEL,)),
         scale=scale,
         device=device,
