@@ -146,6 +146,17 @@ def test_a_batch_says_it_of_each(tmp_path: Path, vsr: Vsr) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
 
 
+@pytest.mark.parametrize("below", ["x", "deep/below"])
+def test_a_batch_says_that_a_folder_cannot_be_made(tmp_path: Path, vsr: Vsr, below: str) -> None:
+    a = make(tmp_path / "a.mp4")
+    order = ("batch", a, *QUICK, "-o", a / below, "--progress", "json")
+    dry = vsr(*order, "--dry-run")
+    (job,) = json.loads(dry.out)["jobs"]
+    assert (dry.code, job["state"], job["code"]) == (10, "failed", 4)
+    assert "cannot be made" in job["message"]
+    assert vsr(*order).code == 10
+
+
 def test_a_batch_says_it_to_programs(tmp_path: Path, vsr: Vsr) -> None:
     a = make(tmp_path / "a.mp4")
     sources = (a, tmp_path / "none.mp4")

@@ -29,7 +29,7 @@ from vsrcli.runtime.devices import choose_device
 from vsrcli.runtime.drivers import Driver, open_driver
 from vsrcli.runtime.memory import free_bytes
 from vsrcli.sizes import Size, choose_size
-from vsrcli.targets import check_target, default_target
+from vsrcli.targets import check_folder, check_target, default_target
 from vsrcli.thread_shares import shares
 
 
@@ -69,7 +69,9 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
     if is_pipe(job.source):
         raise UsageError("--dry-run cannot look into a pipe; name a file")
     model = resolve_model(job.model)
-    if job.target and (job.target.parent.exists() or not makes_folder):
+    if job.target and makes_folder and not job.target.parent.is_dir():
+        check_folder(job.target.parent)
+    elif job.target:
         check_target(job.target, job.source, overwrite=job.overwrite)
     with collected_warnings() as warnings, open_source(job, threads=job.threads) as source:
         source.check_length()

@@ -123,6 +123,14 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{target.parent} may not be written to; choose another -o")
 
 
+def check_folder(folder: Path) -> None:
+    """Raises OutputError where a folder cannot be made."""
+    place = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not takes_files(place):
+        reason = "may not be written to" if place.is_dir() else "is no folder"
+        raise OutputError(f"the folder {folder} cannot be made: {place} {reason}")
+
+
 def _check_pictures(pictures: Numbered, source: Path, *, overwrite: bool) -> None:
     """The folder is made where it is not there; the one it is to lie in has to be."""
     folder = pictures.path.parent
