@@ -318,7 +318,15 @@ def test_training_on_a_pack_goes_on_from_another_net(sources: Sources, tmp_path:
     first = train(REAL, sources, tmp_path, minutes=0.001, on_report=reports.append)
     wider = replace(REAL, id="wider", features=12)
     for _ in range(2):
-        train(wider, sources, tmp_path, minutes=0.001, begin=first, on_report=reports.append)
+        train(
+            wider,
+            sources,
+            tmp_path,
+            minutes=0.001,
+            total_minutes=1,
+            begin=first,
+            on_report=reports.append,
+        )
     assert reports[2].step > reports[1].step
     assert all(np.isfinite(r.recurrent) for r in reports)
     with pytest.raises(WeightsError, match="12 features"):
