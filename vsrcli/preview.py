@@ -120,10 +120,10 @@ def make_clip(view: View, length_s: Fraction, video: VideoOptions) -> Shown:
     """A video: bicubic and the models side by side in one picture. Raises VsrError."""
     check_rate(video)
     models, scale = _prepare(view)
-    span = Span(start_s=view.at_s, end_s=view.at_s + length_s)
     with ExitStack() as stack:
         intake = _INTAKE.into(container_of(view.target), video.codec)
-        source = stack.enter_context(_source(view, span, intake))
+        end_s = view.at_s + length_s
+        source = stack.enter_context(_source(view, intake, view.at_s, end_s))
         info = source.info.video
         size = info.width * scale, info.height * scale
         sink = stack.enter_context(
@@ -185,19 +185,24 @@ def _driver(model: Model, scale: int, video: VideoInfo, view: View) -> Driver:
     )
 
 
-def _source(view: View, span: Span = Span(), intake: Intake | None = None) -> Source:  # noqa: B008
+def _source(
+    view: View, intake: Intake, start_s: Fraction | None = None, end_s: Fraction | None = None
+) -> Source:
+    span = Span(start_s=start_s, end_s=end_s)
     return Source(view.source, span=span, on_error=_ON_ERROR, intake=intake, maps=_MAPS)
 
 
 def _frames_around(view: View) -> tuple[VideoInfo, Sequence[Frame], Frame, float]:
     """Frames from LEAD before the instant to some after it, the one that is shown then, and its
     time from the source's first instant."""
-    with _source(view) as source:
+    with ExitStack() as stack:
+        source = stack.enter_context(_source(view, _INTAKE))
         rate, duration = source.info.video.rate, source.info.duration_s
-    if duration and view.at_s > duration:
-        raise InputError(f"{view.source} ends at {duration:.2f} s; choose an earlier --at")
-    start = view.at_s - Fraction(LEAD) / rate
-    with _source(view, Span(start_s=start if start > 0 else None), _INTAKE) as source:
+        if duration and view.at_s > duration:
+            raise InputError(f"{view.source} ends at {duration:.2f} s; choose an earlier --at")
+        start = view.at_s - Fraction(LEAD) / rate
+        if start > 0:
+            source = stack.enter_context(_source(view, _INTAKE, start))
         begin_s = float(source.begin_s)
         at_s = begin_s + float(view.at_s)
         frames: list[Frame] = []
