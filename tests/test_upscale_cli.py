@@ -557,3 +557,12 @@ def test_encoder_without_its_hardware(tmp_path: Path, vsr: Vsr, encoder: str) ->
     instead = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}[encoder.split("_")[0]]
     assert f"{encoder} cannot be opened" in line
     assert f"use -c:v {instead}" in line
+
+
+@pytest.mark.parametrize("device", ["cuda:x", "tensorrt:x", "gpu:x", "npu"])
+def test_a_device_that_is_none_is_named(tmp_path: Path, vsr: Vsr, device: str) -> None:
+    source = make(tmp_path / "in.mp4")
+    for command in (("upscale", source), ("preview", source, "--at", 0)):
+        outcome = vsr(*command, "--device", device, "--model", "esr-max")
+        assert outcome.code == 7
+        assert f"unknown device '{device}'" in outcome.err

@@ -20,10 +20,12 @@ versions 2 and 1, and a field of memory.stat."""
 def free_bytes(device: str) -> int | None:
     """Bytes that a new allocation can count on; None if unknown.
 
-    `device` is cpu, cuda[:N] or tensorrt[:N].
+    `device` is cpu, cuda[:N] or tensorrt[:N]; what is none of these is refused where it is opened.
     """
     kind, _, index = device.partition(":")
-    return min(_free_here(), default=None) if kind == "cpu" else _free_on_gpu(int(index or 0))
+    if kind == "cpu":
+        return min(_free_here(), default=None)
+    return _free_on_gpu(int(index or 0)) if (index or "0").isdecimal() else None
 
 
 def peak_bytes(pid: int | None = None) -> int:
