@@ -55,6 +55,13 @@ def test_profile_goes_over_the_file(config: Path) -> None:
     assert (tall.height, tall.scale) == (160, None)  # one excludes the other
 
 
+def test_the_same_encoder_in_a_nearer_place_keeps_its_settings(config: Path) -> None:
+    config.write_text('encoder = "ffv1"\nencoder-option = "slices=4"\nprofile.a.encoder = "ffv1"')
+    assert configured(None, "a").encoder_option == ["slices=4"]
+    same = layered(RunOptions(encoder="libx265", crf=20.0), {"encoder": "libx265"})
+    assert same.crf == 20.0
+
+
 def test_users_folder_is_the_last_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("typer.get_app_dir", lambda name: str(tmp_path / name))

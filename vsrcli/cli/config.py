@@ -83,7 +83,7 @@ def layered(options: RunOptions, said: Mapping[str, Any]) -> RunOptions:
     for pair in _RIVALS:
         for side, other in (pair, pair[::-1]):
             dropped |= other if meant & side else set()
-    if "encoder" in meant:
+    if "encoder" in meant and said["encoder"] != options.encoder:
         dropped |= _OF_ENCODER
     changes: dict[str, Any] = {name: _DEFAULTS[name] for name in dropped} | dict(said)
     return replace(options, **changes)
