@@ -566,3 +566,11 @@ def test_a_device_that_is_none_is_named(tmp_path: Path, vsr: Vsr, device: str) -
         outcome = vsr(*command, "--device", device, "--model", "esr-max")
         assert outcome.code == 7
         assert f"unknown device '{device}'" in outcome.err
+
+
+def test_an_encoder_whose_name_is_no_text_is_missing(tmp_path: Path, vsr: Vsr) -> None:
+    source = make(tmp_path / "in.mp4")
+    for binary in ((), ("--ffmpeg", "auto")):
+        outcome = vsr("upscale", source, *BICUBIC, "-c:v", "\udcff", *binary)
+        assert outcome.code == 8
+        assert "internal" not in outcome.err

@@ -25,7 +25,7 @@ from typing import IO, Any, BinaryIO, cast
 
 import av
 from av.bitstream import BitStreamFilterContext
-from av.codec.codec import Codec, UnknownCodecError
+from av.codec.codec import Codec
 from av.format import Flags
 
 from vsrcli import stops
@@ -96,7 +96,7 @@ def codec_of(options: VideoOptions, container: str) -> Codec | BinaryCodec:
         return binary_codec(options.ffmpeg, name)
     try:
         Codec(name, "w")
-    except UnknownCodecError:
+    except ValueError:  # unknown, or not even UTF-8
         return binary_codec(ffmpeg_binary(), name)
     return encoder_named(name)
 

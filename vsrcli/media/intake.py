@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import av
 from av.codec import Codec
-from av.codec.codec import UnknownCodecError
 
 from vsrcli.errors import InputError
 from vsrcli.frames import Frame, Layout, Role
@@ -130,5 +129,5 @@ def _has_own_rates(encoder: str | None) -> bool:
     """Whether an encoder supports certain frame rates only, as MPEG-1 and MPEG-2 do."""
     try:
         return bool(encoder and Codec(encoder, "w").frame_rates)
-    except UnknownCodecError:  # which is said where it would be opened
+    except ValueError:  # unknown, which is said where it would be opened
         return False

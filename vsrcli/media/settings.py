@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import av
-from av.codec.codec import Codec, UnknownCodecError
+from av.codec.codec import Codec
 
 from vsrcli.errors import EncodeError
 from vsrcli.frames import BT601, IDENTITY, UNSPECIFIED, Color, Frame, Layout, Role, assumed_matrix
@@ -137,7 +137,7 @@ def encoder_named(name: str) -> Codec:
         raise EncodeError("the picture is a new one and cannot be copied; -c:v takes an encoder")
     try:
         codec = Codec(name, "w")
-    except UnknownCodecError as exc:
+    except ValueError as exc:  # unknown, or not even UTF-8
         raise EncodeError(
             f"there is no encoder {name!r} here; `vsr doctor` lists those that work, "
             "and --ffmpeg auto takes others from the ffmpeg binary"
