@@ -147,5 +147,7 @@ def _text(path: Path) -> str:
 def _tables(path: Path, document: object) -> list[dict[str, Any]]:
     rows = document.get("job") if isinstance(document, dict) else document
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UsageError(f"{path} is no job list; it needs [[job]] tables with input = ...")
+        is_toml = path.suffix.lower() == ".toml"
+        wanted = "[[job]] tables with input = ..." if is_toml else '[{"input": ...}]'
+        raise UsageError(f"{path} is no job list; it needs {wanted}")
     return rows
