@@ -155,6 +155,7 @@ def test_older_output_needs_y_and_redo_does_all(tmp_path: Path, batch: Vsr) -> N
     assert batch(source, "-y").lines[-1] == "1 done"
     assert batch(source, "-y").lines[-1] == "1 skipped"
     assert batch(source, "--redo").lines[-1] == "1 done"
+    assert batch(source, "--redo", "-n").lines == ["vsr: give either --redo or -n, not both"]
 
 
 def test_folders_keep_their_shape_under_o(tmp_path: Path, batch: Vsr) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from vsrcli.cli.options import Level, LogLevel, ProgressKind, set_log_level
 from vsrcli.cli.run_options import RunOptions, takes_run_options
-from vsrcli.errors import BatchError, OutputError
+from vsrcli.errors import BatchError, OutputError, UsageError
 from vsrcli.stops import Stop
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def batch(
 
     set_log_level(loglevel)
     began = time.time()
+    if redo and options.keep:
+        raise UsageError("give either --redo or -n, not both")
     planned = plan(inputs, output, options, redo=redo)
     if report:
         check_report(report, planned)
