@@ -439,6 +439,8 @@ def test_report_that_cannot_be_is_refused_first(tmp_path: Path, batch: Vsr, name
     outcome = batch(source, "-o", tmp_path / "out", "--report", tmp_path / name)
     assert (outcome.code, len(outcome.lines)) == (4, 1)
     assert (source.stat().st_size, os.listdir(tmp_path / "out")) == (size, [])
+    outcome = batch(source, "--report", "-")
+    assert (outcome.code, "--report takes a file" in outcome.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from vsrcli.cli.batch_plan import Planned
 from vsrcli.cli.events import SCHEMA, JsonEvents, fate
 from vsrcli.cli.options import ProgressKind
 from vsrcli.cli.process import escaped
-from vsrcli.errors import OutputError
+from vsrcli.errors import OutputError, UsageError
 from vsrcli.job import Job
-from vsrcli.paths import is_same, takes_files
+from vsrcli.paths import PIPE, is_same, takes_files
 from vsrcli.progress import Progress, Report
 from vsrcli.resume import unfinished
 from vsrcli.stops import Stop
@@ -226,7 +226,9 @@ def counts(results: Sequence[Result]) -> dict[str, int]:
 
 def check_report(path: Path, planned: Sequence[Planned]) -> None:
     """Before all runs. Raises OutputError where a report cannot be written, or is a file of the
-    batch."""
+    batch, and UsageError for what elsewhere is the standard output."""
+    if path == PIPE:
+        raise UsageError("--report takes a file; --progress json writes on the standard output")
     if path.is_dir():
         raise OutputError(f"the report {path} cannot be written: it is a folder")
     is_there = path.exists()
