@@ -189,6 +189,7 @@ def test_pictures_smaller_than_the_pyramid(tmp_path: Path) -> None:
     ("family", "change", "word"),
     [
         ("egvsr", lambda w: w.pop("fnet.flow.2.bias"), "lacks fnet.flow.2.bias"),
+        ("egvsr", lambda w: w.clear(), "fnet.decoder1.2.bias and 69 more"),
         ("egvsr", lambda w: w.update({"srnet.extra.weight": torch.zeros(1)}), "srnet.extra.weight"),
         ("frvsr", lambda w: w.pop("srnet.conv_up.2.weight"), "lacks srnet.conv_up.2.weight"),
         ("tecogan", lambda w: w.pop("srnet.resblocks.4.conv.0.bias"), "resblocks.4.conv.0.bias"),

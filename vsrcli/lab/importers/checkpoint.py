@@ -19,7 +19,7 @@ from vsrcli.lab.importers.frvsr import DEGRADATIONS, FAMILIES, import_frvsr
 from vsrcli.lab.importers.realbasicvsr import FAMILY as REALBASICVSR
 from vsrcli.lab.importers.realbasicvsr import import_realbasicvsr
 from vsrcli.lab.importers.rlsp import import_rlsp
-from vsrcli.lab.importers.tensors import load_tensors
+from vsrcli.lab.importers.tensors import listed, load_tensors
 from vsrcli.lab.networks import LumaNet, build
 from vsrcli.models import check_id
 from vsrcli.runtime.engines import open_engine
@@ -162,9 +162,9 @@ def _check_keys(
 ) -> None:
     missing, unknown = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
     if missing:
-        raise WeightsError(f"{name} lacks {', '.join(missing)}; it is not what its name says")
+        raise WeightsError(f"{name} lacks {listed(missing)}; it is not what its name says")
     if unknown:
-        raise WeightsError(f"{name} has unknown tensors {', '.join(unknown)}")
+        raise WeightsError(f"{name} has unknown tensors {listed(unknown)}")
     for key, shape in expected.items():
         if found[key] != shape:
             raise WeightsError(f"{name}: {key} is {found[key]}, its name says {shape}")

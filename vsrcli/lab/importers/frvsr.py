@@ -19,7 +19,7 @@ from torch.nn import functional
 from vsrcli.errors import WeightsError
 from vsrcli.lab.card import Card, GraphCard
 from vsrcli.lab.export import store
-from vsrcli.lab.importers.tensors import load_tensors
+from vsrcli.lab.importers.tensors import listed, load_tensors
 from vsrcli.lab.temporal.cells import traced_cell
 from vsrcli.lab.temporal.egvsr import FLOW_ALIGN, FLOW_REACH, FLOW_SIGHT, SLOPE, warp
 from vsrcli.runtime.engines import open_engine
@@ -203,9 +203,9 @@ def _load(path: Path, family: str) -> dict[str, Tensor]:
     blocks = _blocks(loaded)
     wanted = shapes(family, blocks if blocks in _BLOCKS[family] else _BLOCKS[family][0])
     if missing := sorted(wanted.keys() - loaded.keys()):
-        raise WeightsError(f"{path.name} is no {family} state dict: it lacks {', '.join(missing)}")
+        raise WeightsError(f"{path.name} is no {family} state dict: it lacks {listed(missing)}")
     if unknown := sorted(loaded.keys() - wanted.keys()):
-        raise WeightsError(f"{path.name} is no {family} state dict: {', '.join(unknown)} unknown")
+        raise WeightsError(f"{path.name} is no {family} state dict: {listed(unknown)} unknown")
     for name, shape in wanted.items():
         if tuple(loaded[name].shape) != shape:
             raise WeightsError(f"{path.name}: {name} is {tuple(loaded[name].shape)}, not {shape}")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vsrcli.errors import WeightsError
 from vsrcli.lab.card import Card, GraphCard
-from vsrcli.lab.importers.tensors import load_saved
+from vsrcli.lab.importers.tensors import listed, load_saved
 from vsrcli.lab.restore.export import card_of, write
 from vsrcli.lab.restore.network import RealBasicVsr, Shape
 
@@ -49,9 +49,9 @@ def _generator(path: Path, net: RealBasicVsr) -> dict[str, Tensor]:
     found = _bare(_loaded(path))
     wanted = net.state_dict()
     if missing := sorted(wanted.keys() - found.keys()):
-        raise WeightsError(f"{path.name} is no {FAMILY} checkpoint: it lacks {_listed(missing)}")
+        raise WeightsError(f"{path.name} is no {FAMILY} checkpoint: it lacks {listed(missing)}")
     if unknown := sorted(found.keys() - wanted.keys()):
-        raise WeightsError(f"{path.name} is no {FAMILY} checkpoint: {_listed(unknown)} unknown")
+        raise WeightsError(f"{path.name} is no {FAMILY} checkpoint: {listed(unknown)} unknown")
     for name, tensor in wanted.items():
         if not isinstance(found[name], Tensor):
             raise WeightsError(f"{path.name}: {name} is no tensor")
@@ -79,8 +79,3 @@ def _loaded(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(held, dict) or not all(isinstance(name, str) for name in held):
         raise WeightsError(f"{path.name} holds something else than a dict of tensors")
     return held
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

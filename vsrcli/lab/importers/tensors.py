@@ -27,3 +27,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise WeightsError(f"{path.name} holds something else than a dict of tensors")
     return loaded
+
+
+def listed(names: list[str]) -> str:
+    """The names of tensors, the first three where there are more."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
