@@ -222,6 +222,9 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
         import_checkpoint(tmp_path / "net.pth", tmp_path, "rlsp", degradation="bd")
     with pytest.raises(WeightsError, match="not a PyTorch checkpoint"):
         import_checkpoint(tmp_path / "net.pth", tmp_path, "egvsr")
+    torch.save({1: torch.zeros(1)}, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match="something else than a dict of tensors"):
+        import_checkpoint(tmp_path / "net.pth", tmp_path, "egvsr")
 
 
 def test_weights_that_are_no_numbers(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ def load_saved(path: Path) -> object:
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """The state dict in a file. Raises WeightsError if it is not one."""
     loaded = load_saved(path)
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+    if not isinstance(loaded, dict) or not all(
+        isinstance(name, str) and isinstance(held, Tensor) for name, held in loaded.items()
+    ):
         raise WeightsError(f"{path.name} holds something else than a dict of tensors")
     return loaded
 
