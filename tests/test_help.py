@@ -47,6 +47,8 @@ def test_a_traceback_changes_nothing_else(
 ) -> None:
     order = ("upscale", tmp_path / "none.mp4", "--progress", "json")
     plain = vsr(*order)
+    monkeypatch.setenv("VSR_DEBUG", "0")
+    assert vsr(*order).err == plain.err
     monkeypatch.setenv("VSR_DEBUG", "1")
     outcome = vsr(*order)
     assert (outcome.code, outcome.out, outcome.lines[-1]) == (3, plain.out, plain.lines[-1])
@@ -86,6 +88,9 @@ def test_every_exit_code_is_in_the_help(vsr: Vsr) -> None:
         ("vsr upscale --progress j", "json"),
         ("vsr upscale --model bicu", "bicubic"),
         ("vsr preview -m bicu", "bicubic"),
+        ("vsr eval bicu", "bicubic"),
+        ("vsr models show bicu", "bicubic"),
+        ("vsr models verify esr-max bicu", "bicubic"),
     ],
 )
 def test_bash_completes(words: str, found: str) -> None:

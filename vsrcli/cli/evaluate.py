@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vsrcli.cli.options import Device, EngineName, Json, Precision, Threads
+from vsrcli.cli.options import Device, EngineName, Json, Precision, Threads, model_ids
 from vsrcli.cli.tables import print_json, print_lines, print_table, rounded
 from vsrcli.errors import ModelError
 from vsrcli.extras import lab_needed
@@ -24,7 +24,12 @@ _FIGURES = ("PSNR-Y", "SSIM", "bicubic", "SSIM ", "gain dB")
 
 def evaluate(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="An id, a model folder or an .onnx file.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="An id, a model folder or an .onnx file.",
+            autocompletion=model_ids,
+        ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Sharp pictures or clips.")],
     scale: Annotated[int, typer.Option("-s", "--scale", help="2, 3 or 4.")] = 4,

@@ -103,7 +103,7 @@ def _root(
 
 def run(arguments: list[str]) -> int:
     """The exit code of a command line; errors are one line on stderr."""
-    debug = bool(os.environ.get("VSR_DEBUG"))
+    debug = os.environ.get("VSR_DEBUG", "0") not in ("", "0")
     try:
         # typer.Exit comes back as a number here; Ctrl-C as 130 with newer typers, Abort with older.
         code = _app(arguments)(arguments, prog_name="vsr", standalone_mode=False) or 0

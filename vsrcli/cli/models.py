@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vsrcli.cli.options import Json
+from vsrcli.cli.options import Json, model_ids
 from vsrcli.cli.process import say
 from vsrcli.cli.tables import columns, print_json, print_lines, print_table, rounded
 from vsrcli.errors import OutputError, UsageError, WeightsError
@@ -57,7 +57,10 @@ def list_(as_json: Json = False) -> None:
 
 @app.command("show", short_help="Show the card of a model.")
 def show(
-    id_: Annotated[str, typer.Argument(metavar="ID", help="An id, or a model folder.")],
+    id_: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="An id, or a model folder.", autocompletion=model_ids),
+    ],
     as_json: Json = False,
 ) -> None:
     """Show a model's card: where it comes from, its graphs, its measured figures."""
@@ -89,7 +92,8 @@ def show(
 @app.command("verify", short_help="Check cards, checksums and graphs.")
 def verify(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Default: every model.")
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Default: every model.", autocompletion=model_ids),
     ] = None,
     as_json: Json = False,
 ) -> None:
