@@ -60,6 +60,7 @@ def test_json_holds_the_same(tmp_path: Path, vsr: Vsr) -> None:
         (("-c:v", "mjpeg", "--crf", 20), 8),
         (("--preset", "quick"), 8),
         (("--strength", 0.5), 2),
+        (("--crf", "nan"), 2),
         (("-o", "out.png"), 4),
     ],
 )

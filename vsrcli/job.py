@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import isfinite
 from pathlib import Path
 
 from vsrcli.errors import InputError, OutputError, UsageError
@@ -140,9 +141,11 @@ def check_scale(scale: int | None) -> None:
 
 
 def check_rate(video: VideoOptions) -> None:
-    """Raises UsageError where both a quality and a bit rate are asked for."""
+    """Raises UsageError where both a quality and a bit rate are asked for, or a quality that is no
+    number."""
     is_one = video.crf is None or not video.bitrate
     _require(is_one, "give either --crf or --bitrate, not both")
+    _require(isfinite(video.crf or 0), f"--crf must be a number, not {video.crf}")
 
 
 def check_engine(engine: str) -> None:
