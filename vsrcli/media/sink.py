@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import threading
@@ -10,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,37 +24,22 @@ from vsrcli.media.covers import attach, is_attached
 from vsrcli.media.display_size import write_display_size
 from vsrcli.media.encode import FrameWriter, lacks_shape
 from vsrcli.media.external import open_writer
-from vsrcli.media.languages import language_in
+from vsrcli.media.interleave import Interleaver
 from vsrcli.media.nut import NUT
 from vsrcli.media.outlet import MOV, NoOutlet, open_outlet
 from vsrcli.media.packet import SidePacket, time_of
-from vsrcli.media.plan import (
-    COVERED,
-    Action,
-    StreamPlan,
-    add_copy,
-    has_cover,
-    kept_tags,
-    losses,
-    own_tags,
-    plan_streams,
-)
+from vsrcli.media.plan import COVERED, Action, StreamPlan, add_copy, plan_streams
 from vsrcli.media.segment_files import SegmentWriter
 from vsrcli.media.settings import VideoOptions, refusal
-from vsrcli.media.silence import Silence
 from vsrcli.media.source import Source
+from vsrcli.media.tags import copy_tags, has_cover, kept_tags, losses, own_tags
+from vsrcli.media.timeline import Timeline, moved_chapters, ticks, time_shift
 from vsrcli.media.y4m import Y4M
 from vsrcli.paths import PIPE
 
 log = logging.getLogger("vsr")
-_SHARED_INSTANTS = {"matroska", "webm"}
-"""Containers in which two packets may begin together, as short ones of sound do."""
 _OF_FEW_RATES = {"mxf", "mxf_d10", "mxf_opatom"}
 """Containers that support certain frame rates only."""
-_FROM_ZERO = {"avi"}
-"""Containers that would show the first frame for the time before it, too, or refuse it as long."""
-_ENDLESS = (1 << 32) - 1
-"""Ticks of a picture subtitle that stays until the next one; muxers call it invalid."""
 _MOVIE_TICKS = 10_000
 """The movie timescale at least: edit lists are rounded to it."""
 
@@ -89,12 +72,10 @@ class Sink:
         self.target, self._source = target, source
         self.frames = 0
         self._replay: Iterator[SidePacket] | None = None
-        self._held: list[SidePacket] = []
-        self._sound_pts: dict[int, int] = {}
         outlet = open_outlet(target, format_, part)
         self._outlet = outlet if writes else NoOutlet(outlet)
         video = self._outlet.settings(video)
-        self._muxed, self._overwrite = 0, overwrite
+        self._overwrite = overwrite
         self._info = source.info.video.shaped(*size)
         self._done = False
         self._size = size
@@ -102,9 +83,9 @@ class Sink:
             open_writer, info=self._info, options=video, size=size, threads=threads
         )
         self._container = self._create(self._outlet.format)
-        self.shift = self._time_shift()
-        """Seconds that are added to every timestamp of the source."""
-        self._silence = Silence(self._container, source.first_time_s + self.shift)
+        self._timeline = Timeline(
+            self.format, time_shift(source, self.format, self._info.time_base)
+        )
         try:
             self.plans = self._add_streams(audio)
             self._start()
@@ -116,6 +97,11 @@ class Sink:
     def format(self) -> str:
         """FFmpeg's name of the container."""
         return self._outlet.format
+
+    @property
+    def shift(self) -> Fraction:
+        """Seconds that are added to every timestamp of the source."""
+        return self._timeline.shift
 
     def _create(self, muxer: str) -> av.container.OutputContainer:
         options = {}
@@ -162,10 +148,13 @@ class Sink:
         for plan in plans:
             self._add(plan, source.streams[plan.index])
         _say(plans)
-        if lost := losses(source, plans, muxer):
+        kept = [source.streams[p.index] for p in plans if p.action is not Action.DROP]
+        if lost := losses(source, kept, muxer):
             log.warning("%s holds no %s; write .mkv to keep them", muxer, ", ".join(lost))
         self._container.metadata.update(kept_tags(source.metadata))
-        self._container.set_chapters(self._chapters(source.chapters()))
+        self._container.set_chapters(
+            moved_chapters(source.chapters(), self.shift, self._source.span)
+        )
         return plans
 
     def _add(self, plan: StreamPlan, source: av.stream.Stream) -> None:
@@ -186,7 +175,7 @@ class Sink:
                 source, self._container, plan.encoder, on_error=self._source.on_error
             )
             self._converters[source.index], target = converter, converter.stream
-        _copy_tags(source, target)
+        copy_tags(source, target)
 
     def _opened_again(self) -> tuple[av.container.OutputContainer, FrameWriter]:
         """Another encoder like the first, and its container, which writes to no file."""
@@ -199,35 +188,8 @@ class Sink:
         """The encoder of another segment."""
         return self._opened_again()[1]
 
-    def _time_shift(self) -> Fraction:
-        """Seconds added to every timestamp: a cut starts at 0, as do some containers, and no frame
-        lies before 0."""
-        first, start = self._source.first_time_s, self._source.span.start_s
-        if start is not None:
-            return -min(self._source.begin_s + start, first)
-        if self.format in _FROM_ZERO and first >= 0:
-            frame_s = self._info.time_base
-            return -(min(self._source.begin_s, first) // frame_s * frame_s)
-        return -first if first < 0 else Fraction(0)
-
-    def _chapters(self, chapters: list[av.container.Chapter]) -> list[av.container.Chapter]:
-        span = self._source.span
-        if span.whole and not self.shift:
-            return chapters
-        end = None if span.end_s is None else span.end_s + self.shift
-        kept = []
-        for chapter in chapters:
-            base = chapter["time_base"] or Fraction(1, 1000)
-            start, stop = (Fraction(chapter[k] * base) + self.shift for k in ("start", "end"))
-            if stop > 0 and (end is None or start < end):
-                chapter["start"] = _ticks(max(start, Fraction(0)), base)
-                chapter["end"] = _ticks(stop if end is None else min(stop, end), base)
-                kept.append(chapter)
-        return kept
-
     def _start(self) -> None:
         """Writes the header; from then on the streams have the time bases of the container."""
-        self._last_dts: dict[int, int] = {}
         try:
             self._container.start_encoding()
         except (av.error.ArgumentError, av.error.PatchWelcomeError) as exc:
@@ -242,6 +204,15 @@ class Sink:
             raise output_error(self.target, exc) from exc
         except (av.FFmpegError, ValueError, OSError) as exc:
             raise output_error(self.target, exc) from exc
+        self._muxer = Interleaver(
+            self._container,
+            self._video,
+            self._timeline,
+            begin_s=self._source.first_time_s + self.shift,
+            source=self._source.path,
+            target=self.target,
+            after_each=self._outlet.check,
+        )
 
     def _takes_picture(self) -> bool:
         """Whether the muxer takes what the encoder makes: mov refuses VP9 only with its header."""
@@ -258,21 +229,20 @@ class Sink:
         if isinstance(item, Frame):
             self.check_room(self.frames + 1)
             self._catch_up()
-            ticks = item.pts + _ticks(self.shift, item.time_base)
+            pts = item.pts + ticks(self.shift, item.time_base)
             with self._system_errors():
-                packets = self._segments.encode(item, ticks)
-            self._mux_picture(packets)
+                packets = self._segments.encode(item, pts)
+            self._muxer.add_picture(packets)
             self.frames += 1
             return
         self._catch_up(item)
         if item.stream.index in self._copies:
-            self._retime(item)
-            self._lengthen(item)
+            self._timeline.move(item)
             item.stream = self._copies[item.stream.index]
-            self._mux_beside([item])
+            self._muxer.add_beside([item])
         elif item.stream.index in self._converters:
-            self._retime(item)
-            self._mux_beside(list(self._converters[item.stream.index].feed(item)))
+            self._timeline.move(item)
+            self._muxer.add_beside(list(self._converters[item.stream.index].feed(item)))
 
     def check_room(self, frames: int) -> None:
         """Raises OutputError where the target does not hold so many frames."""
@@ -304,7 +274,7 @@ class Sink:
             return 0
         with self._system_errors():
             packets, frames = self._segments.cut()
-        self._mux_picture(packets)
+        self._muxer.add_picture(packets)
         return frames
 
     def replay(self, paths: Sequence[Path], frames: int) -> None:
@@ -323,7 +293,7 @@ class Sink:
                 return
             end = at_s + self.shift
         for packet in self._replay:
-            self._mux_picture([packet])
+            self._muxer.add_picture([packet])
             if end is not None and packet.dts is not None and packet.dts * packet.time_base >= end:
                 return
         self._replay = None
@@ -336,68 +306,6 @@ class Sink:
         except (av.FFmpegError, OSError) as exc:
             raise output_error(self.target, exc) from exc
 
-    def _retime(self, packet: SidePacket) -> None:
-        ticks = _ticks(self.shift, packet.time_base)
-        packet.pts = None if packet.pts is None else packet.pts + ticks
-        packet.dts = None if packet.dts is None else packet.dts + ticks
-        if (packet.duration or 0) >= _ENDLESS:
-            packet.duration = 0
-
-    def _lengthen(self, packet: SidePacket) -> None:
-        """Sound that says no duration, such as NUT's FLAC, lasts as long as what came before it:
-        mp4 and mov would end before the last of it."""
-        if packet.stream.type != "audio" or packet.pts is None or self.format not in MOV:
-            return
-        before = self._sound_pts.get(packet.stream.index, packet.pts)
-        self._sound_pts[packet.stream.index] = packet.pts
-        packet.duration = packet.duration or max(0, packet.pts - before)
-
-    def _mux_picture(self, packets: list[SidePacket]) -> None:
-        """Packets of the picture, whichever encoder they come from."""
-        for packet in packets:
-            packet.stream = self._video
-        self._mux(packets)
-        if packets:
-            self._mux_beside([])
-
-    def _mux_beside(self, packets: list[SidePacket]) -> None:
-        """Packets of other streams, after the first of the picture: it may have to be decoded
-        before all others, and FFmpeg does not wait for it beyond a gap of 10 s in their times."""
-        self._held += packets
-        if self._muxed:
-            held, self._held = self._held, []
-            self._mux(held)
-
-    def _mux(self, packets: list[SidePacket]) -> None:
-        for packet in chain.from_iterable(map(self._silence.beside, packets)):
-            stops.check()
-            self._keep_order(packet)
-            try:
-                self._muxed += packet.stream.index == self._video.index
-                self._container.mux(packet)
-                self._outlet.check()
-            except (av.FFmpegError, ValueError, OSError) as exc:
-                if getattr(exc, "errno", None) != errno.EINVAL:
-                    raise output_error(self.target, exc) from exc
-                raise OutputError(
-                    f"{self._container.format.name} cannot hold a stream of {self._source.path} "
-                    "as it is; use -c:a aac or another container"
-                ) from exc
-
-    def _keep_order(self, packet: SidePacket) -> None:
-        """Moves a packet on where two would change places, or share a tick that they may not."""
-        stream, base = packet.stream, packet.stream.time_base
-        if packet.dts is None or not (base and packet.time_base):
-            return
-        is_side = stream.index != self._video.index
-        step = 0 if is_side and self._container.format.name in _SHARED_INSTANTS else 1
-        dts = _ticks(packet.dts * packet.time_base, base)
-        least = self._last_dts.get(stream.index, dts - step) + step
-        if dts < least:
-            pts = _ticks((packet.pts or 0) * packet.time_base, base)
-            packet.time_base, packet.dts, packet.pts = base, least, max(pts, least)
-        self._last_dts[stream.index] = max(dts, least)
-
     def finish(self, frames: int, before_placing: Callable[[], None] = lambda: None) -> None:
         """Closes the file, checks that it holds `frames` frames, and puts it in place.
 
@@ -407,10 +315,10 @@ class Sink:
         self._catch_up()
         with self._system_errors():
             packets = self._segments.flush()
-        self._mux_picture(packets)
+        self._muxer.add_picture(packets)
         for converter in self._converters.values():
-            self._mux_beside(list(converter.flush()))
-        self._mux(list(self._silence.until(self._muxed / self._info.rate)))
+            self._muxer.add_beside(list(converter.flush()))
+        self._muxer.finish(self._muxer.frames / self._info.rate)
         try:
             self._container.close()
             self._outlet.check()
@@ -441,7 +349,7 @@ class Sink:
 
     def _verify(self, frames: int) -> None:
         held = self._outlet.frames(self._video.index, self._size)
-        written = self._muxed if held is None else held
+        written = self._muxer.frames if held is None else held
         if not frames == self.frames == written:
             raise EncodeError(
                 f"{frames} frames were decoded but the file holds {written}; nothing was written. "
@@ -481,22 +389,6 @@ def _said_already() -> Iterator[None]:
         yield
     finally:
         log.removeFilter(is_new)
-
-
-def _ticks(seconds: Fraction, time_base: Fraction) -> int:
-    """Seconds as the nearest whole number of ticks."""
-    return round(seconds / time_base)
-
-
-def _copy_tags(source: av.stream.Stream, target: av.stream.Stream) -> None:
-    own = ("encoder", "alpha_mode")  # what the muxer says itself
-    tags = {k: v for k, v in source.metadata.items() if k.lower() not in own}
-    if "name" in tags:  # what mp4 calls a title, when read and not when written
-        tags.setdefault("title", tags.pop("name"))
-    if "language" in tags:
-        tags["language"] = language_in(target.container.format.name, tags["language"])
-    target.metadata.update(tags)
-    target.disposition = source.disposition
 
 
 def _say(plans: list[StreamPlan]) -> None:
