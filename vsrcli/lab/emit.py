@@ -73,7 +73,8 @@ def bounds(weight: Array, low: float) -> tuple[Array, Array]:
     """Lowest and highest output, (out,) each, of a convolution of inputs in `low`..1."""
     flat = weight.reshape(len(weight), -1)
     up, down = np.maximum(flat, 0).sum(1), np.minimum(flat, 0).sum(1)
-    return down + low * up, up + low * down
+    start = np.float32(low)
+    return down + start * up, up + start * down
 
 
 def product_range(maps: list[Array], low: float) -> tuple[float, float]:
