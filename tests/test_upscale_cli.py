@@ -13,7 +13,7 @@ from pathlib import Path
 
 import av
 import pytest
-from clips import Clip, Track, make
+from clips import Clip, Text, Track, make
 from conftest import Vsr
 from facts import facts
 from processes import started
@@ -114,6 +114,24 @@ def test_ffmpegs_other_words_are_understood(tmp_path: Path, vsr: Vsr) -> None:
         assert [stream.codec_context.name for stream in file.streams] == ["ffv1"]
         assert file.streams.video[0].average_rate == 50
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mkv"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-an", "-c:a", "copy", "-sn", "-map", "0"),
+        ("-c:a", "copy", "-an", "-map", "0", "-sn"),
+        ("-sn", "-an", "-map", "0:v", "-map", "0:a", "-map", "0:s", "--audio-codec=copy"),
+    ],
+)
+def test_what_is_left_out_stays_out_whatever_the_order(
+    tmp_path: Path, vsr: Vsr, words: tuple[str, ...]
+) -> None:
+    source = make(tmp_path / "in.mkv", Clip(frames=2, subtitles=(Text(),)))
+    outcome = vsr("upscale", "-i", source, "-s", 2, *BICUBIC, *words, "--", tmp_path / "out.mkv")
+    assert (outcome.code, outcome.err) == (0, "")
+    with av.open(str(tmp_path / "out.mkv")) as file:
+        assert [stream.type for stream in file.streams] == ["video"]
 
 
 def test_rate_before_an_input_with_times_is_refused(tmp_path: Path, vsr: Vsr) -> None:

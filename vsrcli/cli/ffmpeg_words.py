@@ -36,6 +36,8 @@ _SAME: Mapping[str, tuple[str, ...]] = {
     "-ignore_unknown": (),
 }
 """What has the other words here, or is done anyway."""
+_OFF = {"-an", "-sn", "-dn"}
+"""What is left out whatever else is said of it, before or after."""
 _KEPT_TIMES = {"passthrough", "vfr", "auto", "0", "2", "-1"}
 _ANYWAY: Mapping[str, Collection[str] | None] = {
     "-movflags": {"faststart", "+faststart"},
@@ -142,6 +144,8 @@ class Meaning:
     """The last of them may take the value that follows."""
     with_value: bool = False
     """The value that followed it is in these words, or not needed."""
+    wins: bool = False
+    """It counts as if it stood behind all others."""
 
 
 def meaning(word: str, value: str, options: Mapping[str, bool]) -> Meaning | None:
@@ -166,7 +170,7 @@ def meaning(word: str, value: str, options: Mapping[str, bool]) -> Meaning | Non
             return Meaning(words=(said,))
     same = _SAME.get(of_all, _SAME.get(plain))
     if same is not None and (not same or same[0] in options):
-        return Meaning(words=same)
+        return Meaning(words=same, wins=of_all in _OFF)
     return None
 
 

@@ -39,7 +39,7 @@ class Grouped(TyperCommand):
             if param.param_type_name == "option"
             for name in (*param.opts, *param.secondary_opts)
         }
-        rest = deque(args)
+        rest, last = deque(args), list[str]()
         while rest:
             arg = rest.popleft()
             value = rest[0] if rest else ""
@@ -50,16 +50,19 @@ class Grouped(TyperCommand):
                 words = ("--input-format",)
             elif meant := meaning(arg, value, takes):
                 words = meant.words
+                if meant.wins:
+                    last, words = [*last, *words], ()
                 if meant.with_value and rest:
                     rest.popleft()
             elif arg not in takes and not ctx.resilient_parsing:
                 _check_word(arg, value, takes, ctx.command_path)
-            yield from words
             if arg == "--":
-                yield from rest
+                yield from (*last, arg, *rest)
                 return
+            yield from words
             if len(words) == 1 and takes.get(words[0]) and rest:
                 yield rest.popleft()
+        yield from last
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Arguments, then a section for each group."""
