@@ -158,6 +158,11 @@ def test_named_file_is_the_only_one(config: Path, vsr: Vsr, tmp_path: Path) -> N
     [
         ("colour = 1", None, ("vsr.toml", "'colour'", "keys are the long options")),
         ("[profile.a]\nmodle = 'x'", None, ("[profile.a]", "'modle'")),
+        (
+            "audio-codec = 'none'\naudio_codec = 'copy'",
+            None,
+            ("vsr.toml: audio-codec and audio_codec are one",),
+        ),
         ("scale = 'two'", None, ("scale = 'two'", "a whole number")),
         ("scale = 2.5", None, ("scale = 2.5", "a whole number")),
         ("scale = true", None, ("scale = True", "a whole number")),

@@ -91,14 +91,18 @@ def layered(options: RunOptions, said: Mapping[str, Any]) -> RunOptions:
 
 def typed(words: Mapping[str, object], where: str) -> dict[str, Any]:
     """The keys and values of a table as options. Raises UsageError, which names the table."""
-    values = {key.replace("-", "_"): word for key, word in words.items()}
-    unknown = [key for key in words if key.replace("-", "_") not in _DEFAULTS]
-    if unknown:
-        raise UsageError(
-            f"{where}: there is no option {unknown[0]!r}; keys are the long options of "
-            "vsr upscale, such as model, scale, crf"
-        )
-    return {name: _typed(name, word, where) for name, word in values.items()}
+    keys = dict[str, str]()
+    for key in words:
+        name = key.replace("-", "_")
+        if name not in _DEFAULTS:
+            raise UsageError(
+                f"{where}: there is no option {key!r}; keys are the long options of "
+                "vsr upscale, such as model, scale, crf"
+            )
+        if name in keys:
+            raise UsageError(f"{where}: {keys[name]} and {key} are one option; leave one out")
+        keys[name] = key
+    return {name: _typed(name, words[key], where) for name, key in keys.items()}
 
 
 def _typed(name: str, word: object, where: str) -> object:
