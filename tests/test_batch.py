@@ -254,7 +254,7 @@ def test_patterns_and_repeated_names(tmp_path: Path) -> None:
 TOML = '[[job]]\ninput = "a.mp4"\n[[job]]\ninput = "a.mp4"\noutput = "big.mkv"\nscale = 4\n'
 JSON = '[{"input": "a.mp4"}, {"input": "a.mp4", "output": "big.mkv", "scale": 4}]'
 JSON_TABLE = f'{{"job": {JSON}}}'
-CSV = "\ufeffinput,output,scale\na.mp4,,\na.mp4,big.mkv,4\n"
+CSV = "\ufeffinput,output,scale,,\na.mp4,,,,\na.mp4,big.mkv,4,,\n"
 
 
 @pytest.mark.parametrize(
@@ -342,6 +342,8 @@ def test_a_lists_program_lies_beside_it(tmp_path: Path) -> None:
         ("l.json", "{", ("is not JSON",)),
         ("l.json", "[1]", ('is no job list; it needs [{"input": ...}]',)),
         ("l.json", "{}", ('is no job list; it needs [{"input": ...}]',)),
+        ("l.json", '[{"input": "a", "crf": 1, "crf": 2}]', ("crf is there twice",)),
+        ("l.csv", "input,scale,scale\na,2,3\n", ("l.csv has two columns scale; leave one out",)),
         ("l.csv", "input\na,b\n", ("more cells",)),
         ("l.csv", "input\ngr\xfcn.mp4\n", ("is not UTF-8",)),
         ("l.csv", 'input\na\n"b\nc\n', ("l.csv is no CSV after line 2: ", "is a quote not")),

@@ -117,9 +117,21 @@ def _toml(path: Path) -> list[dict[str, Any]]:
 
 def _json(path: Path) -> list[dict[str, Any]]:
     try:
-        return _tables(path, json.loads(_text(path)))
+        return _tables(path, json.loads(_text(path), object_pairs_hook=_once))
     except ValueError as exc:
         raise UsageError(f"{path} is not JSON: {exc}") from exc
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError for a key that would hide another."""
+    if twice := _twice([key for key, _ in pairs]):
+        raise ValueError(f"{twice} is there twice")
+    return dict(pairs)
+
+
+def _twice(names: Sequence[str]) -> str:
+    """A name that is there again; columns without one, as spreadsheets add, may be many."""
+    return next((name for i, name in enumerate(names) if name and name in names[:i]), "")
 
 
 def _csv(path: Path) -> list[dict[str, Any]]:
@@ -130,6 +142,8 @@ def _csv(path: Path) -> list[dict[str, Any]]:
         raise UsageError(
             f"{path} is no CSV after line {reader.line_num}: {exc}; is a quote not closed?"
         ) from exc
+    if twice := _twice(reader.fieldnames or ()):
+        raise UsageError(f"{path} has two columns {twice}; leave one out")
     if any(None in row for row in rows):
         raise UsageError(f"{path} has a line with more cells than its heading")
     return [dict(row) for row in rows]
