@@ -288,6 +288,31 @@ def test_a_list_may_go_on_with_what_another_job_makes(tmp_path: Path, batch: Vsr
     assert facts(tmp_path / "y.mp4").size == (384, 256)
 
 
+@pytest.mark.parametrize("name", ["x.mp4", "../in/x.mp4", "soft.mp4", "hard.mp4"])
+def test_redo_alone_does_not_replace_the_input_of_another_job(
+    tmp_path: Path, batch: Vsr, name: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    source, other = make(folder / "a.mp4", TINY), make(folder / "x.mp4", TINY)
+    before = other.read_bytes()
+    (folder / "soft.mp4").symlink_to("x.mp4")
+    (folder / "hard.mp4").hardlink_to(other)
+    listed = folder / "list.csv"
+    listed.write_text(f"input,output\nx.mp4,y.mp4\na.mp4,{name}\n")
+    outcome = batch(listed, "--redo")
+    assert (outcome.code, outcome.lines) == (
+        2,
+        [
+            f"vsr: {source} ({listed} job 2) would replace {folder / name}, the input of {other} "
+            f"({listed} job 1); choose another output, or add -y to replace it all the same"
+        ],
+    )
+    assert other.read_bytes() == before
+    assert not (folder / "y.mp4").exists()
+    assert batch(listed, "--redo", "--dry-run").code == 2
+
+
 @pytest.mark.parametrize("order", [(), ("-y",), ("--redo",)])
 def test_a_job_onto_its_own_input_fails(tmp_path: Path, batch: Vsr, order: tuple[str, ...]) -> None:
     source = make(tmp_path / "a.mp4", TINY)

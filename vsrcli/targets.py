@@ -146,11 +146,11 @@ def _check_pictures(pictures: Numbered, source: Path, *, overwrite: bool) -> Non
 
 def refuse_source(target: Path, source: Path) -> None:
     """Raises OutputError where the target is the source, or has a picture of it among its own."""
-    if _files(target) & _files(source):
+    if files_at(target) & files_at(source):
         raise OutputError(f"{target} is the input itself; choose another -o")
 
 
-def _files(path: Path) -> set[tuple[int, int]]:
+def files_at(path: Path) -> set[tuple[int, int]]:
     """What is there under this name, whichever path leads to it: device and number of each file."""
     pictures = numbered(path)
     paths = [pictures.file(n) for n in pictures.numbers()] if pictures else [path]

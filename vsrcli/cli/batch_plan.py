@@ -15,7 +15,7 @@ from vsrcli.errors import InputError, OutputError, UsageError, VsrError
 from vsrcli.job import Job
 from vsrcli.paths import numbered
 from vsrcli.runtime.bare_onnx import resolve_model
-from vsrcli.targets import is_done, pattern_of, refuse_source, target_of
+from vsrcli.targets import files_at, is_done, pattern_of, refuse_source, target_of
 
 Planned = Job | Result
 """A run to do, or one that is over before it began."""
@@ -42,6 +42,8 @@ def plan(
         if entry.where or _place(job.source) not in made
     ]
     _check_targets(kept)
+    if redo:
+        _check_sources(kept)
     return [_unless_done(job, redo=redo) if isinstance(job, Job) else job for _, job in kept]
 
 
@@ -82,13 +84,31 @@ def _check_targets(planned: Sequence[tuple[Entry, Planned]]) -> None:
     for entry, job in planned:
         if not isinstance(job, Job) or job.target is None:
             continue
-        name = f"{job.source} ({entry.where})" if entry.where else str(job.source)
+        name = _name(entry)
         other = taken.setdefault(_place(job.target), name)
         if other != name:
             raise UsageError(
                 f"{other} and {name} would both become {job.target}; use {{folder}}, {{stem}} or "
                 "{index} in -o"
             )
+
+
+def _check_sources(planned: Sequence[tuple[Entry, Planned]]) -> None:
+    """Raises UsageError where a job would replace what another one reads: --redo is no word for
+    that, though -y is, where a list goes on with what it has made before."""
+    read = {file: _name(entry) for entry, _ in planned for file in files_at(entry.source)}
+    for entry, job in planned:
+        if not isinstance(job, Job) or job.target is None or job.overwrite:
+            continue
+        for file in files_at(job.target) & read.keys():
+            raise UsageError(
+                f"{_name(entry)} would replace {job.target}, the input of {read[file]}; choose "
+                "another output, or add -y to replace it all the same"
+            )
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.source} ({entry.where})" if entry.where else str(entry.source)
 
 
 def _unless_done(job: Job, *, redo: bool) -> Planned:
