@@ -8,15 +8,16 @@ import sys
 import tomllib
 import zipfile
 from email import message_from_string
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import pytest
 from clips import Clip, make
 from packaging.requirements import Requirement
 
-from vsrcli import __version__
+from vsrcli import Job, VideoOptions, VsrError, __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 pytest.importorskip("build")
@@ -129,7 +130,30 @@ def test_all_public_names_are_there() -> None:
 
 
 def test_a_job_takes_words_for_paths() -> None:
-    from vsrcli import Job
-
     words: Any = {"source": "in.mp4", "target": "out.mp4"}
     assert Job(**words) == Job(source=Path("in.mp4"), target=Path("out.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"target": 3}, "Job.target takes Path | None, not 3"),
+        ({"threads": "2"}, "Job.threads takes int, not '2'"),
+        ({"start_s": "3"}, "Job.start_s takes Fraction | None, not '3'"),
+        ({"maps": "0:a"}, "Job.maps takes tuple[str, ...], not '0:a'"),
+        (
+            {"video": VideoOptions(crf=cast(Any, "18"))},
+            "VideoOptions.crf takes float | None, not '18'",
+        ),
+    ],
+)
+def test_a_job_refuses_values_of_another_type(words: dict[str, Any], told: str) -> None:
+    with pytest.raises(VsrError) as caught:
+        Job(**{"source": "in.mp4", **words})
+    assert str(caught.value) == told
+
+
+def test_a_job_takes_any_number_for_a_time() -> None:
+    source: Any = "in.mp4"
+    for start in (1, 1.5, Fraction(3, 2)):
+        assert Job(source=source, start_s=cast(Any, start), scale=2).start_s == start

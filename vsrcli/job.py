@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass
 from fractions import Fraction
+from functools import cache
 from math import isfinite
+from numbers import Integral, Real
 from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from vsrcli.errors import InputError, OutputError, UsageError
 from vsrcli.media.deinterlace import MODES
@@ -32,7 +37,8 @@ _NULL = "\0"
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One source to one target; a path may be given as a str. Raises UsageError for values that
-    cannot be meant, InputError and OutputError for paths that name no file."""
+    cannot be meant or are of another type, InputError and OutputError for paths that name no
+    file."""
 
     source: Path
     target: Path | None = None
@@ -91,6 +97,7 @@ class Job:
         for name in ("source", "target"):
             if isinstance(path := getattr(self, name), str):
                 object.__setattr__(self, name, Path(path))
+        _check_kinds(self)
         if not self.source.name:
             raise InputError(f"{self.source} names no file; name a video file")
         if _NULL in str(self.source):
@@ -133,6 +140,31 @@ class Job:
         """Whether this process decodes or encodes on NVIDIA's GPU, too, on threads of its own."""
         encodes = "nvenc" in (self.video.codec or "") and self.video.ffmpeg in (None, "auto")
         return encodes or self.reading.hwaccel in ("cuda", "auto")
+
+
+def _check_kinds(part: object) -> None:
+    """Raises UsageError where a value is not of its field's type, here and in what is inside."""
+    of: type = type(part)
+    for name, kind in _kinds(of).items():
+        value = getattr(part, name)
+        told = f"{of.__name__}.{name} takes {of.__annotations__[name]}, not {value!r}"
+        _require(isinstance(value, kind), told)
+        if is_dataclass(value):
+            _check_kinds(value)
+
+
+@cache
+def _kinds(part: type) -> Mapping[str, Any]:
+    """Field -> what its value has to be an instance of."""
+    return {name: _kind(hint) for name, hint in get_type_hints(part).items()}
+
+
+def _kind(hint: Any) -> Any:  # noqa: ANN401  # a type, or types in a tuple
+    kind = get_origin(hint) or hint
+    if kind is UnionType:
+        return tuple(map(_kind, get_args(hint)))
+    numbers: Mapping[Any, type] = {int: Integral, float: Real, Fraction: Real}
+    return numbers.get(kind, kind)
 
 
 def check_scale(scale: int | None) -> None:
