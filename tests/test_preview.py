@@ -272,6 +272,7 @@ def test_untagged_colours_stay_those_of_the_source(tmp_path: Path, vsr: Vsr) -> 
         (("--at", "0", "--clip", "1", "--zoom", "3"), 2, "--zoom goes with a still"),
         (("--at", "0", "--zoom", "0"), 2, "--zoom must be"),
         (("--at", "0", "-o", "still.jpg"), 2, "a still is a PNG"),
+        (("--at", "0", "--clip", "1", "-o", "o.png"), 2, "o.png is one picture; leave out --clip"),
         (("--at", "0", "-m", "nix"), 5, "nix"),
         (("--at", "0", "-s", "7"), 5, "x7"),
         (("--at", "0", "-s", "0"), 2, "--scale must be"),

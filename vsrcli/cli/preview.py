@@ -24,7 +24,7 @@ from vsrcli.cli.options import (
 )
 from vsrcli.cli.process import escaped
 from vsrcli.errors import InputError, UsageError
-from vsrcli.paths import numbered
+from vsrcli.paths import is_picture, numbered
 
 _STILL, _CLIP = "Still", "Clip"
 _POINT = re.compile(r"(\d+),(\d+)")
@@ -108,6 +108,8 @@ def preview(
     target = output or source.with_name(f"{stem}{'_' if stem else ''}preview{suffix}")
     if length_s is None and target.suffix.lower() != ".png":
         raise UsageError(f"a still is a PNG; end {target} in .png, or ask for --clip 3s")
+    if length_s is not None and is_picture(target) and not numbered(target):
+        raise UsageError(f"{target} is one picture; leave out --clip, or end it in .mp4")
     view = View(
         source=source,
         target=target,
