@@ -249,6 +249,14 @@ def test_a_cut_at_zero_loses_nothing(
     assert min(after.pts[0], after.of("audio")[0].times[0][0]) == 0
 
 
+def test_a_cut_warns_once_where_a_seek_came_too_late(tmp_path: Path, upscale: Vsr) -> None:
+    """And then of the time at which the picture that is used begins."""
+    options = {"x264-params": "tff=1:keyint=50:scenecut=0", "preset": "ultrafast"}
+    source = make(tmp_path / "in.ts", Clip(frames=60, options=options))
+    (line,) = upscale(source, "-o", tmp_path / "out.mkv", "-ss", "0.3", "-t", "0.2").lines
+    assert line.startswith("vsr: warning: the picture is interlaced from 0.0")
+
+
 def test_a_cut_reads_little_more_than_it_needs(tmp_path: Path) -> None:
     path = make(tmp_path / "in.mkv", Clip(frames=250))
     with Source(path, span=Span(end_s=Fraction(1))) as source:

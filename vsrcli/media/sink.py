@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -29,6 +28,7 @@ from vsrcli.media.nut import NUT
 from vsrcli.media.outlet import MOV, NoOutlet, open_outlet
 from vsrcli.media.packet import SidePacket, time_of
 from vsrcli.media.plan import COVERED, Action, StreamPlan, add_copy, plan_streams
+from vsrcli.media.said import said_already
 from vsrcli.media.segment_files import SegmentWriter
 from vsrcli.media.settings import VideoOptions, refusal
 from vsrcli.media.source import Source
@@ -180,7 +180,7 @@ class Sink:
     def _opened_again(self) -> tuple[av.container.OutputContainer, FrameWriter]:
         """Another encoder like the first, and its container, which writes to no file."""
         nowhere = av.open(os.devnull, "w", format=self.format)
-        with _said_already():
+        with said_already():
             _, writer = self._open_writer(nowhere)
         return nowhere, writer
 
@@ -374,21 +374,6 @@ class Sink:
     ) -> None:
         if not self._done:
             self._discard()
-
-
-@contextmanager
-def _said_already() -> Iterator[None]:
-    """Drops this thread's log records: they repeat what was said when the first encoder opened."""
-    here = threading.get_ident()
-
-    def is_new(record: logging.LogRecord) -> bool:
-        return record.thread != here
-
-    log.addFilter(is_new)
-    try:
-        yield
-    finally:
-        log.removeFilter(is_new)
 
 
 def _say(plans: list[StreamPlan]) -> None:

@@ -31,6 +31,7 @@ from vsrcli.media.intake import Intake
 from vsrcli.media.mapping import picture, select
 from vsrcli.media.packet import SidePacket, time_of
 from vsrcli.media.rate import Grid
+from vsrcli.media.said import held_back
 from vsrcli.media.transport_stream import Witness
 from vsrcli.media.truncation import AV_TIME_BASE, ending_of
 from vsrcli.media.unopened import why_not_opened
@@ -80,16 +81,17 @@ class Source:
         self.frames = 0
         """Frames yielded so far, each as often as it is to be shown."""
         self._skipped = 0  # video packets that are read but not decoded
-        self._open()
-        self._head: list[Frame | SidePacket] = []
-        self._tail = self._paced()
-        try:
-            self.info = self._first_look()
-        except BaseException:
-            self._inlet.close()
+        with held_back() as self._unsaid:
+            self._open()
+            self._head: list[Frame | SidePacket] = []
+            self._tail = self._paced()
+            try:
+                self.info = self._first_look()
+            except BaseException:
+                self._inlet.close()
+                self._inlet.check()
+                raise
             self._inlet.check()
-            raise
-        self._inlet.check()
 
     @property
     def damaged(self) -> int:
@@ -198,6 +200,7 @@ class Source:
     def _retry_from_start(self) -> Frame | None:
         """Some containers seek past the wanted frame: then read from the beginning instead."""
         self._inlet.close()
+        self._unsaid.clear()
         self._open()
         self._head, self.frames = [], 0
         self._tail = self._paced(seek=False)
