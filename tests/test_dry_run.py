@@ -13,6 +13,7 @@ from conftest import Vsr
 
 from vsrcli import Job
 from vsrcli.dry_run import rehearse
+from vsrcli.errors import ResumeError
 from vsrcli.media.source import Source
 from vsrcli.pipeline import expected_frames
 from vsrcli.resume import ResumePoint, open_work
@@ -102,16 +103,17 @@ def test_a_pipe_is_not_emptied(vsr: Vsr) -> None:
     assert "cannot look into a pipe" in outcome.err
 
 
-def test_unfinished_work_is_told(tmp_path: Path) -> None:
+def test_unfinished_work_is_told_or_refused(tmp_path: Path) -> None:
     source, target = make(tmp_path / "in.mkv", Clip(frames=30)), tmp_path / "out.mkv"
     with open_work(target, {}, resume=None, keep=True) as work:
         work.next_file().write_bytes(b"packets")
         work.add(place=ResumePoint(frame=20, time_s=Fraction(0), digest=""), frames=20, state={})
     job = Job(source=source, target=target, model="bicubic", scale=2)
-    found = rehearse(job)
-    assert (found.frames, found.done, found.resumes) == (30, 20, None)
+    with pytest.raises(ResumeError, match=r"20 frames are done\. Add --resume to go on"):
+        rehearse(job)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     on, anew = (rehearse(replace(job, resume=resume)) for resume in (True, False))
+    assert (on.resumes, anew.resumes) == (True, False)
     assert (on.done, on.seconds) == (20, 10 * on.speed.frame_s)
     assert (anew.done, anew.seconds) == (20, 30 * anew.speed.frame_s)
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}

@@ -170,10 +170,11 @@ def test_changed_options_are_named(
     assert len(outcome.lines) == 1
 
 
-def test_a_rehearsal_tells_that_options_have_changed(
-    source: Path, broken_off: Path, vsr: Vsr
+@pytest.mark.parametrize("options", [("--resume", "--crf", 20), ("--crf", 20), ()])
+def test_a_rehearsal_refuses_unfinished_work_as_the_run_does(
+    source: Path, broken_off: Path, vsr: Vsr, options: tuple[object, ...]
 ) -> None:
-    order = ("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, "--resume", "--crf", 20)
+    order = ("upscale", source, "-o", broken_off, *OPTIONS, *SOFT, *options)
     dry, wet = vsr(*order, "--dry-run"), vsr(*order)
     assert (dry.code, dry.err) == (wet.code, wet.err) == (RESUME, dry.err)
 

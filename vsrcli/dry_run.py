@@ -44,8 +44,8 @@ class Prospect:
     """Expected in all; 0 if unknown."""
     done: int
     """Frames of unfinished work that lies beside the target."""
-    resumes: bool | None
-    """Whether the run goes on with that; None: it would refuse to choose."""
+    resumes: bool
+    """Whether the run goes on with that."""
     speed: ModelSpeed
     peak_bytes: int
     """Resident memory at most, encoder included; on a GPU the model's share of it lies there."""
@@ -83,8 +83,8 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
         with closing(driver_of(job, model, size, video)) as driver:
             device = driver.device
         done = unfinished(target) if is_plain(target) else 0
-        if done and job.resume:
-            check_work(target, identity(job, model, size, device))
+        if done:
+            check_work(target, identity(job, model, size, device), resume=job.resume)
         outlet = open_outlet(target, job.format)
         settled = replace(job, video=outlet.settings(job.video))
         with trial_sink(job, source, size, target) as sink:
@@ -100,7 +100,7 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
         model=model.id,
         frames=expected_frames(job, video),
         done=done,
-        resumes=job.resume if done else False,
+        resumes=bool(done and job.resume),
         speed=speed,
         peak_bytes=peak_bytes(video.picture, model, scale=size.scale, tuning=job.tuning),
         free_bytes=free_bytes(choose_device(job.device)),

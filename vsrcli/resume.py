@@ -296,14 +296,7 @@ def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bo
     work = Work(target, _locked(target), keep=keep)
     try:
         found = _read(work.folder)
-        segments = [] if found is None or resume is False else _segments(found, work.folder)
-        if segments and found is not None:
-            state = _checked(found, segments, target, identity)
-            if resume is None:
-                raise ResumeError(
-                    f"{state}: {_done(segments)} are done. Add --resume to go on, or --no-resume "
-                    "to start anew"
-                )
+        segments = _taken_up(found, target, identity, resume=resume)
         work.begin(identity, segments, is_sealed=bool(found and found.get("sealed")))
     except BaseException as exc:
         work._lock.close()
@@ -313,12 +306,9 @@ def open_work(target: Path, identity: Identity, *, resume: bool | None, keep: bo
     return work
 
 
-def check_work(target: Path, identity: Identity) -> None:
-    """Raises ResumeError where a run could not go on with what an earlier one has kept."""
-    found = _read(work_folder(target))
-    segments = _segments(found, work_folder(target)) if found else []
-    if segments and found:
-        _checked(found, segments, target, identity)
+def check_work(target: Path, identity: Identity, *, resume: bool | None) -> None:
+    """Raises ResumeError where `open_work` would."""
+    _taken_up(_read(work_folder(target)), target, identity, resume=resume)
 
 
 def unfinished(target: Path) -> int:
@@ -407,14 +397,23 @@ def _segments(found: Mapping[str, Any], folder: Path) -> list[Segment]:
     return segments
 
 
-def _checked(
-    found: Mapping[str, Any], segments: Sequence[Segment], target: Path, identity: Identity
-) -> str:
-    """What has become of the run that left a manifest, in words. Raises ResumeError if this one is
-    another."""
-    state = f"{target} {'has kept work' if found.get('kept') else 'is unfinished'}"
-    _check(found["run"], identity, state=f"{state} ({_done(segments)} done)")
-    return state
+def _taken_up(
+    found: Mapping[str, Any] | None, target: Path, identity: Identity, *, resume: bool | None
+) -> list[Segment]:
+    """The segments of a manifest that a run goes on after. Raises ResumeError if it may not touch
+    them, as they are another's or damaged or it was not told."""
+    if found is None or resume is False:
+        return []
+    segments = _segments(found, work_folder(target))
+    if segments:
+        state = f"{target} {'has kept work' if found.get('kept') else 'is unfinished'}"
+        _check(found["run"], identity, state=f"{state} ({_done(segments)} done)")
+        if resume is None:
+            raise ResumeError(
+                f"{state}: {_done(segments)} are done. Add --resume to go on, or --no-resume to "
+                "start anew"
+            )
+    return segments
 
 
 def _done(segments: Sequence[Segment]) -> str:

@@ -81,15 +81,10 @@ def _render(prospect: Prospect) -> None:
         "memory": _memory(prospect),
     }
     if prospect.done:
-        facts["unfinished work"] = f"{prospect.done} frames are done: {_choice(prospect)}"
+        choice = "go on after them" if prospect.resumes else "start anew"
+        facts["unfinished work"] = f"{prospect.done} frames are done: the run would {choice}"
     print_table((), facts.items())
     print_lines("", *(f"Warning: {text}" for text in prospect.warnings), "Nothing was written.")
-
-
-def _choice(prospect: Prospect) -> str:
-    if prospect.resumes is None:
-        return "the run would ask for --resume or --no-resume"
-    return "the run would go on after them" if prospect.resumes else "the run would start anew"
 
 
 def _picture(prospect: Prospect) -> str:
