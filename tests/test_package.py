@@ -137,6 +137,7 @@ def test_a_job_takes_words_for_paths() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        ({"source": "\ud800"}, "'\\ud800' holds what no file's name does; name a video file"),
         ({"target": 3}, "Job.target takes Path | None, not 3"),
         ({"threads": "2"}, "Job.threads takes int, not '2'"),
         ({"start_s": "3"}, "Job.start_s takes Fraction | None, not '3'"),

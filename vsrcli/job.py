@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
 from fractions import Fraction
@@ -30,8 +31,6 @@ AUDIO_MODES = ("copy", "aac", "none")
 ON_ERROR = ("fail", "skip", "repeat")
 ENGINES = ("auto", *engines.ENGINES)
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
-_NULL = "\0"
-"""What job lists and configuration files can hold, and no path."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +99,10 @@ class Job:
         _check_kinds(self)
         if not self.source.name:
             raise InputError(f"{self.source} names no file; name a video file")
-        if _NULL in str(self.source):
+        if not _can_be_named(self.source):
             raise InputError(f"{_no_name(self.source)}; name a video file")
         for name, words in (("--model", self.model), ("--ffmpeg", self.video.ffmpeg or "")):
-            _require(_NULL not in words, f"{name}: {_no_name(words)}")
+            _require(_can_be_named(words), f"{name}: {_no_name(words)}")
         if self.target is not None:
             check_name(self.target)
         check_scale(self.scale)
@@ -195,14 +194,22 @@ def check_name(target: Path) -> None:
     """Raises OutputError for what no file can be called."""
     if not target.name:
         raise OutputError(f"{target} names no file; -o takes a file's name")
-    if _NULL in str(target):
+    if not _can_be_named(target):
         raise OutputError(f"{_no_name(target)}; choose another -o")
     if is_too_long(target):
         raise OutputError(f"the file name {target.name} is too long; choose another -o")
 
 
+def _can_be_named(path: str | Path) -> bool:
+    """Job lists and configuration files can hold what the system has no name for."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
 def _no_name(path: str | Path) -> str:
-    return f"{str(path)!r} has a null byte in it, which no file's name has"
+    return f"{str(path)!r} holds what no file's name does"
 
 
 def _require(holds: bool, otherwise: str) -> None:
