@@ -369,6 +369,7 @@ def test_a_lists_program_lies_beside_it(tmp_path: Path) -> None:
         ("l.json", "{}", ('is no job list; it needs [{"input": ...}]',)),
         ("l.json", '[{"input": "a", "crf": 1, "crf": 2}]', ("crf is there twice",)),
         ("l.csv", "input,scale,scale\na,2,3\n", ("l.csv has two columns scale; leave one out",)),
+        ("l.csv", "input;scale\na;2\n", ("job 1 has no input, but input;scale; give it one",)),
         ("l.csv", "input\na,b\n", ("more cells",)),
         ("l.csv", "input\ngr\xfcn.mp4\n", ("is not UTF-8",)),
         ("l.csv", 'input\na\n"b\nc\n', ("l.csv is no CSV after line 2: ", "is a quote not")),

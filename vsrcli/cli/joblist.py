@@ -92,7 +92,8 @@ def _listed(path: Path) -> Iterator[Entry]:
         words = {str(key): value for key, value in row.items() if value not in (None, "")}
         source, target = words.pop("input", None), words.pop("output", None)
         if not isinstance(source, str):
-            raise UsageError(f"{where} has no input; give it one, a path beside the list")
+            others = f", but {', '.join(words)}" if words else ""
+            raise UsageError(f"{where} has no input{others}; give it one, a path beside the list")
         if target is not None and not isinstance(target, str):
             raise UsageError(f"{where}: output = {target!r} is not a path")
         yield Entry(
