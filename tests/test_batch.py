@@ -438,6 +438,18 @@ def test_a_name_that_no_file_has_fails_alone(
     assert "holds what no file's name does" in failed
 
 
+@pytest.mark.parametrize("order", [(), ("-y",), ("--redo",)])
+def test_a_folder_in_the_place_of_an_output_is_not_taken_for_it(
+    tmp_path: Path, batch: Vsr, order: tuple[str, ...]
+) -> None:
+    make(tmp_path / "a.mp4", TINY)
+    (tmp_path / "out.mkv").mkdir()
+    (tmp_path / "list.csv").write_text("input,output\na.mp4,out.mkv\n")
+    outcome = batch(tmp_path / "list.csv", *order)
+    assert outcome.code == 10
+    assert f"exit code 4: {tmp_path}/out.mkv is not a regular file" in outcome.err
+
+
 def test_a_folder_that_cannot_be_made_fails_its_run(tmp_path: Path, batch: Vsr) -> None:
     (tmp_path / "notes").write_text("a file")
     outcome = batch(

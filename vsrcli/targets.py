@@ -96,7 +96,7 @@ def _times(path: Path) -> list[int]:
     """When a file was written, or each of numbered pictures, ns."""
     pictures = numbered(path)
     files = [pictures.file(number) for number in pictures.numbers()] if pictures else [path]
-    return [file.stat().st_mtime_ns for file in files]
+    return [file.stat().st_mtime_ns for file in files if file.is_file()]
 
 
 def check_target(target: Path, source: Path, *, overwrite: bool) -> None:

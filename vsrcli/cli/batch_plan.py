@@ -116,7 +116,7 @@ def _unless_done(job: Job, *, redo: bool) -> Planned:
         return replace(job, overwrite=True)
     if is_done(job):
         return Result(source=job.source, target=job.target, state=State.SKIPPED)
-    if job.target is not None and job.target.exists() and not job.overwrite:
+    if job.target is not None and job.target.is_file() and not job.overwrite:
         message = f"{job.target} is older than its source; use -y to replace such, or --redo"
         return failed_result(job.source, job.target, OutputError(message))
     return job
