@@ -91,6 +91,7 @@ def test_every_exit_code_is_in_the_help(vsr: Vsr) -> None:
         ("vsr eval bicu", "bicubic"),
         ("vsr models show bicu", "bicubic"),
         ("vsr models verify esr-max bicu", "bicubic"),
+        ("vsr help bat", "batch"),
     ],
 )
 def test_bash_completes(words: str, found: str) -> None:

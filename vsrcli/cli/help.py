@@ -29,7 +29,10 @@ class Shell(StrEnum):
 
 
 def help_(
-    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help=", ".join(TOPICS))] = None,
+    topic: Annotated[
+        str | None,
+        typer.Argument(metavar="[TOPIC]", help=", ".join(TOPICS), autocompletion=lambda: [*TOPICS]),
+    ] = None,
 ) -> None:
     """Explain a topic: batch, config, ffmpeg, files, progress."""
     if topic is None:
