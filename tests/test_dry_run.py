@@ -63,6 +63,7 @@ def test_json_holds_the_same(tmp_path: Path, vsr: Vsr) -> None:
         (("--strength", 0.5), 2),
         (("--crf", "nan"), 2),
         (("-o", "out.png"), 4),
+        (("-c:v", "libvpx-vp9", "-o", "out.mpg"), 8),
     ],
 )
 def test_it_is_refused_as_the_run_would_be(

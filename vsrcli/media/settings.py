@@ -23,6 +23,9 @@ MATROSKA = "matroska"
 TS_PICTURES = {"h264", "hevc", "vvc", "mpeg2video", "mpeg1video", "mpeg4", "vc1", "dirac"}
 """Codecs of pictures that mpegts has a name for; it takes any, and writes others as data that no
 reader knows."""
+_PS_PICTURES = {"h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4"}
+"""Those that readers find in a program stream, whose muxers take any, too."""
+_PS = {"mpeg", "vob", "dvd", "svcd", "vcd"}
 _X26X = {"libx264", "libx264rgb", "libx265"}
 _NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 _QUALITY = dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1", *_X26X), "crf") | {
@@ -273,7 +276,8 @@ def told_color(color: Color, info: VideoInfo, lines: int) -> Color:
 def check_held(container: str, kind: str, encoder: str) -> None:
     """Raises EncodeError where a muxer takes what an encoder makes, a codec of this kind, and no
     reader knows it there."""
-    if container == "mpegts" and kind not in TS_PICTURES:
+    known = TS_PICTURES if container == "mpegts" else _PS_PICTURES if container in _PS else {kind}
+    if kind not in known:
         raise EncodeError(f"{refusal(container, encoder)}; change -c:v or -o")
 
 
