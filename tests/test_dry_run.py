@@ -64,6 +64,8 @@ def test_json_holds_the_same(tmp_path: Path, vsr: Vsr) -> None:
         (("--crf", "nan"), 2),
         (("-o", "out.png"), 4),
         (("-c:v", "libvpx-vp9", "-o", "out.mpg"), 8),
+        (("--pix-fmt", "pal8", "-o", "%d.png"), 8),
+        (("-c:v", "msrle", "-o", "out.avi"), 8),
     ],
 )
 def test_it_is_refused_as_the_run_would_be(

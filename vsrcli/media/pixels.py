@@ -132,6 +132,16 @@ def best_format(offered: list[str], layout: Layout) -> str:
     return layout.name if best is None else best.name
 
 
+@cache
+def can_be_made(pix_fmt: str) -> bool:
+    """Whether libswscale converts to it, which it does not to palettes and a sensor's patterns."""
+    try:
+        VideoReformatter().reformat(av.VideoFrame(16, 16, "yuv420p"), format=pix_fmt)
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
 def plain_copy(frame: av.VideoFrame, pix_fmt: str, reformatter: VideoReformatter) -> av.VideoFrame:
     """The frame in another pixel format; size, range and matrix stay.
 

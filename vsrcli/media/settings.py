@@ -15,7 +15,14 @@ from vsrcli.frames import BT601, IDENTITY, UNSPECIFIED, Color, Frame, Layout, Ro
 from vsrcli.media.colors import matrix_name
 from vsrcli.media.hdr import encoder_parameters
 from vsrcli.media.info import VideoInfo
-from vsrcli.media.pixels import best_format, full_name, layout_of, sws_matrix, without_alpha
+from vsrcli.media.pixels import (
+    best_format,
+    can_be_made,
+    full_name,
+    layout_of,
+    sws_matrix,
+    without_alpha,
+)
 from vsrcli.media.y4m import Y4M
 
 log = logging.getLogger("vsr")
@@ -151,7 +158,18 @@ def encoder_named(name: str) -> Codec:
 
 
 def choose_format(codec: Offer, layout: Layout, wanted: str | None) -> str:
-    """The pixel format to encode. Raises EncodeError if the encoder lacks the one asked for."""
+    """The pixel format to encode. Raises EncodeError if the encoder lacks the one asked for, or
+    pictures cannot be converted to it."""
+    chosen = _chosen_format(codec, layout, wanted)
+    if chosen != layout.name and not can_be_made(chosen):
+        raise EncodeError(
+            f"{codec.name} would encode {chosen}, which pictures cannot be converted to here; "
+            "choose another --pix-fmt or -c:v"
+        )
+    return chosen
+
+
+def _chosen_format(codec: Offer, layout: Layout, wanted: str | None) -> str:
     offered, name = _offered(codec), _PLAIN_NAMES.get(codec.name, codec.name)
     if wanted:
         wanted = full_name(wanted)
