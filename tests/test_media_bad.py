@@ -338,6 +338,7 @@ ENCODERS = {
     "container": (("-c:v", "libx264", "-o", "out.webm"), "webm cannot hold libx264"),
     "header": (("-c:v", "libvpx-vp9", "-o", "out.mov"), "mov cannot hold libvpx-vp9"),
     "unread": (("-c:v", "libsvtav1", "-o", "out.ts"), "mpegts cannot hold libsvtav1"),
+    "miscounted": (("-c:v", "vc2", "-o", "out.ts"), "mpegts cannot hold vc2"),
     "unread in mpg": (("-c:v", "libvpx-vp9", "-o", "out.mpg"), "mpeg cannot hold libvpx-vp9"),
     "unread in vob": (("-c:v", "mjpeg", "-o", "out.vob"), "svcd cannot hold mjpeg"),
     "raw": (("-c:v", "rawvideo", "-o", "out.mov"), "cannot say that raw pictures are yuv420p"),

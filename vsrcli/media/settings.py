@@ -27,9 +27,9 @@ from vsrcli.media.y4m import Y4M
 
 log = logging.getLogger("vsr")
 MATROSKA = "matroska"
-TS_PICTURES = {"h264", "hevc", "vvc", "mpeg2video", "mpeg1video", "mpeg4", "vc1", "dirac"}
+TS_PICTURES = {"h264", "hevc", "vvc", "mpeg2video", "mpeg1video", "mpeg4", "vc1"}
 """Codecs of pictures that mpegts has a name for; it takes any, and writes others as data that no
-reader knows."""
+reader knows. It has one for Dirac, whose frames are counted wrong or not found by readers."""
 _PS_PICTURES = {"h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4"}
 """Those that readers find in a program stream, whose muxers take any, too."""
 _PS = {"mpeg", "vob", "dvd", "svcd", "vcd"}
