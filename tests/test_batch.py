@@ -473,13 +473,16 @@ def test_batch_that_cannot_be_meant_is_one_event(tmp_path: Path, vsr: Vsr) -> No
         assert (outcome.code, told) == (code, events)
 
 
-@pytest.mark.parametrize("name", ["in.mp4", "out/in_x2_bicubic.mp4", "out"])
+@pytest.mark.parametrize("name", ["in.mp4", "list.json", "out/in_x2_bicubic.mp4", "out"])
 def test_report_that_cannot_be_is_refused_first(tmp_path: Path, batch: Vsr, name: str) -> None:
     source = make(tmp_path / "in.mp4", TINY)
     (tmp_path / "out").mkdir()
     size = source.stat().st_size
-    outcome = batch(source, "-o", tmp_path / "out", "--report", tmp_path / name)
+    listed = tmp_path / "list.json"
+    listed.write_text('[{"input": "in.mp4", "scale": 3}]')
+    outcome = batch(source, listed, "-o", tmp_path / "out", "--report", tmp_path / name)
     assert (outcome.code, len(outcome.lines)) == (4, 1)
+    assert "scale" in listed.read_text()
     assert (source.stat().st_size, os.listdir(tmp_path / "out")) == (size, [])
     outcome = batch(source, "--report", "-")
     assert (outcome.code, "--report takes a file" in outcome.err) == (2, True)
@@ -530,7 +533,7 @@ def test_a_report_needs_its_file_or_its_folder(
     shut_paths = [tmp_path / name for name in shut]
     monkeypatch.setattr("os.access", lambda path, _: Path(path) not in shut_paths)
     with pytest.raises(OutputError, match="takes no files") if is_refused else nullcontext():
-        check_report(tmp_path / "r.json", [])
+        check_report(tmp_path / "r.json", [], [])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")

@@ -70,7 +70,7 @@ def batch(
         raise UsageError("give either --redo or -n, not both")
     planned = plan(inputs, output, options, redo=redo)
     if report:
-        check_report(report, planned)
+        check_report(report, inputs, planned)
     if dry_run:
         from vsrcli.cli.dry_run import dry_runs
 

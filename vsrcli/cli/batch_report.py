@@ -224,9 +224,9 @@ def counts(results: Sequence[Result]) -> dict[str, int]:
     return {state.value: found[state] for state in State}
 
 
-def check_report(path: Path, planned: Sequence[Planned]) -> None:
+def check_report(path: Path, inputs: Sequence[str], planned: Sequence[Planned]) -> None:
     """Before all runs. Raises OutputError where a report cannot be written, or is a file of the
-    batch, and UsageError for what elsewhere is the standard output."""
+    batch, its job list too, and UsageError for what elsewhere is the standard output."""
     if path == PIPE:
         raise UsageError("--report takes a file; --progress json writes on the standard output")
     if path.is_dir():
@@ -237,10 +237,9 @@ def check_report(path: Path, planned: Sequence[Planned]) -> None:
             raise OutputError(f"the report {path} cannot be written: {path.parent} takes no files")
         if is_there and not path.is_file():
             raise OutputError(f"the report {path} may not be written to")
-    for job in planned:
-        for other in (job.source, job.target):
-            if other is not None and is_same(path, other):
-                raise OutputError(f"--report {path} is a video of the batch; name another file")
+    videos = (other for job in planned for other in (job.source, job.target) if other is not None)
+    if any(is_same(path, other) for other in (*map(Path, inputs), *videos)):
+        raise OutputError(f"--report {path} is a file of the batch itself; name another")
 
 
 def write_report(path: Path, results: Sequence[Result], *, began: float) -> None:
