@@ -21,6 +21,11 @@ _MAKERS = re.compile(r"cudnnCreate\w*|cublas\w*Create\w*")
 """Functions that give a handle."""
 _DRIVEN = 13
 """The release of CUDA whose structures `pretend_cuda.c` knows."""
+_HIDES_WHEELS = """
+import onnxruntime
+onnxruntime.preload_dlls = lambda: None
+"""
+"""Keeps the true libraries out, which come with PyTorch: their wheels would be loaded first."""
 
 
 def why_not() -> str:
@@ -57,12 +62,19 @@ def build(folder: Path) -> Path:
         versions.write_text(f"{library} {{ global: *; }};", encoding="utf-8")
         options = [f"-Wl,-soname,{library}", f"-Wl,--version-script={versions}"]
         _run("cc", "-w", "-shared", "-fPIC", rest, object_, "-o", folder / library, *options)
+    hide_wheels(folder)
     return folder
+
+
+def hide_wheels(folder: Path) -> None:
+    """Lets processes in its `environment` look for the libraries there only."""
+    (folder / "sitecustomize.py").write_text(_HIDES_WHEELS, encoding="utf-8")
 
 
 def environment(folder: Path) -> dict[str, str]:
     """Of a process that finds them first."""
-    return {**os.environ, "LD_LIBRARY_PATH": str(folder)}
+    modules = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "LD_LIBRARY_PATH": str(folder), "PYTHONPATH": modules}
 
 
 def _needed() -> list[str]:

@@ -160,6 +160,7 @@ def test_a_missing_cudnn_is_named(libraries: Path, tmp_path: Path) -> None:
     for library in libraries.glob("lib*.so*"):
         if "cudnn" not in library.name:
             (tmp_path / library.name).symlink_to(library)
+    pretend_cuda.hide_wheels(tmp_path)
     done = run(tmp_path, "-c", TRIED)
     assert done.stdout.startswith("libcudnn.so.9 is missing; this onnxruntime wants CUDA"), done
     assert run(libraries, "-c", TRIED).stdout == "it computes wrong values\n"  # nothing, in truth
