@@ -27,6 +27,8 @@ from vsrcli.media.ffmpeg import ffmpeg_binary
 ENCODER = 8
 AOM = ("-c:v", "libaom-av1", "--encoder-option", "cpu-used=8", "--ffmpeg", "auto")
 HDR = (9, 16, 9, 1)
+ODD = ("--width", 191, "--height", 127)
+FILES = ("in", "own", "other")
 BASE = ("--model", "bicubic", "-s", 2, "--progress", "none")
 
 
@@ -66,10 +68,26 @@ def test_times_colours_and_shape_are_kept(tmp_path: Path, vsr: Vsr, binary: str)
         given = ("-o", tmp_path / f"{name}.mp4", "--preset", "veryfast", "-c:v", "libx264", *more)
         outcome = vsr("upscale", source, *BASE, *given)
         assert (outcome.code, outcome.err) == (0, "")
-    before, own, other = (facts(tmp_path / f"{name}.mp4") for name in ("in", "own", "other"))
+    before, own, other = (facts(tmp_path / f"{name}.mp4") for name in FILES)
     assert other.pts == before.pts
     assert other.times == own.times
     assert (other.color, other.sar, other.pix_fmt) == (before.color, before.sar, "yuv420p10le")
+
+
+@pytest.mark.parametrize("encoder", ["libvpx", "libvpx-vp9"])
+def test_webm_of_a_binary_is_that_of_pyav(
+    tmp_path: Path, vsr: Vsr, binary: str, encoder: str
+) -> None:
+    """VP8, which mp4 and mov do not take, too; and chroma that covers more than the picture."""
+    clip = Clip(times=VFR_TIMES, time_base=Fraction(1, 1000), color=(1, 1, 1, 1), audio=())
+    source = make(tmp_path / "in.mkv", clip)
+    for name, more in (("own", ()), ("other", ("--ffmpeg", binary, "--segment", 5))):
+        given = ("-o", tmp_path / f"{name}.webm", "-c:v", encoder, *more)
+        assert vsr("upscale", source, *BASE[:2], *given, *ODD).code == 0
+    before, own, other = (facts(next(tmp_path.glob(f"{name}.*"))) for name in FILES)
+    assert other.pts == before.pts
+    assert (other.times, other.size) == (own.times, (191, 127))
+    assert (other.color, other.pix_fmt) == (own.color, own.pix_fmt)
 
 
 @pytest.mark.parametrize("encoder", ["libxvid", "libopenh264"])
@@ -249,6 +267,13 @@ def test_what_cannot_be_is_one_line(
     assert (outcome.code, len(outcome.lines)) == (ENCODER, 1), outcome.err
     assert words in outcome.err
     assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_odd_sides_that_a_binary_refuses(tmp_path: Path, vsr: Vsr, binary: str) -> None:
+    source, given = make(tmp_path / "in.mp4"), ("-c:v", "libxvid", "--ffmpeg", binary)
+    outcome = vsr("upscale", source, "-o", tmp_path / "out.mkv", *BASE[:2], *given, *ODD)
+    assert outcome.code == ENCODER
+    assert "libxvid needs even sides in yuv420p and the output is 191x127" in outcome.err
 
 
 def script_of(folder: Path, binary: str, *, trial: str = "", run: str = "") -> Path:

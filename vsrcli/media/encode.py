@@ -189,7 +189,7 @@ def add_video(
         tag_hevc(context, muxer)
     color = told_color(encoded_color(info, pix_fmt, codec.name, muxer), info, size[1])
     warn_of_lost_matrix(codec.name, color, pix_fmt, muxer, size[1])
-    _tag(context, color)
+    tag_colors(context, color)
     say_turn(container, stream, info, size)
     _open(context, codec)
     return stream
@@ -445,7 +445,8 @@ def _full_range_twin(picture: av.VideoFrame) -> str:
     return picture.format.name.replace("yuv", "yuvj")
 
 
-def _tag(context: av.VideoCodecContext, color: Color) -> None:
+def tag_colors(context: av.VideoCodecContext, color: Color) -> None:
+    """Says the colours of a picture."""
     context.colorspace = color.matrix
     context.color_primaries = color.primaries
     context.color_trc = color.transfer

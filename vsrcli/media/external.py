@@ -30,12 +30,14 @@ from av.format import Flags
 
 from vsrcli import stops
 from vsrcli.errors import EncodeError
+from vsrcli.frames import Color
 from vsrcli.media.encode import (
     Encoder,
     FrameWriter,
     StreamEncoder,
     add_video,
     say_turn,
+    tag_colors,
     tag_hevc,
     told_rate,
 )
@@ -61,8 +63,9 @@ from vsrcli.media.settings import (
 
 AUTO = "auto"
 """For --ffmpeg: the binary that comes along, for what PyAV lacks."""
-_MUXERS = ("mp4", "mov")
-"""Muxers that write pts and dts of each packet to a pipe; mov takes codecs that mp4 does not."""
+_MUXERS = ("mp4", "mov", "nut")
+"""Muxers that tell the times of each packet to a pipe. mov takes codecs that mp4 does not, and nut,
+which says when each is shown but not when it is decoded, VP8."""
 _UNCODED = {"rawvideo", "wrapped_avframe"}
 """Pictures as they are: there is nothing to do for a binary."""
 _ALPHA_APART = {"libvpx", "libvpx-vp9"}
@@ -145,11 +148,16 @@ def open_writer(
         stream = add_video(container, info, options, size=size, threads=threads)
         return stream, FrameWriter(StreamEncoder(stream), info, options, target)
     pix_fmt = choose_format(codec, info.layout, options.pix_fmt)
-    check_even(codec, pix_fmt, *size)
     _check_alpha(codec, pix_fmt)
     rate = told_rate(codec.name, info)
-    command = _command(codec, info, options, pix_fmt, size[1], threads, target, rate)
-    muxer, trial = _trial(command, size, pix_fmt, rate)
+    color = told_color(encoded_color(info, pix_fmt, codec.name, target), info, size[1])
+    warn_of_lost_matrix(codec.name, color, pix_fmt, target, size[1])
+    command = _command(codec, info, options, pix_fmt, color, threads, target, rate)
+    try:
+        muxer, trial = _trial(command, size, pix_fmt, rate)
+    except EncodeError:
+        check_even(codec, pix_fmt, *size)
+        raise
     with av.open(io.BytesIO(trial), format=muxer) as template:
         source = template.streams.video[0]
         header = bytes(source.codec_context.extradata or b"")
@@ -166,6 +174,7 @@ def open_writer(
         if kind == "prores":
             stream.codec_context.codec_tag = source.codec_context.codec_tag  # says its profile
     stream.time_base, stream.codec_context.framerate = info.time_base, rate
+    tag_colors(stream.codec_context, color)  # nut does not say them
     if info.sample_aspect not in (0, 1):  # AV1's own word for it may be another
         stream.codec_context.sample_aspect_ratio = info.sample_aspect
     say_turn(container, stream, info, size)
@@ -200,12 +209,11 @@ def _command(
     info: VideoInfo,
     options: VideoOptions,
     pix_fmt: str,
-    lines: int,
+    color: Color,
     threads: int,
     target: str,
     rate: Fraction,
 ) -> tuple[str, ...]:
-    color = told_color(encoded_color(info, pix_fmt, codec.name, target), info, lines)
     tags = f"setparams=range={av_range(color.full_range)}:color_primaries={color.primaries}"
     tags += f":color_trc={color.transfer}:colorspace={color.matrix}"
     if info.sample_aspect not in (0, 1):
@@ -215,7 +223,6 @@ def _command(
         words += ["-b:v", str(options.bitrate)]
     warn_of_lost_hdr(codec.name, info)
     warn_of_lost_range(codec.name, info, pix_fmt, target)
-    warn_of_lost_matrix(codec.name, color, pix_fmt, target, lines)
     for key, value in private_options(codec.name, options, info, pix_fmt).items():
         words += [f"-{'b:v' if key == 'b' else key}", value]
     return tuple(words)
@@ -421,13 +428,13 @@ class External(Encoder):
 
     def _timed(self, packet: SidePacket) -> SidePacket:
         """A packet with the time of its frame: the pipe counts from the first decoding time."""
-        assert packet.pts is not None  # mp4 and mov say both of each
-        assert packet.dts is not None
+        assert packet.pts is not None  # its muxer says it
         base = packet.time_base
         if self._shift is None:
             self._shift = Fraction(packet.pts * base)
         shown, decoded = (
-            round((ticks * base - self._shift) * self._rate) for ticks in (packet.pts, packet.dts)
+            round((ticks * base - self._shift) * self._rate)
+            for ticks in (packet.pts, packet.pts if packet.dts is None else packet.dts)
         )
         if shown not in self._due:
             raise EncodeError(
