@@ -15,7 +15,6 @@ from vsrcli.job import Job
 from vsrcli.media.external import codec_of
 from vsrcli.media.frame_count import centre
 from vsrcli.media.info import SourceInfo
-from vsrcli.media.outlet import open_outlet
 from vsrcli.media.sink import Sink
 from vsrcli.media.source import Source
 from vsrcli.memory_needs import peak_bytes
@@ -85,9 +84,8 @@ def rehearse(job: Job, *, makes_folder: bool = False) -> Prospect:
         done = unfinished(target) if is_plain(target) else 0
         if done:
             check_work(target, identity(job, model, size, device), resume=job.resume)
-        outlet = open_outlet(target, job.format)
-        settled = replace(job, video=outlet.settings(job.video))
         with trial_sink(job, source, size, target) as sink:
+            settled = replace(job, video=sink.video)
             warn_of_job(job, model, video)
             samples, decode_s = _samples(source)
             sink.check_room(len(samples))

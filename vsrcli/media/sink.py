@@ -74,7 +74,8 @@ class Sink:
         self._replay: Iterator[SidePacket] | None = None
         outlet = open_outlet(target, format_, part)
         self._outlet = outlet if writes else NoOutlet(outlet)
-        video = self._outlet.settings(video)
+        self.video = video = self._outlet.settings(video)
+        """The encoder's settings, with what is usual for this target where they were left open."""
         self._overwrite = overwrite
         self._info = source.info.video.shaped(*size)
         self._done = False
