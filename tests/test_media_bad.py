@@ -155,6 +155,33 @@ def test_truncated_file(place: Place, suffix: str, options: dict[str, str]) -> N
     given(place, f"cut{suffix}", data[: len(data) // 2]).refuse(INPUT, "--on-error skip")
 
 
+@pytest.mark.parametrize("on_error", ["skip", "repeat"])
+def test_an_index_that_ends_at_a_damaged_entry(place: Place, upscale: Vsr, on_error: str) -> None:
+    """FFmpeg leaves out all frames from a packet of more than 1 GiB on; the sound goes on."""
+    data = bytearray(place.source.read_bytes())
+    sizes = data.index(b"stsz", data.rindex(b"moov")) + 16
+    data[sizes + 4 * 8] |= 0x40
+    bad = given(place, "bad.mp4", bytes(data))
+    bad.refuse(INPUT, "is damaged: its index does not reach 4 frames; use --on-error skip")
+    outcome = upscale(bad.source, "-o", place.folder / "out.mp4", "--on-error", on_error)
+    assert "is damaged: its index does not reach 4 frames" in outcome.err
+    assert facts(place.folder / "out.mp4").pts == facts(place.source).pts[:8]
+
+
+def test_frames_that_an_edit_list_cuts_away_are_not_missed(place: Place, upscale: Vsr) -> None:
+    whole = make(place.folder / "whole.mp4", Clip(options={"g": "3", "bf": "0"}))
+    data = bytearray(whole.read_bytes())
+    edit = data.index(b"elst", data.rindex(b"moov")) + 12
+    length = int.from_bytes(data[edit : edit + 4], "big")
+    data[edit : edit + 4] = (length // 2).to_bytes(4, "big")
+    cut = given(place, "cut.mp4", bytes(data))
+    with av.open(str(cut.source)) as container:
+        (film,) = container.streams.video
+        assert 0 < len(film.index_entries) < film.frames
+    outcome = upscale(cut.source, "-o", place.folder / "out.mkv")
+    assert (outcome.code, outcome.err) == (0, "")
+
+
 def test_truncated_file_is_upscaled_on_request(place: Place, upscale: Vsr) -> None:
     whole = make(place.folder / "whole.mkv", LONG)
     data = whole.read_bytes()

@@ -7,6 +7,7 @@ import select
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -19,7 +20,13 @@ from vsrcli import stops
 from vsrcli.errors import InputError
 from vsrcli.media.demuxer_options import check_options
 from vsrcli.media.hwaccel import NONE, accelerator
-from vsrcli.media.truncation import HEAD_BYTES, breaks_off_in_box, declared_bytes
+from vsrcli.media.truncation import (
+    FEWER_BYTES,
+    HEAD_BYTES,
+    breaks_off_in_box,
+    declared_bytes,
+    unindexed_frames,
+)
 from vsrcli.media.unopened import moves
 from vsrcli.paths import PIPE, Numbered, is_pipe, local, numbered
 
@@ -58,8 +65,8 @@ class Inlet(Protocol):
         """Raises the stop that came while FFmpeg read, through which it could not propagate."""
         ...
 
-    def is_cut(self) -> bool:
-        """Whether a source that was read to its end is shorter than its header says."""
+    def lack(self) -> str:
+        """What a source has not, though its header says so; empty if it has it all."""
         ...
 
     def between(self, begin: int, end: int | None) -> bytes:
@@ -105,14 +112,16 @@ class _File:
     def check(self) -> None:
         pass
 
-    def is_cut(self) -> bool:
-        try:
+    def lack(self) -> str:
+        with suppress(OSError, av.FFmpegError):
             with self._path.open("rb") as file:
                 declared = declared_bytes(file.read(HEAD_BYTES))
                 length = os.fstat(file.fileno()).st_size
-                return length < (declared or 0) or breaks_off_in_box(file, length)
-        except OSError:
-            return False
+                if length < (declared or 0) or breaks_off_in_box(file, length):
+                    return FEWER_BYTES
+            if missing := unindexed_frames(local(self._path), self.container):
+                return f"is damaged: its index does not reach {missing} frames"
+        return ""
 
     def between(self, begin: int, end: int | None) -> bytes:
         if not self._path.is_file():
@@ -157,8 +166,8 @@ class _Pictures:
     def check(self) -> None:
         pass
 
-    def is_cut(self) -> bool:
-        return False
+    def lack(self) -> str:
+        return ""
 
     def between(self, begin: int, end: int | None) -> bytes:
         return b""
@@ -205,9 +214,8 @@ class _Pipe:
         if self._feed.raised:
             raise self._feed.raised
 
-    def is_cut(self) -> bool:
-        declared = declared_bytes(self._feed.head)
-        return declared is not None and self._feed.given < declared
+    def lack(self) -> str:
+        return FEWER_BYTES if self._feed.given < (declared_bytes(self._feed.head) or 0) else ""
 
     def between(self, begin: int, end: int | None) -> bytes:
         return self._feed.tape.between(begin, end) if self._feed.tape else b""

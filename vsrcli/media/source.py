@@ -383,11 +383,12 @@ class Source:
             self._end_s = max(self._end_s, end)
 
     def check_length(self) -> None:
-        """Raises InputError where a file that is to be read whole has fewer bytes than it says: its
-        end is far away."""
-        is_file = self._inlet.seekable
-        if self.on_error == "fail" and self.span.whole and is_file and self._inlet.is_cut():
-            raise self._cut("is truncated: it has fewer bytes than it says")
+        """Raises InputError where a file that is to be read whole has less than it says: its end is
+        far away."""
+        if self.on_error == "fail" and self.span.whole and self._inlet.seekable:
+            lack = self._inlet.lack()
+            if lack:
+                raise self._cut(lack)
 
     def _cut(self, problem: str) -> InputError:
         return InputError(f"{self.path} {problem}; use --on-error skip to upscale what is there")
@@ -400,7 +401,7 @@ class Source:
             packets=self._packets,
             end_s=self._end_s - (self._joints.moved_s if self._joints else 0),
             is_whole=self.span.whole,
-            is_short=self._inlet.is_cut(),
+            lack=self._inlet.lack(),
         )
         if ending.is_cut and self.on_error == "fail":
             raise self._cut(ending.problem)

@@ -11,6 +11,7 @@ from av.container import InputContainer
 
 AV_TIME_BASE = 1_000_000
 """FFmpeg's units of a container's times, a second."""
+FEWER_BYTES = "is truncated: it has fewer bytes than it says"
 HEAD_BYTES = 128
 """Of a file's beginning, enough to be told its length."""
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
@@ -87,6 +88,19 @@ def declared_frames(container: InputContainer, video: av.VideoStream) -> int:
     return min(video.frames, len(video.index_entries)) if is_edited else video.frames
 
 
+def unindexed_frames(file: str, container: InputContainer) -> int:
+    """How many frames FFmpeg's index of an mp4 or mov lacks, as it ends at a damaged entry, and not
+    as an edit list cuts them away. Raises FFmpegError."""
+    if "mp4" not in container.format.name or not _unindexed(container):
+        return 0
+    with av.open(file, options={"ignore_editlist": "1"}) as unedited:
+        return _unindexed(unedited)
+
+
+def _unindexed(container: InputContainer) -> int:
+    return sum(max(0, v.frames - len(v.index_entries)) for v in container.streams.video)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ending:
     """How a source ended."""
@@ -104,11 +118,11 @@ def ending_of(
     packets: int,
     end_s: Fraction,
     is_whole: bool,
-    is_short: bool,
+    lack: str,
 ) -> Ending:
     """Compares what came, so many packets of the video up to a time, with what was declared.
 
-    `is_whole`: nothing was left out on purpose. `is_short`: the file has fewer bytes than it says.
+    `is_whole`: nothing was left out on purpose. `lack`: what the file has not, though it says so.
     """
     begin_s, declared = Fraction(container.start_time or 0, AV_TIME_BASE), declared_s(container)
     missing = begin_s + declared - end_s
@@ -118,10 +132,10 @@ def ending_of(
     ends = f"it ends at {float(end_s):.2f} s"
     if declared:
         ends += f" of {float(begin_s + declared):.2f} s"
-    if early or fewer or (is_short and missing > 0):
+    if early or fewer or (lack == FEWER_BYTES and missing > 0):
         return Ending(is_cut=True, problem=f"is truncated: {ends}")
-    if is_short:
-        return Ending(is_cut=True, problem="is truncated: it has fewer bytes than it says")
+    if lack:
+        return Ending(is_cut=True, problem=lack)
     if declared and missing > _LEEWAY_S:
         return Ending(problem=f"may be truncated: {ends}")
     if _breaks_off(container):
